@@ -1,0 +1,1 @@
+"""Tokenize, check and pack training data."""

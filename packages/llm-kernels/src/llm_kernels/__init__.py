@@ -1,0 +1,1 @@
+"""C++/CUDA kernels, their NumPy references and the model families' specs."""

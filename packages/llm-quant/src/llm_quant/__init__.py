@@ -1,0 +1,1 @@
+"""Quantize models: GPTQ and post-training quantization."""

@@ -1,0 +1,1 @@
+"""Pretraining and supervised fine-tuning on Paddle Fleet."""
