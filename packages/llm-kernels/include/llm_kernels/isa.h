@@ -1,0 +1,27 @@
+// Which instruction set runs: what the processor has, lowered by LLM_KERNELS_ISA, never raised.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace llm_kernels {
+
+enum class Isa { scalar = 0, avx2 = 1, avx512 = 2 };
+
+// The best level that this processor and this build can run.
+Isa detected_isa();
+
+// detected_isa() unless the environment's LLM_KERNELS_ISA names a lower level; read once. Throws
+// std::invalid_argument where the variable holds anything else than a level's name.
+Isa selected_isa();
+
+// Every level from scalar up to the detected one.
+std::vector<Isa> runnable_isas();
+
+const char* isa_name(Isa isa);
+
+// The level of that name; std::invalid_argument names the levels there are, and a level above
+// detected_isa() is refused with a sentence.
+Isa isa_from_name(const std::string& name);
+
+}  // namespace llm_kernels
