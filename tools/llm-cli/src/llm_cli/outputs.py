@@ -1,0 +1,176 @@
+"""Files and folders that appear whole or not at all.
+
+A file is written under a temporary name beside its place, flushed to disk and renamed. A folder is
+built beside its place; ``llm.json`` (see :mod:`llm_cli.lineage`) and then ``COMPLETE``, with the
+size and SHA-256 of every file, are written last, and the folder is renamed. Whatever stood there
+before stays until the new one is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from llm_cli.errors import UserError
+from llm_cli.lineage import LINEAGE_FILE, lineage
+
+__all__ = [
+    "COMPLETE",
+    "is_complete",
+    "lineage",
+    "mark_complete",
+    "verify_complete",
+    "written_file",
+    "written_folder",
+]
+
+COMPLETE = "COMPLETE"
+"""Name of the marker that is written last."""
+
+
+@contextmanager
+def written_file(path: str | Path) -> Iterator[BinaryIO]:
+    """A binary stream whose content is at ``path`` once the block has ended without an error."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def written_folder(
+    path: str | Path, lineage: Mapping[str, Any], *, overwrite: bool = False
+) -> Iterator[Path]:
+    """A folder to fill; it stands at ``path`` once the block has ended without an error.
+
+    Raises :class:`UserError` when ``path`` already holds files and ``overwrite`` is false, or when
+    ``overwrite`` is true and the files are not an earlier output of this toolchain.
+    """
+    path = Path(path)
+    _refuse_foreign(path, overwrite=overwrite)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _beside(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        text = json.dumps(dict(lineage), indent=2, default=str) + "\n"
+        (temporary / LINEAGE_FILE).write_text(text, encoding="utf-8")
+        mark_complete(temporary)
+        _swap(temporary, path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def mark_complete(folder: str | Path) -> None:
+    """Write ``COMPLETE`` with the size and hash of every file that ``folder`` holds."""
+    folder = Path(folder)
+    files = {
+        str(file.relative_to(folder)): {"size": file.stat().st_size, "sha256": _sha256(file)}
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.name != COMPLETE
+    }
+    with written_file(folder / COMPLETE) as stream:
+        stream.write(json.dumps({"files": files}, indent=1).encode() + b"\n")
+
+
+def is_complete(folder: str | Path) -> bool:
+    """Whether ``folder`` has its marker and every file has the size that the marker says."""
+    folder = Path(folder)
+    listed = _listed(folder)
+    return listed is not None and all(
+        (folder / name).is_file() and (folder / name).stat().st_size == entry["size"]
+        for name, entry in listed.items()
+    )
+
+
+def verify_complete(folder: str | Path) -> list[str]:
+    """Names of the files of ``folder`` that are absent or whose hash is not the marker's."""
+    folder = Path(folder)
+    listed = _listed(folder)
+    if listed is None:
+        return [COMPLETE]
+    return [
+        name
+        for name, entry in listed.items()
+        if not (folder / name).is_file() or _sha256(folder / name) != entry["sha256"]
+    ]
+
+
+def _listed(folder: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
+        files = content["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return files if isinstance(files, dict) else None
+
+
+def _refuse_foreign(path: Path, *, overwrite: bool) -> None:
+    if path.is_file():
+        message = f"The output {path} is a file; name a folder."
+        raise UserError(message)
+    if not path.is_dir() or not any(path.iterdir()):
+        return
+    if not overwrite:
+        message = f"The output folder {path} is not empty. Choose another, or remove it first."
+        raise UserError(message)
+    if not (path / LINEAGE_FILE).is_file() and not (path / COMPLETE).is_file():
+        message = (
+            f"The output folder {path} holds files that this toolchain did not write, and they "
+            "would be lost. Choose another folder, or remove it first."
+        )
+        raise UserError(message)
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Put ``temporary`` in the place of ``path``; the old folder goes only after that."""
+    if not path.exists():
+        temporary.rename(path)
+        return
+    old = _beside(path)
+    path.rename(old)
+    try:
+        temporary.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename last; some file systems do not let a folder be opened, and need no sync."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,60 @@
+"""The command as a user meets it: in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from llm_cli.main import run
+
+
+def llm(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "llm_cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_help_is_fast_and_imports_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom llm_cli.main import run\nrun(['--help'])\n"
+        "heavy = {'numpy', 'paddle', 'paddlenlp', 'tokenizers', 'torch'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)\n"
+    )
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    # The best of several runs: the bound is on the command, not on a busy machine.
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        assert llm("--help").returncode == 0
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.3
+
+
+@pytest.mark.parametrize("name", ["convert", "data", "infer", "kernels", "peft", "quant", "train"])
+def test_every_package_of_a_full_installation_has_its_commands(name: str) -> None:
+    answer = llm(name, "--help")
+    assert answer.returncode == 0, answer.stderr
+    assert "Broken" not in answer.stdout
+    assert "Usage: llm" in answer.stdout
+
+
+def test_version_lists_every_installed_package() -> None:
+    lines = llm("--version").stdout.split("\n")
+    assert "llm-toolchain-cli 0.1.0" in lines
+    assert any(line.startswith("llm-toolchain-infer ") for line in lines)
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["trian"]) == 2
+    assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_a_mistake_of_the_user_shows_no_traceback_unless_asked() -> None:
+    plain = llm("infer", "predict", "absent.json")
+    assert plain.returncode == 2
+    assert plain.stderr.count("\n") == 1
+    assert "There is no config file absent.json" in plain.stderr
+    assert "Traceback" in llm("infer", "predict", "absent.json", "--debug").stderr
