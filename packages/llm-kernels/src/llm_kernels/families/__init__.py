@@ -1,0 +1,70 @@
+"""Model families: one declarative spec each, and everything that follows from it.
+
+`detect(config)` finds the row, `read_sizes(spec, config)` the numbers of a checkpoint, and
+`parameters(spec, sizes)` every canonical parameter with its shape. Nothing else in the toolchain
+knows families: code asks the axes of a spec. This package refuses to know how files name and lay
+out weights (llm-convert's `names` and `layout` do) and what a tokenizer does.
+"""
+
+from __future__ import annotations
+
+from llm_kernels.families.derived import adaptable_slots, quantization_groups
+from llm_kernels.families.parameters import ParameterKey, parameters
+from llm_kernels.families.registry import FAMILIES, detect, supported_architectures
+from llm_kernels.families.scaling import (
+    DynamicScaling,
+    LinearScaling,
+    Llama3Scaling,
+    NtkScaling,
+    RopeScaling,
+    YarnScaling,
+)
+from llm_kernels.families.sizes import ALIASES, Sizes, read_sizes
+from llm_kernels.families.slots import SLOTS, Slot
+from llm_kernels.families.spec import (
+    Alibi,
+    Attention,
+    FamilySpec,
+    Head,
+    Learned,
+    Mlp,
+    Moe,
+    Norm,
+    Position,
+    Rope,
+)
+from llm_kernels.families.tensor_parallel import merge, shard, tensor_parallel_axis
+
+__all__ = [
+    "ALIASES",
+    "FAMILIES",
+    "SLOTS",
+    "Alibi",
+    "Attention",
+    "DynamicScaling",
+    "FamilySpec",
+    "Head",
+    "Learned",
+    "LinearScaling",
+    "Llama3Scaling",
+    "Mlp",
+    "Moe",
+    "Norm",
+    "NtkScaling",
+    "ParameterKey",
+    "Position",
+    "Rope",
+    "RopeScaling",
+    "Sizes",
+    "Slot",
+    "YarnScaling",
+    "adaptable_slots",
+    "detect",
+    "merge",
+    "parameters",
+    "quantization_groups",
+    "read_sizes",
+    "shard",
+    "supported_architectures",
+    "tensor_parallel_axis",
+]

@@ -1,0 +1,99 @@
+"""Which row of the table describes a `config.json`.
+
+Detection reads `architectures` and fields, never the name of a model. Rows may also let fields of
+the configuration change them (`Reading`), so that a checkpoint with, say, biases where its family
+usually has none is described as it is, or refused with the values that are supported.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from llm_kernels.errors import ConfigError, UnknownFamilyError
+from llm_kernels.families.rows import ROWS, UNSUPPORTED_FIELDS
+from llm_kernels.families.rows.row import Reading, Row, When
+from llm_kernels.families.spec import FamilySpec
+
+FAMILIES: Mapping[str, FamilySpec] = MappingProxyType({row.spec.name: row.spec for row in ROWS})
+
+
+def supported_architectures() -> tuple[str, ...]:
+    """Every class name that `architectures` of a config.json may hold, sorted."""
+    return tuple(sorted({name for row in ROWS for name in row.architectures}))
+
+
+def detect(config: Mapping[str, Any]) -> FamilySpec:
+    """The family that a `config.json` describes, adjusted to what its fields state.
+
+    Raises UnknownFamilyError that lists the supported architectures and, where it can be told, what
+    the model needs that no row offers; ConfigError for a field whose value is not supported.
+    """
+    architectures = config.get("architectures") or ()
+    rows = [row for row in ROWS if row.architectures.intersection(architectures)]
+    matching = [row for row in rows if any(_holds(when, config) for when in row.when)]
+    if not matching:
+        raise UnknownFamilyError(_unknown(config, rows))
+    assert len(matching) == 1, [row.spec.name for row in matching]
+    spec = matching[0].spec
+    for reading in matching[0].readings:
+        spec = _apply(spec, reading, config)
+    return spec
+
+
+def _holds(when: When, config: Mapping[str, Any]) -> bool:
+    return (
+        all(config.get(field) is not None for field in when.present)
+        and all(config.get(field) is None for field in when.absent)
+        and all(config.get(field) == value for field, value in when.equal)
+        and all(config.get(field) != value for field, value in when.unequal)
+    )
+
+
+def _apply(spec: FamilySpec, reading: Reading, config: Mapping[str, Any]) -> FamilySpec:
+    value = config.get(reading.field)
+    if value is None:
+        return spec
+    if value not in reading.values:
+        supported = ", ".join(repr(legal) for legal in reading.values)
+        message = (
+            f"{reading.field} in config.json is {value!r}; for the family {spec.name} supported: "
+            f"{supported}. Use a checkpoint of the usual structure."
+        )
+        raise ConfigError(message)
+    for path, change in reading.values[value].items():
+        axis, _, field = path.partition(".")
+        part = replace(getattr(spec, axis), **{field: change}) if field else change
+        changes: dict[str, Any] = {axis: part}
+        spec = replace(spec, **changes)
+    return spec
+
+
+def _unknown(config: Mapping[str, Any], rows: list[Row]) -> str:
+    supported = ", ".join(supported_architectures())
+    architectures = list(config.get("architectures") or ())
+    if not architectures:
+        return (
+            "config.json has no `architectures`, so the family of this model cannot be told. "
+            f"Add the field with the name of the model's class; supported: {supported}."
+        )
+    named = ", ".join(map(str, architectures))
+    if rows:
+        expected = "; or ".join(str(when) for row in rows for when in row.when)
+        return (
+            f"The architecture {named} is known, but config.json fits none of its families. "
+            f"Expected: {expected}. Copy the fields from the model's original config.json."
+        )
+    needs = [need for field, need in UNSUPPORTED_FIELDS.items() if config.get(field)]
+    near = difflib.get_close_matches(str(architectures[0]), supported_architectures(), n=1)
+    return "".join(
+        (
+            f"The architecture {named} is not supported",
+            f" (its config.json asks for {', '.join(needs)}). " if needs else ". ",
+            f"Did you mean {near[0]}? " if near and not needs else "",
+            f"Supported: {supported}.",
+        )
+    )

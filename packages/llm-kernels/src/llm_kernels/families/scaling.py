@@ -1,0 +1,158 @@
+"""How a checkpoint stretches its rotary frequencies: one small type per scheme, read from a config.
+
+Reads Hugging Face's `rope_scaling` (and `rope_parameters` of newer files) and PaddleNLP's
+`rope_scaling_type` / `rope_scaling_factor`. The formulas are in `llm_kernels.reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import log
+from typing import Any, TypeAlias
+
+from llm_kernels.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class LinearScaling:
+    """Positions divided by `factor` (Chen et al. 2023, arXiv:2306.15595)."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class NtkScaling:
+    """Theta grown once, by `factor` (the NTK-aware scheme)."""
+
+    factor: float
+
+
+@dataclass(frozen=True)
+class DynamicScaling:
+    """Theta grown with the context once it passes `original` tokens."""
+
+    factor: float
+    original: int
+
+
+@dataclass(frozen=True)
+class Llama3Scaling:
+    """Low frequencies divided by `factor`, high ones kept, a smooth step between (LLaMA 3.1)."""
+
+    factor: float
+    low_freq_factor: float
+    high_freq_factor: float
+    original: int
+
+
+@dataclass(frozen=True)
+class YarnScaling:
+    """YaRN (Peng et al. 2023, arXiv:2309.00071).
+
+    `attention_factor` multiplies cos and sin, and so the scores by its square.
+    """
+
+    factor: float
+    original: int
+    beta_fast: float
+    beta_slow: float
+    attention_factor: float
+    truncate: bool = True
+
+
+RopeScaling: TypeAlias = LinearScaling | NtkScaling | DynamicScaling | Llama3Scaling | YarnScaling
+
+
+def read_rope_scaling(config: Mapping[str, Any], max_positions: int) -> RopeScaling | None:
+    """The scaling that a `config.json` states; None where it states none.
+
+    Raises ConfigError for a scheme that is not known, or one that lacks a field.
+    """
+    stated = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not stated and config.get("rope_scaling_type"):
+        stated = {
+            "rope_type": config["rope_scaling_type"],
+            "factor": config.get("rope_scaling_factor", 1.0),
+        }
+    kind = stated.get("rope_type") or stated.get("type") or "default"
+    if kind == "default":
+        return None
+    if kind not in _READERS:
+        message = (
+            f"config.json asks for the rope scaling {kind!r}; supported: {', '.join(_READERS)}. "
+            "Use a checkpoint without it, or add the scheme to llm_kernels.families.scaling."
+        )
+        raise ConfigError(message)
+    return _READERS[kind](stated, max_positions)
+
+
+def _number(stated: Mapping[str, Any], field: str) -> float:
+    value = stated.get(field)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        message = (
+            f"config.json's rope_scaling has {field}={value!r}; a number is needed. "
+            "Copy the value from the checkpoint's original config.json."
+        )
+        raise ConfigError(message)
+    return float(value)
+
+
+def _original(stated: Mapping[str, Any], max_positions: int) -> int:
+    return int(stated.get("original_max_position_embeddings") or max_positions)
+
+
+def _linear(stated: Mapping[str, Any], max_positions: int) -> LinearScaling:  # noqa: ARG001
+    return LinearScaling(_number(stated, "factor"))
+
+
+def _ntk(stated: Mapping[str, Any], max_positions: int) -> NtkScaling:  # noqa: ARG001
+    return NtkScaling(_number(stated, "factor"))
+
+
+def _dynamic(stated: Mapping[str, Any], max_positions: int) -> DynamicScaling:
+    # transformers grows theta from max_position_embeddings whatever `original_...` says.
+    return DynamicScaling(_number(stated, "factor"), max_positions)
+
+
+def _llama3(stated: Mapping[str, Any], max_positions: int) -> Llama3Scaling:  # noqa: ARG001
+    return Llama3Scaling(
+        factor=_number(stated, "factor"),
+        low_freq_factor=_number(stated, "low_freq_factor"),
+        high_freq_factor=_number(stated, "high_freq_factor"),
+        original=int(_number(stated, "original_max_position_embeddings")),
+    )
+
+
+def _yarn(stated: Mapping[str, Any], max_positions: int) -> YarnScaling:
+    def magnitude(factor: float, scale: float = 1.0) -> float:
+        return 0.1 * scale * log(factor) + 1.0 if factor > 1 else 1.0
+
+    original = _original(stated, max_positions)
+    factor = _number(stated, "factor") if stated.get("factor") else max_positions / original
+    attention = stated.get("attention_factor")
+    if attention is None:
+        mscale, mscale_all = stated.get("mscale"), stated.get("mscale_all_dim")
+        attention = (
+            magnitude(factor, mscale) / magnitude(factor, mscale_all)
+            if mscale and mscale_all
+            else magnitude(factor)
+        )
+    return YarnScaling(
+        factor=factor,
+        original=original,
+        beta_fast=float(stated.get("beta_fast") or 32),
+        beta_slow=float(stated.get("beta_slow") or 1),
+        attention_factor=float(attention),
+        truncate=bool(stated.get("truncate", True)),
+    )
+
+
+_READERS: Mapping[str, Callable[[Mapping[str, Any], int], RopeScaling]] = {
+    "linear": _linear,
+    "ntk": _ntk,
+    "dynamic": _dynamic,
+    "dynamic_ntk": _dynamic,
+    "llama3": _llama3,
+    "yarn": _yarn,
+}

@@ -1,0 +1,243 @@
+"""Sizes of one checkpoint, read from its `config.json` through one table of field names.
+
+Nothing here knows a family: what a family fixes comes from its spec, everything else from the
+configuration. A field that is needed and absent is an error that names it and its aliases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from llm_kernels.errors import ConfigError
+from llm_kernels.families.scaling import RopeScaling, read_rope_scaling
+from llm_kernels.families.spec import Alibi, FamilySpec, Rope
+
+ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "hidden": ("hidden_size", "n_embd", "n_embed"),
+        "layers": ("num_hidden_layers", "n_layer", "num_layers"),
+        "heads": ("num_attention_heads", "n_head"),
+        "kv_heads": ("num_key_value_heads", "multi_query_group_num"),
+        "head_dim": ("head_dim", "kv_channels"),
+        "mlp": ("intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner", "inner_hidden_size"),
+        "vocab": ("padded_vocab_size", "vocab_size"),
+        "eps": ("rms_norm_eps", "layer_norm_epsilon", "layernorm_epsilon", "layer_norm_eps"),
+        "theta": ("rope_theta", "rotary_emb_base"),
+        "experts": ("num_local_experts", "num_experts"),
+        "experts_per_token": ("num_experts_per_tok",),
+        "expert_mlp": ("moe_intermediate_size",),
+        "shared_mlp": ("shared_expert_intermediate_size",),
+        "embed_dim": ("word_embed_proj_dim",),
+    }
+)
+LENGTHS = (
+    "max_position_embeddings",
+    "n_positions",
+    "max_sequence_length",
+    "seq_length",
+    "model_max_length",
+)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Every number of a checkpoint that its computation needs.
+
+    hidden E, layers L, heads H, kv_heads G, head_dim D, mlp M, vocab V. `max_positions` is the
+    trained length. `embed_dim` is the width of the embedding and the head (OPT-350M: not hidden).
+    `dense_layers` of a mixture of experts keep a plain MLP. `window`: keys further back than this
+    are not seen, except in `full_layers`.
+    """
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp: int
+    vocab: int
+    eps: float
+    theta: float = 10_000.0
+    tied: bool = False
+    max_positions: int = 0
+    embed_dim: int = 0
+    window: int | None = None
+    full_layers: frozenset[int] = frozenset()
+    rope_scaling: RopeScaling | None = None
+    experts: int = 0
+    experts_per_token: int = 0
+    expert_mlp: int = 0
+    shared_mlp: int = 0
+    renormalize: bool = False
+    dense_layers: frozenset[int] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Default the embedding's width to `hidden` and refuse impossible numbers."""
+        if not self.embed_dim:
+            object.__setattr__(self, "embed_dim", self.hidden)
+        for field in ("hidden", "layers", "heads", "kv_heads", "head_dim", "mlp", "vocab"):
+            if getattr(self, field) < 1:
+                message = (
+                    f"{field} is {getattr(self, field)}, at least 1 is needed. "
+                    f"Correct {' / '.join(ALIASES[field])} in config.json."
+                )
+                raise ConfigError(message)
+        if self.heads % self.kv_heads:
+            message = (
+                f"heads ({self.heads}) is no multiple of kv_heads ({self.kv_heads}), so query "
+                "heads cannot share them. Correct num_key_value_heads in config.json."
+            )
+            raise ConfigError(message)
+
+    @property
+    def projected(self) -> bool:
+        """Whether linears lead from the embedding's width to `hidden` and back."""
+        return self.embed_dim != self.hidden
+
+    def layer_window(self, layer: int) -> int | None:
+        """How many keys back `layer` sees, its own included; None for all."""
+        return None if layer in self.full_layers else self.window
+
+
+def read_sizes(spec: FamilySpec, config: Mapping[str, Any]) -> Sizes:
+    """The sizes that `config` states for a model of the family `spec`.
+
+    Raises ConfigError that names the missing field, all its aliases, and what it is needed for.
+    """
+    hidden = _int(spec, config, "hidden")
+    heads = _int(spec, config, "heads")
+    layers = _int(spec, config, "layers")
+    grouped = config.get("multi_query_attention", True)
+    default_mlp = spec.mlp.default_width and spec.mlp.default_width * hidden
+    mlp = int(_int(spec, config, "mlp", default_mlp) * spec.mlp.width_factor)
+    max_positions = _length(spec, config)
+    window, full_layers = _window(config, layers)
+    rope = isinstance(spec.position, Rope)
+    return Sizes(
+        hidden=hidden,
+        layers=layers,
+        heads=heads,
+        kv_heads=_int(spec, config, "kv_heads", heads) if grouped else heads,
+        head_dim=_int(spec, config, "head_dim", _even_share(hidden, heads)),
+        mlp=mlp,
+        vocab=_int(spec, config, "vocab"),
+        eps=_number(spec, config, "eps", spec.norm.default_eps),
+        theta=_theta(spec, config),
+        tied=_tied(spec, config),
+        max_positions=max_positions,
+        embed_dim=_int(spec, config, "embed_dim", hidden),
+        window=window,
+        full_layers=full_layers,
+        rope_scaling=read_rope_scaling(config, max_positions) if rope else None,
+        **(_expert_sizes(spec, config, mlp, layers) if spec.moe else {}),
+    )
+
+
+def _number(
+    spec: FamilySpec, config: Mapping[str, Any], size: str, default: float | None = None
+) -> float:
+    for field in ALIASES[size]:
+        value = config.get(field)
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            message = (
+                f"{field} in config.json is {value!r}; a number is needed for {size} of the "
+                f"family {spec.name}. Copy the value from the model's original config.json."
+            )
+            raise ConfigError(message)
+        return value
+    if default is None:
+        message = (
+            f"config.json has none of {', '.join(ALIASES[size])}, needed for {size} of the family "
+            f"{spec.name}. Copy the field from the model's original config.json."
+        )
+        raise ConfigError(message)
+    return default
+
+
+def _int(spec: FamilySpec, config: Mapping[str, Any], size: str, default: int | None = None) -> int:
+    value = _number(spec, config, size, default)
+    if value != int(value):
+        message = f"{ALIASES[size][0]} in config.json is {value}; a whole number is needed."
+        raise ConfigError(message)
+    return int(value)
+
+
+def _even_share(hidden: int, heads: int) -> int | None:
+    return hidden // heads if heads and hidden % heads == 0 else None
+
+
+def _length(spec: FamilySpec, config: Mapping[str, Any]) -> int:
+    fields = tuple(dict.fromkeys((*spec.length_fields, *LENGTHS)))
+    for field in fields:
+        if config.get(field) is not None:
+            return int(config[field])
+    if isinstance(spec.position, Alibi):
+        return 0
+    message = (
+        f"config.json has none of {', '.join(fields)}, needed for the trained length of the family "
+        f"{spec.name}. Copy the field from the model's original config.json."
+    )
+    raise ConfigError(message)
+
+
+def _theta(spec: FamilySpec, config: Mapping[str, Any]) -> float:
+    if not isinstance(spec.position, Rope):
+        return Rope.default_theta
+    newer = (config.get("rope_parameters") or {}).get("rope_theta")
+    theta = _number(spec, config, "theta", newer or spec.position.default_theta)
+    # ChatGLM's long-context files state a multiple of theta instead of theta.
+    return float(theta) * float(config.get("rope_ratio") or 1.0)
+
+
+def _tied(spec: FamilySpec, config: Mapping[str, Any]) -> bool:
+    if spec.head.tied is not None:
+        return spec.head.tied
+    stated = config.get("tie_word_embeddings")
+    return spec.head.tied_default if stated is None else bool(stated)
+
+
+def _window(config: Mapping[str, Any], layers: int) -> tuple[int | None, frozenset[int]]:
+    window = config.get("sliding_window")
+    if window is None or not config.get("use_sliding_window", True):
+        return None, frozenset()
+    kinds = config.get("layer_types")
+    if kinds:
+        full = frozenset(i for i, kind in enumerate(kinds) if kind == "full_attention")
+    elif "use_sliding_window" in config:
+        # Qwen2: only the layers from max_window_layers on slide.
+        full = frozenset(range(min(int(config.get("max_window_layers") or 0), layers)))
+    else:
+        full = frozenset()
+    return int(window), full
+
+
+def _expert_sizes(
+    spec: FamilySpec, config: Mapping[str, Any], mlp: int, layers: int
+) -> dict[str, Any]:
+    assert spec.moe is not None
+    renormalize = spec.moe.renormalize
+    if renormalize is None:
+        renormalize = bool(config.get("norm_topk_prob", False))
+    step = int(config.get("decoder_sparse_step") or 1)
+    plain = set(config.get("mlp_only_layers") or ())
+    experts = _int(spec, config, "experts")
+    chosen = _int(spec, config, "experts_per_token")
+    if not 1 <= chosen <= experts:
+        message = (
+            f"num_experts_per_tok ({chosen}) must be between 1 and the number of experts "
+            f"({experts}). Correct config.json."
+        )
+        raise ConfigError(message)
+    return {
+        "experts": experts,
+        "experts_per_token": chosen,
+        "expert_mlp": _int(spec, config, "expert_mlp", mlp),
+        "shared_mlp": _int(spec, config, "shared_mlp") if spec.moe.shared_expert else 0,
+        "renormalize": renormalize,
+        "dense_layers": frozenset(i for i in range(layers) if i in plain or (i + 1) % step),
+    }
