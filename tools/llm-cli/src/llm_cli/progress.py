@@ -79,6 +79,7 @@ class PlainProgress(Progress):
         self._last = self.started
 
     def close(self) -> None:
+        """Write the last line."""
         seconds = time.monotonic() - self.started
         self._stream.write(f"{self.describe()}, took {clock(seconds)}\n")
         self._stream.flush()
@@ -106,6 +107,7 @@ class BarProgress(Progress):
         self._bar.start()
 
     def close(self) -> None:
+        """Leave the bar as it stands."""
         self._changed()
         self._bar.stop()
 
