@@ -1,0 +1,19 @@
+"""The command `llm infer`; nothing heavy is imported before it runs."""
+
+from __future__ import annotations
+
+from llm_cli.command import Command, Group
+
+command = Group(
+    "infer",
+    help="Run a model: answer prompts, files of prompts, benchmarks.",
+    commands=(
+        Command(
+            "predict",
+            options="llm_infer.predict.options:PredictOptions",
+            run="llm_infer.predict.run:predict",
+            help="Answer a prompt on the terminal, or every line of a data file.",
+        ),
+    ),
+    default="predict",
+)

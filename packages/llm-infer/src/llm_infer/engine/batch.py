@@ -1,0 +1,50 @@
+"""From scheduled chunks to the arrays that the decoder reads, and the decoder as the engine sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from llm_kernels.decoder import StepBatch
+from numpy.typing import NDArray
+
+from llm_infer.engine.sequence import Chunk
+
+
+class StepRunner(Protocol):
+    """A decoder with a paged cache: reads tokens, keeps their keys and values, gives logits."""
+
+    def step(self, batch: StepBatch) -> NDArray[np.float32]:
+        """Logits, float32 [R, V], of the rows that `batch.logits_rows` names."""
+        ...
+
+
+def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
+    """Flatten `chunks` (S of them, T tokens); logits are wanted where a chunk samples.
+
+    All arrays are int32; unused entries of the block tables [S, widest] are 0.
+    """
+    token_ids: list[int] = []
+    positions: list[int] = []
+    starts = [0]
+    logits_rows: list[int] = []
+    width = max(len(chunk.sequence.blocks) for chunk in chunks)
+    tables = np.zeros((len(chunks), width), np.int32)
+    for row, chunk in enumerate(chunks):
+        end = chunk.start + chunk.count
+        sequence = chunk.sequence
+        token_ids += sequence.token_ids[chunk.start : end]
+        positions += range(chunk.start, end)
+        starts.append(len(token_ids))
+        tables[row, : len(sequence.blocks)] = sequence.blocks
+        if chunk.samples:
+            logits_rows.append(len(token_ids) - 1)
+    return StepBatch(
+        token_ids=np.array(token_ids, np.int32),
+        positions=np.array(positions, np.int32),
+        query_start=np.array(starts, np.int32),
+        context_length=np.array([chunk.start + chunk.count for chunk in chunks], np.int32),
+        block_tables=tables,
+        logits_rows=np.array(logits_rows, np.int32),
+    )

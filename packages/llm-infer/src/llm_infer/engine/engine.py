@@ -1,0 +1,243 @@
+"""The engine: requests in, events out, one decoder step at a time.
+
+request -> scheduler -> block manager -> batch -> decoder step -> sampler -> events. Knows token ids;
+text only through the `decode` function it is given. Two ways to drive it: call `step()` in a loop
+(one thread, exact order), or call `submit()`, which starts a background thread that steps while
+there is work. `add_request`, `submit` and `abort` may be called from any thread at any time; they
+never wait for a step. An abort gives its blocks back before the next step.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+
+from llm_infer.engine.batch import StepRunner, build_batch
+from llm_infer.engine.block_manager import BlockManager
+from llm_infer.engine.detokenizer import Decode
+from llm_infer.engine.limits import EngineLimits, EngineStats
+from llm_infer.engine.params import SamplingParams
+from llm_infer.engine.request import FinishReason, Request, Sink, TokenEvent
+from llm_infer.engine.sampler import sample
+from llm_infer.engine.scheduler import Scheduler
+from llm_infer.engine.sequence import Chunk
+from llm_infer.engine.sequence import Sequence as TokenSequence
+from llm_infer.engine.stream import Stream
+from llm_infer.errors import EngineStoppedError, SamplingError
+
+logger = logging.getLogger(__name__)
+
+
+def _ignore(event: TokenEvent) -> None:
+    """The sink of a request whose events are read from `step()` only."""
+
+
+class Engine:
+    """Continuous batching over a `runner`; `eos_token_ids` end answers, `decode` makes text."""
+
+    def __init__(
+        self,
+        runner: StepRunner,
+        limits: EngineLimits,
+        *,
+        eos_token_ids: Iterable[int] = (),
+        decode: Decode | None = None,
+    ) -> None:
+        self.limits = limits
+        self.runner = runner
+        self._eos = frozenset(eos_token_ids)
+        self._decode = decode
+        self._blocks = BlockManager(limits.num_blocks, limits.block_size)
+        self._scheduler = Scheduler(
+            self._blocks,
+            max_sequences=limits.max_sequences,
+            max_batch_tokens=limits.max_batch_tokens,
+        )
+        self._requests: dict[int, Request] = {}
+        self._inbox: list[Request] = []
+        self._aborts: list[int] = []
+        self._changed = threading.Condition()
+        self._stepping = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = ""
+        self._next_id = 0
+        self._steps = self._prompt_tokens = self._generated_tokens = 0
+        self._step_seconds = self._decoder_seconds = 0.0
+
+    def add_request(
+        self, prompt_ids: Sequence[int], params: SamplingParams, sink: Sink = _ignore
+    ) -> int:
+        """Queue a request and return its id; `step()` or the background thread does the work.
+
+        Raises PromptTooLongError, SamplingError or InferError for what can never run, and
+        EngineStoppedError once the engine is closed.
+        """
+        prompt = [int(token_id) for token_id in prompt_ids]
+        new_tokens = self.limits.new_tokens(prompt, params)
+        if params.stop and self._decode is None:
+            message = "stop strings need a tokenizer, and this engine has none; use stop_token_ids."
+            raise SamplingError(message)
+        ending = [*params.stop_token_ids, *(() if params.ignore_eos else self._eos)]
+        with self._changed:
+            if self._closed:
+                raise EngineStoppedError(self._closed)
+            request_id = self._next_id
+            self._next_id += 1
+            request = Request(
+                TokenSequence(request_id, prompt),
+                params,
+                max_new_tokens=new_tokens,
+                ending_ids=ending,
+                decode=self._decode,
+                sink=sink,
+            )
+            self._inbox.append(request)
+            self._prompt_tokens += len(prompt)
+            self._changed.notify()
+        return request_id
+
+    def submit(self, prompt_ids: Sequence[int], params: SamplingParams) -> Stream:
+        """Queue a request for the background thread and return its stream of events."""
+        stream = Stream()
+        stream.attach(self.add_request(prompt_ids, params, stream.put), self.abort)
+        self.start()
+        return stream
+
+    def abort(self, request_id: int) -> None:
+        """Cancel a request, running or queued; one that has ended already is left alone."""
+        with self._changed:
+            self._aborts.append(request_id)
+            self._changed.notify()
+
+    @property
+    def has_work(self) -> bool:
+        """Whether `step()` has anything to do."""
+        with self._changed:
+            return bool(self._inbox or self._aborts or self._requests)
+
+    def step(self) -> list[TokenEvent]:
+        """Run one decoder step and return its events, which sinks have seen already.
+
+        Raises EngineStoppedError when the decoder fails; every request in flight then ends with an
+        ERROR event, and the engine takes no more.
+        """
+        with self._stepping:
+            start = time.perf_counter()
+            events = self._take_in()
+            chunks = self._scheduler.schedule()
+            if chunks:
+                try:
+                    events += self._advance(chunks)
+                except Exception as error:
+                    self._fail(error)
+                    raise EngineStoppedError(self._closed) from error
+            self._step_seconds += time.perf_counter() - start
+            return events
+
+    def start(self) -> None:
+        """Start the background thread, unless it runs."""
+        with self._changed:
+            if self._thread is None and not self._closed:
+                self._thread = threading.Thread(target=self._run, name="llm-engine", daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Stop the background thread and end every request with ABORT; may be called twice."""
+        with self._changed:
+            self._closed = self._closed or "The engine is closed."
+            self._changed.notify_all()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+        with self._stepping:
+            self._end_all(FinishReason.ABORT)
+
+    def stats(self) -> EngineStats:
+        """A snapshot of the counters."""
+        with self._changed:
+            waiting = len(self._inbox) + len(self._scheduler.waiting)
+        return EngineStats(
+            running=len(self._scheduler.running),
+            waiting=waiting,
+            free_blocks=self._blocks.free,
+            num_blocks=self._blocks.num_blocks,
+            preemptions=self._scheduler.preemptions,
+            steps=self._steps,
+            prompt_tokens=self._prompt_tokens,
+            generated_tokens=self._generated_tokens,
+            step_seconds=self._step_seconds,
+            decoder_seconds=self._decoder_seconds,
+        )
+
+    def _run(self) -> None:
+        """The background thread: step while there is work, sleep while there is none."""
+        while True:
+            with self._changed:
+                while not (self._inbox or self._aborts or self._requests or self._closed):
+                    self._changed.wait()
+                if self._closed:
+                    return
+            try:
+                self.step()
+            except EngineStoppedError:
+                return
+
+    def _take_in(self) -> list[TokenEvent]:
+        """Move new requests to the scheduler and drop the aborted ones; their last events."""
+        with self._changed:
+            new, self._inbox = self._inbox, []
+            aborts, self._aborts = self._aborts, []
+            for request in new:
+                self._requests[request.sequence.request_id] = request
+        for request in new:
+            self._scheduler.add(request.sequence)
+        events = []
+        for request_id in aborts:
+            if aborted := self._requests.get(request_id):
+                event = aborted.end(FinishReason.ABORT)
+                events.append(event)
+                self._deliver(aborted, event)
+        return events
+
+    def _advance(self, chunks: list[Chunk]) -> list[TokenEvent]:
+        batch = build_batch(chunks)
+        start = time.perf_counter()
+        logits = self.runner.step(batch)
+        self._decoder_seconds += time.perf_counter() - start
+        self._scheduler.advance(chunks)
+        requests = [self._requests[c.sequence.request_id] for c in chunks if c.samples]
+        tokens = sample(logits, [request.row for request in requests]) if requests else []
+        self._steps += 1
+        self._generated_tokens += len(tokens)
+        events = []
+        for request, token_id in zip(requests, tokens, strict=True):
+            event = request.accept(token_id)
+            events.append(event)
+            self._deliver(request, event)
+        return events
+
+    def _deliver(self, request: Request, event: TokenEvent) -> None:
+        if event.finish_reason is not None:
+            with self._changed:
+                del self._requests[event.request_id]
+            self._scheduler.remove(request.sequence)
+        try:
+            request.sink(event)
+        except Exception:
+            # One reader's mistake must not end the others' streams.
+            logger.exception("The reader of request %d failed; it is cancelled", event.request_id)
+            if event.finish_reason is None:
+                self.abort(event.request_id)
+
+    def _fail(self, error: Exception) -> None:
+        logger.error("A decoder step failed", exc_info=error)
+        with self._changed:
+            self._closed = f"The engine stopped: {type(error).__name__}: {error}"
+        self._end_all(FinishReason.ERROR)
+
+    def _end_all(self, reason: FinishReason) -> None:
+        """End every request, queued or running; nothing is taken in any more."""
+        self._take_in()
+        for request in list(self._requests.values()):
+            self._deliver(request, request.end(reason, self._closed))

@@ -1,0 +1,85 @@
+"""The sizes an engine works within, what it has done so far, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llm_infer.engine.params import SamplingParams
+from llm_infer.errors import InferError, PromptTooLongError
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineLimits:
+    """How much an engine takes: the cache, the batch, and the model's own sizes."""
+
+    num_blocks: int
+    """Blocks of the KV cache."""
+    block_size: int = 64
+    """Tokens a block."""
+    max_sequences: int = 32
+    """Most sequences that run at once."""
+    max_batch_tokens: int = 2048
+    """Most tokens a step."""
+    max_positions: int
+    """Positions the model was made for."""
+    vocab_size: int
+
+    @property
+    def max_length(self) -> int:
+        """Most tokens of one sequence, prompt and answer."""
+        return min(self.max_positions, self.num_blocks * self.block_size)
+
+    def new_tokens(self, prompt_ids: Sequence[int], params: SamplingParams) -> int:
+        """Tokens to generate for a prompt; PromptTooLongError when prompt and answer do not fit."""
+        self._check_ids(prompt_ids)
+        prompt = len(prompt_ids)
+        wanted = params.max_new_tokens
+        if prompt + (wanted or max(params.min_new_tokens, 1)) > self.max_length:
+            sizes = (
+                f"{prompt} prompt tokens and {wanted} new tokens make {prompt + wanted}"
+                if wanted
+                else f"{prompt} prompt tokens leave no room for an answer"
+            )
+            message = (
+                f"{sizes}; at most {self.max_length} fit in {self._bound()}. Shorten the prompt or "
+                "ask for fewer tokens."
+            )
+            raise PromptTooLongError(message)
+        return wanted or self.max_length - prompt
+
+    def _bound(self) -> str:
+        if self.max_positions <= self.num_blocks * self.block_size:
+            return "the model's context"
+        return f"the KV cache of {self.num_blocks} blocks of {self.block_size} tokens"
+
+    def _check_ids(self, prompt_ids: Sequence[int]) -> None:
+        if not prompt_ids:
+            message = "The prompt is empty; give at least one token (the tokenizer adds no BOS)."
+            raise InferError(message)
+        low, high = min(prompt_ids), max(prompt_ids)
+        if low < 0 or high >= self.vocab_size:
+            message = (
+                f"The prompt holds the token id {low if low < 0 else high}, but the model knows "
+                f"0 to {self.vocab_size - 1}. Does the tokenizer belong to this model?"
+            )
+            raise InferError(message)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineStats:
+    """Counts since the engine was made, and what it holds now."""
+
+    running: int
+    waiting: int
+    free_blocks: int
+    num_blocks: int
+    preemptions: int
+    steps: int
+    prompt_tokens: int
+    """Prompt tokens of the requests that were taken in."""
+    generated_tokens: int
+    step_seconds: float
+    """Wall-clock time in step()."""
+    decoder_seconds: float
+    """The part of it spent in the decoder; the rest is scheduling, sampling and text."""

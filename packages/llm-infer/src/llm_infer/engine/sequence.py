@@ -1,0 +1,37 @@
+"""A sequence as the scheduler sees it: tokens known, tokens in the cache, blocks held."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """One request's tokens and the blocks that hold their keys and values."""
+
+    request_id: int
+    token_ids: list[int]
+    """The prompt, then what was generated."""
+    computed: int = 0
+    """How many of the tokens have their keys and values in the cache."""
+    blocks: list[int] = field(default_factory=list)
+    """Block i holds positions i * block_size up to (i + 1) * block_size."""
+
+    @property
+    def pending(self) -> int:
+        """Tokens that the decoder has yet to read; 1 while decoding."""
+        return len(self.token_ids) - self.computed
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive tokens of one sequence that the next step reads."""
+
+    sequence: Sequence
+    start: int
+    count: int
+
+    @property
+    def samples(self) -> bool:
+        """Whether the chunk reaches the last known token, so that a new one follows."""
+        return self.start + self.count == len(self.sequence.token_ids)
