@@ -1,0 +1,40 @@
+"""The model that is being served, as one value, and how it is loaded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from llm_data.chat_template import ChatTemplate
+    from llm_data.tokenizer import Tokenizer
+    from llm_infer.engine.engine import Engine
+    from llm_serve.options import ServeOptions
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """Everything an answer needs; `template` is None where the model has no chat template."""
+
+    name: str
+    tokenizer: Tokenizer
+    engine: Engine
+    template: ChatTemplate | None
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of prompt and answer together that one sequence may have."""
+        return self.engine.limits.max_length
+
+
+def load_model(options: ServeOptions) -> ServedModel:
+    """Load tokenizer, template and weights; what the loaders raise is for the user."""
+    from llm_data.chat_template import load_chat_template
+    from llm_data.tokenizer import load_tokenizer
+    from llm_infer.load import load_engine
+
+    assert options.served_model_name is not None
+    tokenizer = load_tokenizer(options.model_name_or_path)
+    template = load_chat_template(options.chat_template, tokenizer)
+    engine = load_engine(options.model_name_or_path)
+    return ServedModel(options.served_model_name, tokenizer, engine, template)

@@ -1,0 +1,88 @@
+"""The options of `llm serve`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_cli.options import flag, option
+from llm_serve.errors import ServeError
+
+_SERVER = "Server"
+_ENGINE = "Engine"
+_LIMITS = "Limits"
+KEY_VARIABLE = "LLM_SERVE_API_KEY"
+
+
+@dataclass(kw_only=True)
+class ServeOptions:
+    """Serve a model over HTTP with the OpenAI interface.
+
+    Answers /v1/completions, /v1/chat/completions and /v1/models, streaming or whole; /health,
+    /ready and /metrics are for the machines around it; /docs lists everything.
+    """
+
+    model_name_or_path: str = option(help="Folder of the model, with its tokenizer.")
+    served_model_name: str | None = option(
+        None, help="Name that clients use; the folder's name by default.", group=_SERVER
+    )
+    host: str = option("127.0.0.1", help="Address to listen on; 0.0.0.0 for all.", group=_SERVER)
+    port: int = option(
+        8011, help="Port to listen on; 0 takes a free one.", group=_SERVER, aliases=("flask_port",)
+    )
+    api_key: str | None = option(
+        None,
+        help=f"Key that clients must send; the environment's {KEY_VARIABLE} by default.",
+        group=_SERVER,
+    )
+    chat_template: str | None = option(
+        None,
+        help="chat_template.json to use instead of the model's own; 'none' for no chat.",
+        group=_SERVER,
+    )
+    max_concurrency: int = option(
+        32, help="Sequences that are generated at the same time.", group=_LIMITS
+    )
+    max_queue: int = option(
+        64, help="Sequences that may wait; beyond them clients get status 429.", group=_LIMITS
+    )
+    request_timeout: float = option(
+        600.0, help="Seconds after which an answer is given up; 0 for never.", group=_LIMITS
+    )
+    heartbeat: float = option(
+        15.0, help="Seconds of silence after which a stream sends a comment.", group=_LIMITS
+    )
+    shutdown_timeout: float = option(
+        30.0, help="Seconds that running answers get to finish after SIGTERM.", group=_LIMITS
+    )
+    block_size: int = option(64, help="Tokens of one block of the KV cache.", group=_ENGINE)
+    num_blocks: int | None = option(
+        None, help="Blocks of the KV cache; from the free memory by default.", group=_ENGINE
+    )
+    threads: int | None = option(
+        None, help="Threads of the engine; all cores by default.", group=_ENGINE
+    )
+    access_log: bool = flag(False, help="Log a line for every request.", group=_SERVER)
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say; ServeError names the option."""
+        for name, low in (
+            ("port", 0),
+            ("max_concurrency", 1),
+            ("max_queue", 0),
+            ("request_timeout", 0),
+            ("heartbeat", 0.1),
+            ("shutdown_timeout", 0),
+        ):
+            value = getattr(self, name)
+            if value < low:
+                message = f"--{name} is {value}; it must be at least {low}."
+                raise ServeError(message)
+        if self.port > 65535:
+            message = f"--port is {self.port}; ports end at 65535."
+            raise ServeError(message)
+        if self.api_key is None:
+            self.api_key = os.environ.get(KEY_VARIABLE) or None
+        if self.served_model_name is None:
+            self.served_model_name = Path(self.model_name_or_path).resolve().name
