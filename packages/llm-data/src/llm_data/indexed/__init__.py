@@ -1,0 +1,17 @@
+"""Token files for pretraining: `PREFIX.bin` + `PREFIX.idx`, and the older `_ids.npy` + `_idx.npz`.
+
+The layout is Megatron's `MMapIndexedDataset`, which PaddleNLP shares, so files go both ways.
+Everything is memory-mapped: opening costs no memory per token. Knows nothing of tokenizers.
+
+    with IndexedWriter("corpus", dtype_for(vocab_size)) as writer:
+        writer.add_document([5, 6, 7])
+    data = IndexedDataset("corpus"); data[0]      # array([5, 6, 7], dtype=uint16)
+"""
+
+from __future__ import annotations
+
+from llm_data.indexed.dataset import IndexedDataset
+from llm_data.indexed.layout import dtype_for, find_prefixes
+from llm_data.indexed.writer import IndexedWriter
+
+__all__ = ["IndexedDataset", "IndexedWriter", "dtype_for", "find_prefixes"]

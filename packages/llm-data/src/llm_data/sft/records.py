@@ -1,0 +1,71 @@
+"""One JSON object to one conversation, in any of the three forms that are in use.
+
+- `{"src": text or [text, ...], "tgt": text or [...], "context"?: {...}}` (PaddleNLP)
+- the same with `"system"?: text` and `"label"?: [0, 1, ...]`, whether each round is learnt
+- `{"messages": [{"role", "content"}, ...], "tools"?: [...]}`; `"label"` may sit in a message
+
+Fields that a form does not know are refused: a misspelt field would silently change the training.
+Each RecordError says the reason alone, so that equal reasons can be counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from llm_data.chat_template.conversation import Conversation, from_messages, from_rounds
+from llm_data.errors import RecordError
+
+
+def parse_record(record: Mapping[str, Any]) -> Conversation:
+    """The conversation of one record, every round answered. Raises RecordError with the reason."""
+    context = record.get("context") or {}
+    if not isinstance(context, dict):
+        _refuse("context is no object")
+    conversation = (
+        _from_messages(record, context) if "messages" in record else _pairs(record, context)
+    )
+    if conversation.rounds[-1].answer is None:
+        _refuse("the last message is no answer")
+    if not any(item.answer is not None and item.answer.trained for item in conversation.rounds):
+        _refuse("label trains no round")
+    return conversation
+
+
+def _from_messages(record: Mapping[str, Any], context: dict[str, Any]) -> Conversation:
+    messages, tools = record["messages"], record.get("tools")
+    if not isinstance(messages, list) or not all(isinstance(item, dict) for item in messages):
+        _refuse("messages is no list of objects")
+    return from_messages(messages, tools=tools, context=context)
+
+
+def _pairs(record: Mapping[str, Any], context: dict[str, Any]) -> Conversation:
+    for key in ("src", "tgt"):
+        if key not in record:
+            _refuse(f"missing key {key!r}")
+    asked, answers = _texts(record["src"], "src"), _texts(record["tgt"], "tgt")
+    if len(asked) != len(answers):
+        _refuse("src and tgt have different numbers of rounds")
+    if not any(text.strip() for text in answers):
+        _refuse("empty tgt")
+    system = record.get("system")
+    if not isinstance(system, str | None):
+        _refuse("system is no text")
+    label = record.get("label")
+    if label is not None:
+        whole = isinstance(label, list) and len(label) == len(answers)
+        if not whole or any(value not in (0, 1) for value in label):
+            _refuse("label is no list of 0 or 1, one a round")
+        label = [bool(value) for value in label]
+    return from_rounds(asked, answers, system=system or None, trained=label, context=context)
+
+
+def _texts(value: object, key: str) -> list[str]:
+    texts: list[Any] = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        _refuse(f"{key} is neither a text nor a list of texts")
+    return texts
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise RecordError(reason)

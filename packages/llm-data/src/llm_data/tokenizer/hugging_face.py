@@ -1,0 +1,110 @@
+"""Tokenizers stored as `tokenizer.json`, read with the `tokenizers` library.
+
+A truncation or padding that was saved in the file is switched off: it would cut or fill texts
+without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import tokenizers
+
+from llm_data.errors import TokenizerError
+from llm_data.tokenizer.copying import copy_tokenizer_files
+from llm_data.tokenizer.special_tokens import read_special_tokens
+
+MODEL_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model")
+
+
+class HuggingFaceTokenizer:
+    """`Tokenizer` over `tokenizer.json` and the config files beside it."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises TokenizerError when `tokenizer.json` is corrupt."""
+        self.path = folder
+        self._plain = _read(folder / "tokenizer.json")
+        # One instance for texts of users, another (made when asked for) that parses specials:
+        # the switch is a property of the instance, and flipping it is not safe between threads.
+        self._plain.encode_special_tokens = True
+        self._special = read_special_tokens(folder)
+        added = self._plain.get_added_tokens_decoder()
+        highest = max(added, default=-1)
+        self.vocab_size = max(self._plain.get_vocab_size(with_added_tokens=True), highest + 1)
+        self.special_tokens = {token.content: i for i, token in added.items() if token.special}
+        for text in self._special.texts():
+            token_id = self._plain.token_to_id(text)
+            if token_id is not None:
+                self.special_tokens[text] = token_id
+
+    def __reduce__(self) -> tuple[type[HuggingFaceTokenizer], tuple[Path]]:
+        return HuggingFaceTokenizer, (self.path,)
+
+    @cached_property
+    def _parsing(self) -> Any:
+        tokenizer = _read(self.path / "tokenizer.json")
+        tokenizer.encode_special_tokens = False
+        tokenizer.add_special_tokens(list(self.special_tokens))
+        return tokenizer
+
+    def _role(self, name: str) -> int | None:
+        text = self._special.roles.get(name)
+        return None if text is None else self.special_tokens.get(text)
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """Id that begins a text."""
+        return self._role("bos_token")
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """Id that ends a text."""
+        return self._role("eos_token")
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """Id that fills a batch."""
+        return self._role("pad_token")
+
+    def encode(
+        self, text: str, add_special_tokens: bool = False, *, parse_special: bool = False
+    ) -> list[int]:
+        """Ids of `text` (see `Tokenizer.encode`)."""
+        tokenizer = self._parsing if parse_special else self._plain
+        return list(tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+
+    def encode_batch(
+        self, texts: Sequence[str], add_special_tokens: bool = False, *, parse_special: bool = False
+    ) -> list[list[int]]:
+        """Ids of each text; uses the library's threads."""
+        tokenizer = self._parsing if parse_special else self._plain
+        encoded = tokenizer.encode_batch_fast(list(texts), add_special_tokens=add_special_tokens)
+        return [list(item.ids) for item in encoded]
+
+    def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
+        """Text of `ids`."""
+        return str(self._plain.decode(list(ids), skip_special_tokens=skip_special_tokens))
+
+    def id_to_token(self, token_id: int) -> str | None:
+        """The stored piece with this id."""
+        piece = self._plain.id_to_token(token_id)
+        return None if piece is None else str(piece)
+
+    def save(self, folder: str | Path) -> None:
+        """Copy the tokenizer's files into an existing folder."""
+        copy_tokenizer_files(self.path, folder, MODEL_FILES)
+
+
+def _read(path: Path) -> Any:
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(path))
+    # The library raises bare Exception for every kind of damage.
+    except Exception as error:
+        message = f"{path} is not a readable tokenizer ({error}). Copy it again from its origin."
+        raise TokenizerError(message) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
