@@ -1,0 +1,171 @@
+"""The whole model in Paddle, built from a family's spec and a checkpoint's sizes.
+
+`Decoder(spec, sizes)` has exactly the parameters of `llm_kernels.families.parameters`, under the
+same names, linear weights [in, out]. It knows nothing of files, losses or tokenizers. Families are
+axes of the spec, never names. Run it whole, or block by block:
+
+    hidden, state = decoder.begin(input_ids)
+    for block in decoder.blocks:
+        hidden = block(hidden, state)
+    logits = decoder.finish(hidden)
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+from llm_kernels.errors import ShapeError
+from llm_kernels.families import Alibi, FamilySpec, Learned, Rope, Sizes
+from llm_kernels.paddle.block import Block, make_norm
+from llm_kernels.paddle.cache import KeyValueCache
+from llm_kernels.paddle.layers import DENSE, Layers
+from llm_kernels.paddle.masks import alibi_slopes
+from llm_kernels.paddle.passing import Pass, logn_scale
+from llm_kernels.paddle.positions import RotaryTables
+
+
+class Decoder(nn.Layer):
+    """A decoder-only language model, float32 unless Paddle's default dtype says otherwise.
+
+    `layers` supplies the linear and embedding classes (see `llm_kernels.paddle.layers`).
+    """
+
+    def __init__(self, spec: FamilySpec, sizes: Sizes, layers: Layers = DENSE) -> None:
+        super().__init__()
+        if sizes.heads % layers.degree or sizes.kv_heads % layers.degree:
+            message = (
+                f"{sizes.heads} query heads and {sizes.kv_heads} KV heads cannot be shared by "
+                f"{layers.degree} ranks. Use a tensor_parallel_degree that divides both."
+            )
+            raise ShapeError(message)
+        self.spec, self.sizes, self.degree = spec, sizes, layers.degree
+        self.embed = layers.embedding(sizes.vocab, sizes.embed_dim)
+        self._add_positions()
+        if sizes.projected:
+            self.project_in = layers.replicated(sizes.embed_dim, sizes.hidden, False)
+            self.project_out = layers.replicated(sizes.hidden, sizes.embed_dim, False)
+        if spec.norm.embedding:
+            self.embed_norm = make_norm(spec, sizes.hidden, sizes.eps)
+        self.layers = nn.LayerList(
+            [Block(spec, sizes, index, layers) for index in range(sizes.layers)]
+        )
+        if spec.norm.final:
+            self.final_norm = make_norm(spec, sizes.hidden, sizes.eps)
+        if not sizes.tied:
+            self.head = layers.column(sizes.embed_dim, sizes.vocab, False)
+
+    @property
+    def blocks(self) -> nn.LayerList:
+        """The blocks in order; each maps (hidden [B, T, E], pass) to hidden [B, T, E]."""
+        return self.layers
+
+    def forward(
+        self,
+        input_ids: paddle.Tensor,
+        position_ids: paddle.Tensor | None = None,
+        attention_mask: paddle.Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        prefix: paddle.Tensor | None = None,
+    ) -> paddle.Tensor:
+        """Logits float [B, T, V] of int64 `input_ids` [B, T].
+
+        `position_ids`: int64 [B, T], or [B, 2, T] for two channels; absent: counted from the mask,
+        or from 0. `attention_mask`: 1 where a token is real, [B, S], or bool [B, 1, T, S], True
+        where a query sees a key (it is narrowed by causality). `cache` is extended by these tokens.
+        `prefix` int64 [B]: how many first tokens see each other both ways.
+        """
+        hidden, state = self.begin(input_ids, position_ids, attention_mask, cache, prefix)
+        for block in self.layers:
+            hidden = block(hidden, state)
+        return self.finish(hidden)
+
+    def begin(
+        self,
+        input_ids: paddle.Tensor,
+        position_ids: paddle.Tensor | None = None,
+        attention_mask: paddle.Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        prefix: paddle.Tensor | None = None,
+    ) -> tuple[paddle.Tensor, Pass]:
+        """Embedded tokens [B, T, E] and what the blocks need besides; arguments as `forward`."""
+        batch, tokens = input_ids.shape
+        seen = tokens + (cache.length if cache is not None else 0)
+        positions = self._positions(input_ids, position_ids, attention_mask, seen)
+        state = Pass(
+            self.sizes, batch, tokens, seen,
+            self.sizes.heads // self.degree, self.sizes.kv_heads // self.degree,
+            padding=None if attention_mask is None else attention_mask.astype("bool"),
+            prefix=prefix, slopes=self._slopes, cache=cache,
+        )  # fmt: skip
+        self._rotate(state, positions)
+        return self._embed(input_ids, positions), state
+
+    def finish(self, hidden: paddle.Tensor) -> paddle.Tensor:
+        """Logits [B, T, V] of the last block's output [B, T, E]."""
+        if self.spec.norm.final:
+            hidden = self.final_norm(hidden)
+        if self.sizes.projected:
+            hidden = self.project_out(hidden)
+        if not self.sizes.tied and not self.spec.head.normalized:
+            return self.head(hidden)
+        if self.sizes.tied:
+            return paddle.matmul(hidden, _rows(self.embed.weight, self.spec), transpose_y=True)
+        return paddle.matmul(hidden, _rows(self.head.weight.T, self.spec), transpose_y=True)
+
+    def _add_positions(self) -> None:
+        rule, sizes = self.spec.position, self.sizes
+        self._tables = RotaryTables(rule, sizes) if isinstance(rule, Rope) else None
+        self._slopes = (
+            paddle.to_tensor(alibi_slopes(sizes.heads)) if isinstance(rule, Alibi) else None
+        )
+        if isinstance(rule, Learned):
+            rows = sizes.max_positions + rule.offset + rule.block
+            self.positions = nn.Embedding(rows, sizes.hidden)
+            if rule.block:
+                self.block_positions = nn.Embedding(rows, sizes.hidden)
+
+    def _positions(
+        self,
+        input_ids: paddle.Tensor,
+        position_ids: paddle.Tensor | None,
+        mask: paddle.Tensor | None,
+        seen: int,
+    ) -> paddle.Tensor:
+        """int64 [B or 1, C, T]: given, counted over the real tokens of a mask, or from 0."""
+        tokens = input_ids.shape[1]
+        if position_ids is not None:
+            return position_ids if position_ids.ndim == 3 else position_ids.unsqueeze(1)
+        if mask is not None and mask.ndim == 2:
+            counted = paddle.clip(paddle.cumsum(mask.astype("int64"), axis=-1) - 1, min=0)
+            return counted[:, seen - tokens :].unsqueeze(1)
+        counted = paddle.arange(seen - tokens, seen).reshape([1, 1, tokens])
+        # A second channel counts within a block; a plain sequence is all context, block position 0.
+        return paddle.concat([counted, paddle.zeros_like(counted)], axis=1)
+
+    def _rotate(self, state: Pass, positions: paddle.Tensor) -> None:
+        if self._tables is not None:
+            state.cos, state.sin = self._tables.rows(positions, state.seen)
+            state.swap = self._tables.swap
+        trained = self.sizes.max_positions
+        if self.spec.attention.logn and state.seen > trained:
+            state.query_scale = logn_scale(positions[:, 0], trained)
+
+    def _embed(self, input_ids: paddle.Tensor, positions: paddle.Tensor) -> paddle.Tensor:
+        hidden = self.embed(input_ids)
+        if self.sizes.projected:
+            hidden = self.project_in(hidden)
+        if isinstance(self.spec.position, Learned):
+            hidden = hidden + self.positions(positions[:, 0] + self.spec.position.offset)
+            if self.spec.position.block:
+                hidden = hidden + self.block_positions(positions[:, 1])
+        if self.spec.norm.embedding:
+            hidden = self.embed_norm(hidden)
+        return hidden
+
+
+def _rows(weight: paddle.Tensor, spec: FamilySpec) -> paddle.Tensor:
+    """A head's rows [V, E], of length one where the family normalises them."""
+    if not spec.head.normalized:
+        return weight
+    return weight / paddle.linalg.norm(weight, axis=-1, keepdim=True)

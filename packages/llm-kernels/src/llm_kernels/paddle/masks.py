@@ -1,0 +1,68 @@
+"""What is added to the attention scores: which keys a query sees, and ALiBi.
+
+One additive bias is made per forward pass and shared by all layers with the same window. It is
+None where nothing has to be hidden.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import paddle
+
+HIDDEN = -1.0e9
+"""Added to the score of a key that is not seen; finite, so that a padded query gives no NaN."""
+
+
+def alibi_slopes(heads: int) -> np.ndarray:
+    """float32 [heads]: the slopes of Press et al. 2021 (arXiv:2108.12409), for any head count."""
+    whole = 2 ** math.floor(math.log2(heads))
+    slopes = [2.0 ** (-8.0 * (i + 1) / whole) for i in range(whole)]
+    slopes += [2.0 ** (-4.0 * (i + 1) / whole) for i in range(0, 2 * (heads - whole), 2)]
+    return np.array(slopes, dtype=np.float32)
+
+
+def visible(
+    tokens: int, seen: int, window: int | None, prefix: paddle.Tensor | None
+) -> paddle.Tensor | None:
+    """Which keys each query sees by position: bool [T, S], or [B, 1, T, S] with `prefix`.
+
+    `seen` is S; the queries are the last `tokens` of them. `window`: how many keys back, its own
+    included. `prefix` int64 [B]: the first tokens of a sequence that see each other both ways.
+    None when every query sees every key.
+    """
+    if tokens == 1 and prefix is None and (window is None or seen <= window):
+        return None
+    query = paddle.arange(seen - tokens, seen).unsqueeze(-1)
+    key = paddle.arange(seen).unsqueeze(0)
+    shown = key <= query
+    if prefix is not None:
+        shown = shown | (key < prefix.reshape([-1, 1, 1, 1]))
+    if window is not None and window < seen:
+        shown = shown & (query - key < window)
+    return shown
+
+
+def additive(
+    shown: paddle.Tensor | None,
+    padding: paddle.Tensor | None,
+    slopes: paddle.Tensor | None,
+    seen: int,
+) -> paddle.Tensor | None:
+    """The bias of the scores, float32, one of [T, S], [B, 1, T, S], [1 or B, H, T, S]; or None.
+
+    `padding`: bool, True where a key is real, [B, S], or a whole mask [B, 1, T, S].
+    `slopes` float32 [H]: ALiBi over S = `seen` keys. The bias grows with the key's index: that
+    differs from the distance to the query by a constant per row, which the softmax does not see.
+    """
+    if padding is not None:
+        real = padding.unsqueeze([1, 2]) if padding.ndim == 2 else padding
+        shown = real if shown is None else shown & real
+    bias = None
+    if shown is not None:
+        bias = paddle.where(shown, paddle.zeros([1]), paddle.full([1], HIDDEN))
+    if slopes is not None:
+        linear = slopes.reshape([1, -1, 1, 1]) * paddle.arange(seen, dtype="float32")
+        bias = linear if bias is None else bias + linear
+    return bias

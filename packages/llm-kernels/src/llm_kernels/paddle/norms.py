@@ -1,0 +1,41 @@
+"""RMS norm and layer norm, written so that Paddle runs them on all cores of a CPU.
+
+Paddle's reductions and broadcasts run on one core; its matrix products and same-shape products run
+on all. So a mean is a product with a column of 1/E, and a broadcast is a product with a row.
+"""
+
+from __future__ import annotations
+
+import paddle
+from paddle import nn
+
+
+class RmsNorm(nn.Layer):
+    """x / sqrt(mean(x^2) + eps) * weight (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = self.create_parameter(
+            [width], default_initializer=nn.initializer.Constant(1.0)
+        )
+
+    def forward(self, hidden: paddle.Tensor) -> paddle.Tensor:
+        """[..., E] -> [..., E], computed in float32."""
+        rows = hidden.reshape([-1, hidden.shape[-1]])
+        return _scale_rows(rows, self.weight, self.eps).reshape(hidden.shape).astype(hidden.dtype)
+
+
+class LayerNorm(nn.LayerNorm):
+    """(x - mean) / sqrt(var + eps) * weight + bias (Ba et al. 2016, arXiv:1607.06450)."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__(width, epsilon=eps)
+
+
+def _scale_rows(rows: paddle.Tensor, weight: paddle.Tensor, eps: float) -> paddle.Tensor:
+    rows, weight = rows.astype("float32"), weight.astype("float32")
+    width = rows.shape[-1]
+    mean = paddle.full([width, 1], 1.0 / width)
+    inverse = paddle.rsqrt(paddle.matmul(rows * rows, mean) + eps)
+    return rows * paddle.matmul(inverse, weight.reshape([1, width]))
