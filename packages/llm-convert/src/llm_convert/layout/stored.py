@@ -1,0 +1,86 @@
+"""Which tensors a checkpoint of a naming holds: name -> canonical parts, layout, stored shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_convert.errors import ConvertError
+from llm_convert.layout.transforms import Interleaving
+from llm_convert.names import FUSED, Checkpoint
+from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
+
+PART_OF = {part: fused for fused, parts in FUSED.items() for part in parts}
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor of a file.
+
+    `shape` is the shape in the file. `fusion` is None for a tensor that holds one parameter;
+    `transposed`: stored [in, out]; `rope_pairs`: its rows are in adjacent rotary pairs.
+    """
+
+    name: str
+    parts: tuple[ParameterKey, ...]
+    shape: tuple[int, ...]
+    fusion: Interleaving | None = None
+    transposed: bool = False
+    rope_pairs: bool = False
+
+
+def stored_tensors(
+    spec: FamilySpec, sizes: Sizes, checkpoint: Checkpoint
+) -> dict[str, StoredTensor]:
+    """Every tensor of the model in this checkpoint form, by full stored name, in forward order.
+
+    A parameter whose slot the table does not name is absent: an untied head that the ecosystem
+    does not store. ConvertError for any other slot without a name.
+    """
+    tensors: dict[str, StoredTensor] = {}
+    for key, shape in parameters(spec, sizes).items():
+        fused = PART_OF.get(key.slot, "")
+        slot = fused if fused in checkpoint.names else key.slot
+        if slot not in checkpoint.names:
+            if slot == "head":
+                continue
+            message = (
+                f"The family {spec.name} has a parameter {key.name}, which this naming does not "
+                "store. Choose another naming."
+            )
+            raise ConvertError(message)
+        stem = checkpoint.names[slot].format(layer=key.layer, expert=key.expert)
+        name = f"{stem}.{key.leaf}"
+        if name not in tensors:
+            tensors[name] = _stored(name, key, slot, shape, sizes, checkpoint)
+    return tensors
+
+
+def _stored(
+    name: str,
+    key: ParameterKey,
+    slot: str,
+    shape: tuple[int, ...],
+    sizes: Sizes,
+    checkpoint: Checkpoint,
+) -> StoredTensor:
+    fusion = None
+    parts: tuple[ParameterKey, ...] = (key,)
+    if slot in FUSED:
+        parts = tuple(key._replace(slot=part) for part in FUSED[slot])
+        fusion = _interleaving(slot, sizes, checkpoint)
+        shape = (fusion.rows, *shape[1:])
+    linear = SLOTS[key.slot].kind == "linear" and key.leaf == "weight"
+    transposed = linear and checkpoint.linear == "in_out"
+    pairs = checkpoint.rope_rows == "pairs" and slot in ("q", "k")
+    return StoredTensor(
+        name, parts, shape[::-1] if transposed else shape, fusion, transposed, pairs
+    )
+
+
+def _interleaving(slot: str, sizes: Sizes, checkpoint: Checkpoint) -> Interleaving:
+    if slot == "gate_up":
+        return Interleaving(1, (sizes.mlp, sizes.mlp))
+    queries, keys = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
+    if checkpoint.qkv == "blocked":
+        return Interleaving(1, (queries, keys, keys))
+    return Interleaving(sizes.kv_heads, (queries // sizes.kv_heads, sizes.head_dim, sizes.head_dim))

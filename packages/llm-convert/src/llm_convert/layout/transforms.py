@@ -1,0 +1,117 @@
+"""Layouts of stored weights as pairs of functions, each with its inverse.
+
+Every function works on the rows (the first axis) of an array [N, ...] - a weight [N, K] or a bias
+[N] - and returns views where it can. The same functions reorder the rows of packed weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from llm_convert.errors import QuantizationError
+
+if TYPE_CHECKING:
+    from llm_kernels.weights import Int4Weight, Int8Weight
+
+Weight: TypeAlias = "np.ndarray | Int4Weight | Int8Weight"
+
+
+@dataclass(frozen=True)
+class Interleaving:
+    """How the rows of several weights share one fused weight.
+
+    The fused rows are `groups` blocks; each block holds `members[i]` rows of part i, in order.
+    Blocked [Q | K | V] is one group; per head [q.. k v] [q.. k v] ... is one group a KV head.
+    """
+
+    groups: int
+    members: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of the fused weight."""
+        return self.groups * sum(self.members)
+
+    def split(self, fused: np.ndarray, part: int) -> np.ndarray:
+        """Rows of one part, [groups * members[part], ...]; a view when there is one group."""
+        start = sum(self.members[:part])
+        block = fused.reshape(self.groups, sum(self.members), *fused.shape[1:])
+        taken = block[:, start : start + self.members[part]]
+        return taken.reshape(-1, *fused.shape[1:])
+
+    def join(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        """The fused rows from all parts; inverse of `split`."""
+        tail = parts[0].shape[1:]
+        blocks = [part.reshape(self.groups, -1, *tail) for part in parts]
+        return np.concatenate(blocks, axis=1).reshape(self.rows, *tail)
+
+
+def pairs_to_half(rows: np.ndarray, head_dim: int) -> np.ndarray:
+    """Rotated rows (2i, 2i + 1) of every head moved to (i, i + D/2): [H * D, ...], as given."""
+    heads = rows.reshape(-1, head_dim // 2, 2, *rows.shape[1:])
+    return heads.swapaxes(1, 2).reshape(rows.shape)
+
+
+def half_to_pairs(rows: np.ndarray, head_dim: int) -> np.ndarray:
+    """Inverse of `pairs_to_half`."""
+    heads = rows.reshape(-1, 2, head_dim // 2, *rows.shape[1:])
+    return heads.swapaxes(1, 2).reshape(rows.shape)
+
+
+def on_rows(weight: Weight, change: Callable[[np.ndarray], np.ndarray]) -> Weight:
+    """`change` applied to the rows of a plain or packed weight.
+
+    A packed weight keeps one row of codes, scales and zero points for each output, so a change of
+    rows is the same change of each of its arrays.
+    """
+    if isinstance(weight, np.ndarray):
+        return change(weight)
+    return replace(weight, **{name: change(array) for name, array in _arrays(weight).items()})
+
+
+def join_rows(
+    parts: Sequence[Weight], join: Callable[[Sequence[np.ndarray]], np.ndarray]
+) -> Weight:
+    """`join` applied to the rows of several plain weights, or of several packed alike.
+
+    Raises QuantizationError where the parts are held differently.
+    """
+    first = parts[0]
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return join([part for part in parts if isinstance(part, np.ndarray)])
+    if isinstance(first, np.ndarray) or len({_held(part) for part in parts}) > 1:
+        held = ", ".join(sorted({type(part).__name__ for part in parts}))
+        message = (
+            f"Parts of one fused weight are quantized differently ({held}), so they cannot be "
+            "stored as one. Quantize all of them alike, or write the unfused PaddleNLP naming."
+        )
+        raise QuantizationError(message)
+    arrays = [_arrays(part) for part in parts]
+    return replace(first, **{name: join([each[name] for each in arrays]) for name in arrays[0]})
+
+
+def transpose(weight: Weight, name: str) -> Weight:
+    """[out, in] to [in, out] or back, its own inverse; QuantizationError for packed weights."""
+    if isinstance(weight, np.ndarray):
+        return weight.T
+    message = (
+        f"{name} is quantized, and quantized weights are stored by output rows only; "
+        "this naming stores linears by input rows. Write the naming 'hf' instead."
+    )
+    raise QuantizationError(message)
+
+
+def _arrays(weight: Any) -> dict[str, np.ndarray]:
+    assert is_dataclass(weight), type(weight)
+    values = {field.name: getattr(weight, field.name) for field in fields(weight)}
+    return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+def _held(weight: Any) -> tuple[object, ...]:
+    if isinstance(weight, np.ndarray):
+        return ("dense",)
+    return (type(weight).__name__, getattr(weight, "group_size", None), *_arrays(weight))

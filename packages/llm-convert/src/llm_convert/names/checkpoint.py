@@ -1,0 +1,73 @@
+"""The type of a name table: how one ecosystem stores the parameters of one family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+Names: TypeAlias = Mapping[str, str]
+
+FUSED: Mapping[str, tuple[str, ...]] = {"qkv": ("q", "k", "v"), "gate_up": ("gate", "up")}
+
+# Buffers that some versions of the original code saved beside the weights.
+BUFFERS = (r"rotary_emb\.(inv_freq|cos_cached|sin_cached)$", r"rotary_pos_emb\.inv_freq$")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """How files of one ecosystem hold a family.
+
+    `names`: slot, or fused slot `qkv` / `gate_up` -> stem with {layer} and {expert}; ".weight" and
+    ".bias" are derived. `qkv` blocked: rows [Q | K | V]; per_head: [q.. k v] for each KV head in
+    turn, its query heads first. `gate_up` blocked: rows [gate | up]. `rope_rows` pairs: rotated
+    rows adjacent, as Meta stores q and k. `linear` in_out: linears transposed (Conv1D, Paddle).
+    `optional_prefix`: may be absent from stored names. `ignore`: patterns of stored names that are
+    no parameters; kept out of `names` so that the table can be inverted. `variants`: other ways the
+    same ecosystem stores the family; read, never written.
+    """
+
+    names: Names
+    qkv: Literal["blocked", "per_head"] = "blocked"
+    rope_rows: Literal["half", "pairs"] = "half"
+    linear: Literal["out_in", "in_out"] = "out_in"
+    optional_prefix: str = ""
+    ignore: tuple[str, ...] = BUFFERS
+    variants: tuple[Checkpoint, ...] = ()
+
+    def forms(self) -> tuple[Checkpoint, ...]:
+        """This form, which is written, and the variants, which are only read."""
+        return (self, *self.variants)
+
+
+def under(prefix: str, names: Names) -> dict[str, str]:
+    """The same table with `prefix` before every stem."""
+    return {slot: prefix + stem for slot, stem in names.items()}
+
+
+def without(names: Names, *slots: str) -> dict[str, str]:
+    """The same table without `slots`."""
+    return {slot: stem for slot, stem in names.items() if slot not in slots}
+
+
+def with_fused(checkpoint: Checkpoint, *, qkv: str = "", gate_up: str = "") -> Checkpoint:
+    """PaddleNLP's `fuse_attention_qkv` / `fuse_attention_ffn` as variants of its unfused table.
+
+    `qkv` and `gate_up` are the stems of the fused linears; each may be fused without the other.
+    """
+    base = checkpoint.names
+    tables = []
+    if qkv:
+        tables.append({**without(base, *FUSED["qkv"]), "qkv": qkv})
+    if gate_up:
+        tables.append({**without(base, *FUSED["gate_up"]), "gate_up": gate_up})
+    if qkv and gate_up:
+        tables.append(
+            {
+                **without(base, *FUSED["qkv"], *FUSED["gate_up"]),
+                "qkv": qkv,
+                "gate_up": gate_up,
+            }
+        )
+    fused = tuple(replace(checkpoint, names=table, qkv="per_head") for table in tables)
+    return replace(checkpoint, variants=fused)

@@ -1,0 +1,77 @@
+"""Names of LLaMA and of the families that share its stems: Mistral, Baichuan, Qwen2, Qwen3."""
+
+from __future__ import annotations
+
+from llm_convert.names.checkpoint import Checkpoint, under, with_fused, without
+
+LAYER = "layers.{layer}."
+STEMS = {
+    "embed": "embed_tokens",
+    "attn_norm": LAYER + "input_layernorm",
+    "q": LAYER + "self_attn.q_proj",
+    "k": LAYER + "self_attn.k_proj",
+    "v": LAYER + "self_attn.v_proj",
+    "out": LAYER + "self_attn.o_proj",
+    "mlp_norm": LAYER + "post_attention_layernorm",
+    "gate": LAYER + "mlp.gate_proj",
+    "up": LAYER + "mlp.up_proj",
+    "down": LAYER + "mlp.down_proj",
+    "final_norm": "norm",
+}
+HEAD = {"head": "lm_head"}
+QK_NORMS = {"q_norm": LAYER + "self_attn.q_norm", "k_norm": LAYER + "self_attn.k_norm"}
+W_PACK = {**without(STEMS, "q", "k", "v"), "qkv": LAYER + "self_attn.W_pack"}
+
+META = Checkpoint(
+    {
+        "embed": "tok_embeddings",
+        "attn_norm": LAYER + "attention_norm",
+        "q": LAYER + "attention.wq",
+        "k": LAYER + "attention.wk",
+        "v": LAYER + "attention.wv",
+        "out": LAYER + "attention.wo",
+        "mlp_norm": LAYER + "ffn_norm",
+        "gate": LAYER + "feed_forward.w1",
+        "up": LAYER + "feed_forward.w3",
+        "down": LAYER + "feed_forward.w2",
+        "final_norm": "norm",
+        "head": "output",
+    },
+    rope_rows="pairs",
+    ignore=(r"^rope\.freqs$",),
+)
+
+
+def hub(stems: dict[str, str]) -> Checkpoint:
+    """The hub's table: stems below `model.`."""
+    return Checkpoint({**under("model.", stems), **HEAD}, optional_prefix="model.")
+
+
+def paddle(base: str, stems: dict[str, str]) -> Checkpoint:
+    """PaddleNLP's table: stems below `base.`, with its fused forms as variants."""
+    table = Checkpoint(
+        {**under(f"{base}.", stems), **HEAD}, linear="in_out", optional_prefix=f"{base}."
+    )
+    return with_fused(
+        table,
+        qkv=f"{base}.{LAYER}self_attn.qkv_proj",
+        gate_up=f"{base}.{LAYER}mlp.gate_up_fused_proj" if "gate" in stems else "",
+    )
+
+
+LLAMA = {"hf": hub(STEMS), "paddlenlp": paddle("llama", STEMS), "meta": META}
+BAICHUAN = {"hf": hub(W_PACK), "paddlenlp": paddle("llama", STEMS)}
+
+TABLES = {
+    "llama": LLAMA,
+    "mistral": {"hf": hub(STEMS), "paddlenlp": paddle("mistral", STEMS)},
+    "baichuan-7b": BAICHUAN,
+    "baichuan-13b": BAICHUAN,
+    "baichuan2-7b": BAICHUAN,
+    "baichuan2-13b": BAICHUAN,
+    "qwen2": {"hf": hub(STEMS), "paddlenlp": paddle("qwen2", STEMS)},
+    "qwen3": {
+        "hf": hub({**STEMS, **QK_NORMS}),
+        "paddlenlp": paddle("qwen3", {**STEMS, **QK_NORMS}),
+    },
+}

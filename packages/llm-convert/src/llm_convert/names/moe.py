@@ -1,0 +1,34 @@
+"""Names of the mixtures of experts: Qwen2-MoE and Mixtral."""
+
+from __future__ import annotations
+
+from llm_convert.names.checkpoint import without
+from llm_convert.names.llama import LAYER, STEMS, hub, paddle
+
+EXPERT = LAYER + "mlp.experts.{expert}."
+SHARED = LAYER + "mlp.shared_expert."
+QWEN2_MOE = {
+    **STEMS,
+    "router": LAYER + "mlp.gate",
+    "expert_gate": EXPERT + "gate_proj",
+    "expert_up": EXPERT + "up_proj",
+    "expert_down": EXPERT + "down_proj",
+    "shared_router": LAYER + "mlp.shared_expert_gate",
+    "shared_gate": SHARED + "gate_proj",
+    "shared_up": SHARED + "up_proj",
+    "shared_down": SHARED + "down_proj",
+}
+
+SPARSE = LAYER + "block_sparse_moe."
+MIXTRAL = {
+    **without(STEMS, "gate", "up", "down"),
+    "router": SPARSE + "gate",
+    "expert_gate": SPARSE + "experts.{expert}.w1",
+    "expert_up": SPARSE + "experts.{expert}.w3",
+    "expert_down": SPARSE + "experts.{expert}.w2",
+}
+
+TABLES = {
+    "qwen2-moe": {"hf": hub(QWEN2_MOE), "paddlenlp": paddle("qwen2_moe", QWEN2_MOE)},
+    "mixtral": {"hf": hub(MIXTRAL), "paddlenlp": paddle("mixtral", MIXTRAL)},
+}
