@@ -1,0 +1,36 @@
+"""config.json as each ecosystem's tools read it.
+
+Family and sizes are stated by the same fields everywhere; what differs is the name of the model's
+class in `architectures` and the field that holds the element type.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from llm_convert.files.dtypes import dtype_name, is_floating
+from llm_convert.files.tensor_file import TensorInfo
+
+_DTYPE_FIELD: Mapping[str, str] = MappingProxyType({"hf": "torch_dtype", "paddlenlp": "dtype"})
+_DTYPE_FIELDS = ("torch_dtype", "dtype")
+
+
+def config_for(
+    config: Mapping[str, Any], naming: str, tensors: Mapping[str, TensorInfo]
+) -> dict[str, Any]:
+    """The configuration for `naming`'s tools; `tensors` are the ones that will be written.
+
+    `architectures` keeps naming the family, so that a converted checkpoint is detected again.
+    """
+    translated = {name: value for name, value in config.items() if name not in _DTYPE_FIELDS}
+    bytes_of: Counter[str] = Counter()
+    for info in tensors.values():
+        if is_floating(info.dtype):
+            bytes_of[dtype_name(info.dtype)] += info.nbytes
+    if bytes_of:
+        ((dtype, _),) = bytes_of.most_common(1)
+        translated[_DTYPE_FIELD[naming]] = dtype
+    return translated

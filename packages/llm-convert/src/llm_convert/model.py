@@ -1,0 +1,136 @@
+"""A checkpoint folder opened as a model: its family, its sizes, and canonical weights on demand.
+
+`open_model` reads config.json and the tables of contents of the weight files, and compares every
+name and shape with what the family needs before any weight is read. `Model.weight` then decodes
+one canonical parameter at a time from the memory map. It knows nothing of computing: that is
+llm-kernels'; saving is in `saving`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from llm_convert.errors import ConvertError, TensorMismatchError
+from llm_convert.files.folder import find_weights, open_weights
+from llm_convert.files.json_file import read_json
+from llm_convert.files.tensor_file import TensorFile
+from llm_convert.layout import Layout, Weight, layout_of_files
+from llm_convert.saving import copy_companions, save_model
+from llm_kernels.families import FamilySpec, ParameterKey, Sizes, detect, parameters, read_sizes
+
+__all__ = ["CONFIG_FILE", "Model", "copy_companions", "open_model", "read_config", "save_model"]
+
+CONFIG_FILE = "config.json"
+
+
+class Model:
+    """A checkpoint whose tensors have been checked against its config.json.
+
+    Attributes:
+        path: the folder.
+        config: its config.json.
+        spec, sizes: the family and the sizes (llm_kernels.families).
+        naming: "hf" or "paddlenlp", found from the tensors' names.
+        parameters: canonical key -> shape ([out, in] for linear weights).
+    """
+
+    def __init__(
+        self, path: Path, config: dict[str, Any], spec: FamilySpec, sizes: Sizes, files: TensorFile
+    ) -> None:
+        self.path = path
+        self.config = config
+        self.spec = spec
+        self.sizes = sizes
+        self.parameters: Mapping[ParameterKey, tuple[int, ...]] = parameters(spec, sizes)
+        self._files = files
+        self._layout = _layout(spec, sizes, files)
+        self.naming = self._layout.naming
+
+    def keys(self) -> Set[ParameterKey]:
+        """The canonical parameters of this checkpoint."""
+        return self.parameters.keys()
+
+    def dtype(self, key: ParameterKey) -> np.dtype:
+        """Element type that a parameter is stored in. Raises KeyError."""
+        return self._files.info(self._stored_name(key)).dtype
+
+    def weight(self, key: ParameterKey) -> Weight:
+        """One canonical parameter, read-only, in its stored element type.
+
+        A view of the memory map wherever the layout allows. Raises KeyError for a parameter that
+        this model does not have.
+        """
+        return self._layout.decode(key, self._files)
+
+    def dense(self, key: ParameterKey, dtype: DTypeLike = np.float32) -> np.ndarray:
+        """One canonical parameter, dequantized if need be, cast to `dtype`. Raises KeyError."""
+        weight = self.weight(key)
+        array = weight if isinstance(weight, np.ndarray) else weight.dequantize()
+        return array.astype(dtype, copy=False)
+
+    def release(self, key: ParameterKey) -> None:
+        """Let the system drop the memory of a parameter; it can be read again at any time."""
+        self._files.release(self._stored_name(key))
+
+    def _stored_name(self, key: ParameterKey) -> str:
+        return self._layout.names[self._layout.source[key]]
+
+
+def _layout(spec: FamilySpec, sizes: Sizes, files: TensorFile) -> Layout:
+    shapes = {name: files.info(name).shape for name in files}
+    try:
+        layout = layout_of_files(spec, sizes, shapes)
+        layout.check_tied_head(files)
+    except TensorMismatchError as error:
+        message = f"{files.path}: {error}"
+        raise TensorMismatchError(message) from error
+    return layout
+
+
+def open_model(path: str | Path) -> Model:
+    """Open a checkpoint folder in Hugging Face's or PaddleNLP's layout.
+
+    Args:
+        path: folder with config.json and safetensors, .bin or .pdparams weights.
+
+    Raises:
+        ConvertError: the folder or its config.json is missing.
+        FileFormatError: a weight file or shard is missing, truncated or malformed.
+        TensorMismatchError: missing, unknown and wrongly shaped tensors, all listed at once.
+        llm_kernels.errors.UnknownFamilyError, ConfigError: config.json describes no supported
+            model, or lacks a field.
+    """
+    folder = Path(path)
+    config = read_config(folder)
+    spec = detect(config)
+    sizes = read_sizes(spec, config)
+    return Model(folder, config, spec, sizes, open_weights(folder))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The config.json of a checkpoint folder.
+
+    Raises:
+        ConvertError: the folder is missing, is a file, or has no config.json.
+        FileFormatError: config.json is not a JSON object.
+    """
+    if not folder.exists():
+        message = f"The model folder {folder} does not exist."
+        raise ConvertError(message)
+    if not folder.is_dir():
+        message = f"{folder} is a file. Name the folder that holds config.json and the weights."
+        raise ConvertError(message)
+    if not (folder / CONFIG_FILE).is_file():
+        weights = find_weights(folder)
+        holds = f"it holds {weights.path.name}" if weights else "nor does it hold weights"
+        message = (
+            f"{folder} has no {CONFIG_FILE} ({holds}). Copy the model's {CONFIG_FILE} there, or "
+            "name another folder."
+        )
+        raise ConvertError(message)
+    return read_json(folder / CONFIG_FILE)

@@ -1,0 +1,174 @@
+"""Write a model folder: config.json and safetensors shards, one tensor in memory at a time.
+
+Nothing here knows where the parameters come from: a conversion, a merge and a training run all
+hand over a function from canonical key to array.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from llm_cli.outputs import written_file
+from llm_convert.config import config_for
+from llm_convert.errors import ConvertError
+from llm_convert.files.dtypes import floating
+from llm_convert.files.folder import INDEX_SUFFIX
+from llm_convert.files.safetensors import write_safetensors
+from llm_convert.files.tensor_file import TensorInfo
+from llm_convert.layout import Layout, StoredTensor, Weight
+from llm_kernels.families import FamilySpec, ParameterKey, Sizes
+
+Naming: TypeAlias = Literal["hf", "paddlenlp"]
+DEFAULT_SHARD = "4GB"
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
+# Files of a checkpoint that no weight conversion changes.
+_COMPANIONS = (
+    "generation_config.json",
+    "chat_template.json",
+    "chat_template.jinja",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.*",
+    "merges.txt",
+    "*.tiktoken",
+    "*.model",
+    "sentencepiece*",
+    "spiece*",
+)
+
+
+def save_model(
+    folder: str | Path,
+    *,
+    config: Mapping[str, Any],
+    spec: FamilySpec,
+    sizes: Sizes,
+    parameters: Callable[[ParameterKey], Weight],
+    naming: Naming,
+    dtype: str | Mapping[ParameterKey, np.dtype] = "float32",
+    max_shard_size: str | int = DEFAULT_SHARD,
+    written: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Write config.json and weights into an existing folder (use `written_folder` around it).
+
+    Args:
+        config: the model's configuration; translated to what `naming`'s tools read.
+        parameters: canonical key -> array, asked once for each part of a stored tensor, in order.
+        naming: "hf" (Hugging Face names, linears [out, in]) or "paddlenlp" (its names, [in, out]).
+        dtype: "float32", "float16" or "bfloat16" for all floating parameters, or the type of each.
+        max_shard_size: bytes, or a text like "4GB"; one tensor is never split.
+        written: told the bytes written after each piece, for a progress bar.
+
+    Raises:
+        ConvertError: the family has no such naming, or max_shard_size is no size.
+    """
+    folder = Path(folder)
+    layout = Layout.of(spec, sizes, naming)
+    target = _target_types(layout.tensors, dtype)
+    infos = {name: TensorInfo(target(name), entry.shape) for name, entry in layout.tensors.items()}
+
+    def read(name: str) -> np.ndarray:
+        array = layout.encode(name, parameters)
+        return array.astype(infos[name].dtype, copy=False)
+
+    write_config(folder, config_for(config, naming, infos))
+    _write_shards(folder, infos, read, parse_size(max_shard_size), written)
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write config.json."""
+    with written_file(folder / "config.json") as stream:
+        stream.write((json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _target_types(
+    stored: Mapping[str, StoredTensor], dtype: str | Mapping[ParameterKey, np.dtype]
+) -> Callable[[str], np.dtype]:
+    if isinstance(dtype, str):
+        one = floating(dtype)
+        return lambda _: one
+
+    def stored_type(name: str) -> np.dtype:
+        types = {dtype[key] for key in stored[name].parts}
+        if len(types) > 1:
+            message = (
+                f"{name} joins parameters of different types ({', '.join(map(str, types))}). "
+                "Choose one with --dtype."
+            )
+            raise ConvertError(message)
+        return types.pop()
+
+    return stored_type
+
+
+def _write_shards(
+    folder: Path,
+    infos: Mapping[str, TensorInfo],
+    read: Callable[[str], np.ndarray],
+    limit: int,
+    written: Callable[[int], None],
+) -> None:
+    shards = plan_shards(infos, limit)
+    metadata = {"format": "pt"}
+    if len(shards) == 1:
+        write_safetensors(
+            folder / "model.safetensors", infos, read, metadata=metadata, written=written
+        )
+        return
+    weight_map: dict[str, str] = {}
+    for number, names in enumerate(shards, 1):
+        file = f"model-{number:05d}-of-{len(shards):05d}.safetensors"
+        weight_map |= dict.fromkeys(names, file)
+        part = {name: infos[name] for name in names}
+        write_safetensors(folder / file, part, read, metadata=metadata, written=written)
+    index = {
+        "metadata": {"total_size": sum(info.nbytes for info in infos.values())},
+        "weight_map": weight_map,
+    }
+    with written_file(folder / ("model.safetensors" + INDEX_SUFFIX)) as stream:
+        stream.write((json.dumps(index, indent=2) + "\n").encode())
+
+
+def plan_shards(infos: Mapping[str, TensorInfo], limit: int) -> list[list[str]]:
+    """Split tensors, in order, into lists of at most `limit` bytes (or one larger tensor)."""
+    shards: list[list[str]] = [[]]
+    size = 0
+    for name, info in infos.items():
+        if shards[-1] and size + info.nbytes > limit:
+            shards.append([])
+            size = 0
+        shards[-1].append(name)
+        size += info.nbytes
+    return shards
+
+
+def parse_size(size: str | int) -> int:
+    """Bytes of a size like 4000000000, "4GB" or "512MiB".
+
+    Raises:
+        ConvertError: not a positive size.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", str(size).strip().upper())
+    value = float(found[1]) * _UNITS[found[2]] if found and found[2] in _UNITS else 0
+    if value < 1:
+        message = f"max_shard_size {size!r} is no size; write for example 4GB or 512MiB."
+        raise ConvertError(message)
+    return int(value)
+
+
+def copy_companions(source: str | Path, folder: str | Path) -> list[str]:
+    """Copy tokenizer files, generation_config.json and chat templates; the names copied."""
+    found = {file for pattern in _COMPANIONS for file in Path(source).glob(pattern)}
+    files = sorted(file for file in found if file.is_file())
+    for file in files:
+        shutil.copyfile(file, Path(folder) / file.name)
+    return [file.name for file in files]
