@@ -67,7 +67,7 @@ def _stored(
     parts: tuple[ParameterKey, ...] = (key,)
     if slot in FUSED:
         parts = tuple(key._replace(slot=part) for part in FUSED[slot])
-        fusion = _interleaving(slot, sizes, checkpoint)
+        fusion = _interleaving(slot, shape[0], sizes, checkpoint)
         shape = (fusion.rows, *shape[1:])
     linear = SLOTS[key.slot].kind == "linear" and key.leaf == "weight"
     transposed = linear and checkpoint.linear == "in_out"
@@ -77,9 +77,9 @@ def _stored(
     )
 
 
-def _interleaving(slot: str, sizes: Sizes, checkpoint: Checkpoint) -> Interleaving:
-    if slot == "gate_up":
-        return Interleaving(1, (sizes.mlp, sizes.mlp))
+def _interleaving(slot: str, rows: int, sizes: Sizes, checkpoint: Checkpoint) -> Interleaving:
+    if slot != "qkv":
+        return Interleaving(1, (rows, rows))
     queries, keys = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
     if checkpoint.qkv == "blocked":
         return Interleaving(1, (queries, keys, keys))

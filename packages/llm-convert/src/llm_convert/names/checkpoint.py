@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal, TypeAlias
 
 Names: TypeAlias = Mapping[str, str]
 
-FUSED: Mapping[str, tuple[str, ...]] = {"qkv": ("q", "k", "v"), "gate_up": ("gate", "up")}
+FUSED: Mapping[str, tuple[str, ...]] = {
+    "qkv": ("q", "k", "v"),
+    "gate_up": ("gate", "up"),
+    "expert_gate_up": ("expert_gate", "expert_up"),
+    "shared_gate_up": ("shared_gate", "shared_up"),
+}
 
 # Buffers that some versions of the original code saved beside the weights.
 BUFFERS = (r"rotary_emb\.(inv_freq|cos_cached|sin_cached)$", r"rotary_pos_emb\.inv_freq$")
@@ -18,9 +24,9 @@ BUFFERS = (r"rotary_emb\.(inv_freq|cos_cached|sin_cached)$", r"rotary_pos_emb\.i
 class Checkpoint:
     """How files of one ecosystem hold a family.
 
-    `names`: slot, or fused slot `qkv` / `gate_up` -> stem with {layer} and {expert}; ".weight" and
+    `names`: slot, or fused slot (a key of FUSED) -> stem with {layer} and {expert}; ".weight" and
     ".bias" are derived. `qkv` blocked: rows [Q | K | V]; per_head: [q.. k v] for each KV head in
-    turn, its query heads first. `gate_up` blocked: rows [gate | up]. `rope_rows` pairs: rotated
+    turn, its query heads first. The other fused slots are [gate | up]. `rope_rows` pairs: rotated
     rows adjacent, as Meta stores q and k. `linear` in_out: linears transposed (Conv1D, Paddle).
     `optional_prefix`: may be absent from stored names. `ignore`: patterns of stored names that are
     no parameters; kept out of `names` so that the table can be inverted. `variants`: other ways the
@@ -50,24 +56,18 @@ def without(names: Names, *slots: str) -> dict[str, str]:
     return {slot: stem for slot, stem in names.items() if slot not in slots}
 
 
-def with_fused(checkpoint: Checkpoint, *, qkv: str = "", gate_up: str = "") -> Checkpoint:
-    """PaddleNLP's `fuse_attention_qkv` / `fuse_attention_ffn` as variants of its unfused table.
+def with_fused(checkpoint: Checkpoint, *groups: Names) -> Checkpoint:
+    """PaddleNLP's `fuse_attention_qkv` and `fuse_attention_ffn` as variants of an unfused table.
 
-    `qkv` and `gate_up` are the stems of the fused linears; each may be fused without the other.
+    Each group maps fused slots to stems and is switched by one flag, so every choice of groups is
+    a variant. Fused q, k and v lie head by head.
     """
-    base = checkpoint.names
-    tables = []
-    if qkv:
-        tables.append({**without(base, *FUSED["qkv"]), "qkv": qkv})
-    if gate_up:
-        tables.append({**without(base, *FUSED["gate_up"]), "gate_up": gate_up})
-    if qkv and gate_up:
-        tables.append(
-            {
-                **without(base, *FUSED["qkv"], *FUSED["gate_up"]),
-                "qkv": qkv,
-                "gate_up": gate_up,
-            }
-        )
-    fused = tuple(replace(checkpoint, names=table, qkv="per_head") for table in tables)
-    return replace(checkpoint, variants=fused)
+    variants = []
+    for count in range(1, len(groups) + 1):
+        for chosen in combinations(groups, count):
+            fused = {slot: stem for group in chosen for slot, stem in group.items()}
+            parts = [part for slot in fused for part in FUSED[slot]]
+            table = {**without(checkpoint.names, *parts), **fused}
+            qkv = "per_head" if "qkv" in fused else checkpoint.qkv
+            variants.append(replace(checkpoint, names=table, qkv=qkv))
+    return replace(checkpoint, variants=tuple(variants))

@@ -41,7 +41,7 @@ HUB = Checkpoint(
 )
 PADDLE = with_fused(
     Checkpoint({**under("gpt.", PADDLE_STEMS), **HEAD}, linear="in_out", optional_prefix="gpt."),
-    qkv=f"gpt.{PADDLE_LAYER}self_attn.qkv_proj",
+    {"qkv": f"gpt.{PADDLE_LAYER}self_attn.qkv_proj"},
 )
 
 TABLES = {

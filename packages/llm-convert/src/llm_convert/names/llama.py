@@ -47,16 +47,16 @@ def hub(stems: dict[str, str]) -> Checkpoint:
     return Checkpoint({**under("model.", stems), **HEAD}, optional_prefix="model.")
 
 
-def paddle(base: str, stems: dict[str, str]) -> Checkpoint:
-    """PaddleNLP's table: stems below `base.`, with its fused forms as variants."""
+def paddle(base: str, stems: dict[str, str], **fused_ffn: str) -> Checkpoint:
+    """PaddleNLP's table: stems below `base.`, with its fused forms as variants.
+
+    `fused_ffn`: fused slots of the feed-forward blocks -> stem.
+    """
     table = Checkpoint(
         {**under(f"{base}.", stems), **HEAD}, linear="in_out", optional_prefix=f"{base}."
     )
-    return with_fused(
-        table,
-        qkv=f"{base}.{LAYER}self_attn.qkv_proj",
-        gate_up=f"{base}.{LAYER}mlp.gate_up_fused_proj" if "gate" in stems else "",
-    )
+    ffn = under(f"{base}.", fused_ffn or {"gate_up": LAYER + "mlp.gate_up_fused_proj"})
+    return with_fused(table, {"qkv": f"{base}.{LAYER}self_attn.qkv_proj"}, ffn)
 
 
 LLAMA = {"hf": hub(STEMS), "paddlenlp": paddle("llama", STEMS), "meta": META}

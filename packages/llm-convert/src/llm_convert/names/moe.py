@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from llm_convert.names.checkpoint import without
-from llm_convert.names.llama import LAYER, STEMS, hub, paddle
+from llm_convert.names.checkpoint import Checkpoint, under, without
+from llm_convert.names.llama import HEAD, LAYER, STEMS, hub, paddle
 
 EXPERT = LAYER + "mlp.experts.{expert}."
 SHARED = LAYER + "mlp.shared_expert."
@@ -19,6 +19,12 @@ QWEN2_MOE = {
     "shared_down": SHARED + "down_proj",
 }
 
+QWEN2_MOE_FUSED = {
+    "gate_up": LAYER + "mlp.gate_up_fused_proj",
+    "expert_gate_up": EXPERT + "gate_up_fused_proj",
+    "shared_gate_up": SHARED + "gate_up_fused_proj",
+}
+
 SPARSE = LAYER + "block_sparse_moe."
 MIXTRAL = {
     **without(STEMS, "gate", "up", "down"),
@@ -28,7 +34,14 @@ MIXTRAL = {
     "expert_down": SPARSE + "experts.{expert}.w2",
 }
 
+PADDLE_MIXTRAL = Checkpoint(
+    {**under("mixtral.", MIXTRAL), **HEAD}, linear="in_out", optional_prefix="mixtral."
+)
+
 TABLES = {
-    "qwen2-moe": {"hf": hub(QWEN2_MOE), "paddlenlp": paddle("qwen2_moe", QWEN2_MOE)},
-    "mixtral": {"hf": hub(MIXTRAL), "paddlenlp": paddle("mixtral", MIXTRAL)},
+    "qwen2-moe": {
+        "hf": hub(QWEN2_MOE),
+        "paddlenlp": paddle("qwen2_moe", QWEN2_MOE, **QWEN2_MOE_FUSED),
+    },
+    "mixtral": {"hf": hub(MIXTRAL), "paddlenlp": PADDLE_MIXTRAL},
 }

@@ -41,7 +41,7 @@ OPT = {
         Checkpoint(
             {**under("opt.", PADDLE_STEMS), **HEAD}, linear="in_out", optional_prefix="opt."
         ),
-        qkv=f"opt.{LAYER}self_attn.qkv_proj",
+        {"qkv": f"opt.{LAYER}self_attn.qkv_proj"},
     ),
 }
 

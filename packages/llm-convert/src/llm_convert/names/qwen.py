@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from llm_convert.names.checkpoint import Checkpoint, under
+from llm_convert.names.checkpoint import Checkpoint, under, with_fused
 
 LAYER = "h.{layer}."
 STEMS = {
@@ -21,8 +21,9 @@ HEAD = {"head": "lm_head"}
 TABLES = {
     "qwen": {
         "hf": Checkpoint({**under("transformer.", STEMS), **HEAD}, optional_prefix="transformer."),
-        "paddlenlp": Checkpoint(
-            {**under("qwen.", STEMS), **HEAD}, linear="in_out", optional_prefix="qwen."
+        "paddlenlp": with_fused(
+            Checkpoint({**under("qwen.", STEMS), **HEAD}, linear="in_out", optional_prefix="qwen."),
+            {"gate_up": f"qwen.{LAYER}mlp.gate_up_fused_proj"},
         ),
     },
 }
