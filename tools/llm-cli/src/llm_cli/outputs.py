@@ -23,6 +23,7 @@ from llm_cli.lineage import LINEAGE_FILE, lineage
 
 __all__ = [
     "COMPLETE",
+    "check_output_folder",
     "is_complete",
     "lineage",
     "mark_complete",
@@ -63,7 +64,7 @@ def written_folder(
     ``overwrite`` is true and the files are not an earlier output of this toolchain.
     """
     path = Path(path)
-    _refuse_foreign(path, overwrite=overwrite)
+    check_output_folder(path, overwrite=overwrite)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     temporary.mkdir()
@@ -123,7 +124,12 @@ def _listed(folder: Path) -> dict[str, Any] | None:
     return files if isinstance(files, dict) else None
 
 
-def _refuse_foreign(path: Path, *, overwrite: bool) -> None:
+def check_output_folder(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a folder that :func:`written_folder` would refuse, before hours of work go into it.
+
+    Raises :class:`UserError`.
+    """
+    path = Path(path)
     if path.is_file():
         message = f"The output {path} is a file; name a folder."
         raise UserError(message)
