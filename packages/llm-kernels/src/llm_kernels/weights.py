@@ -1,0 +1,174 @@
+"""How a quantized linear weight is held: integer codes, scales, and zero points, as NumPy arrays.
+
+These two types are what llm-convert hands over, llm-quant produces and the native kernels pack.
+They refuse arrays that cannot be such a weight when they are made, and know nothing of files.
+
+    weight = Int4Weight.from_dense(dense, group_size=128)      # round to nearest
+    weight.shape, weight.dequantize()
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_kernels.errors import ShapeError
+
+_INT4_MIDDLE = 8  # code of zero in a symmetric weight
+
+
+@dataclass(frozen=True, eq=False)
+class Int4Weight:
+    """A linear weight [N, K] of four bits an entry, in groups along K that share a scale.
+
+    `packed`: uint8 [N, K/2], the even column in the low nibble. `scales`: float32 [N, K/g].
+    `zeros`: uint8 [N, K/g], or None for a symmetric weight, whose zero point is 8. An entry is
+    (nibble - zero) * scale. `group_size` g divides K and is a multiple of 8, or is K: one scale a
+    row. Raises ShapeError for arrays of another shape or dtype.
+    """
+
+    packed: npt.NDArray[np.uint8]
+    scales: npt.NDArray[np.float32]
+    zeros: npt.NDArray[np.uint8] | None
+    group_size: int
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not fit together."""
+        _check_array("packed", self.packed, np.uint8, 2)
+        rows, columns = self.shape
+        _check_groups(columns, self.group_size, multiple=8)
+        groups = (rows, columns // self.group_size)
+        _check_array("scales", self.scales, np.float32, 2, groups)
+        if self.zeros is not None:
+            _check_array("zeros", self.zeros, np.uint8, 2, groups)
+            if self.zeros.size and int(self.zeros.max()) > 15:
+                message = f"zeros holds {int(self.zeros.max())}; a four-bit zero point is 0 to 15."
+                raise ShapeError(message)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, K) of the weight it stands for."""
+        return self.packed.shape[0], self.packed.shape[1] * 2
+
+    def codes(self) -> npt.NDArray[np.uint8]:
+        """The nibbles, uint8 [N, K]."""
+        codes = np.empty(self.shape, np.uint8)
+        codes[:, 0::2] = self.packed & 15
+        codes[:, 1::2] = self.packed >> 4
+        return codes
+
+    def dequantize(self) -> npt.NDArray[np.float32]:
+        """The weight as float32 [N, K]."""
+        rows, columns = self.shape
+        grouped = self.codes().reshape(rows, -1, self.group_size).astype(np.float32)
+        zeros = np.float32(_INT4_MIDDLE) if self.zeros is None else self.zeros[:, :, None]
+        return ((grouped - zeros) * self.scales[:, :, None]).reshape(rows, columns)
+
+    @classmethod
+    def from_dense(
+        cls, dense: npt.NDArray[np.float32], group_size: int | None = None, symmetric: bool = True
+    ) -> Int4Weight:
+        """Round a weight [N, K] to nearest; `group_size` None means one scale a row."""
+        rows, columns = dense.shape
+        size = columns if group_size is None else group_size
+        _check_groups(columns, size, multiple=8)
+        grouped = dense.astype(np.float32).reshape(rows, -1, size)
+        if symmetric:
+            scales = _at_least_tiny(np.abs(grouped).max(-1) / 7)
+            middle: npt.NDArray[np.float32] = np.full(scales.shape, _INT4_MIDDLE, np.float32)
+        else:
+            low, high = np.minimum(grouped.min(-1), 0), np.maximum(grouped.max(-1), 0)
+            scales = _at_least_tiny((high - low) / 15)
+            middle = np.clip(np.rint(-low / scales), 0, 15).astype(np.float32)
+        codes = np.clip(np.rint(grouped / scales[:, :, None]) + middle[:, :, None], 0, 15)
+        flat = codes.astype(np.uint8).reshape(rows, columns)
+        packed = flat[:, 0::2] | flat[:, 1::2] << 4
+        return cls(packed, scales, None if symmetric else middle.astype(np.uint8), size)
+
+
+@dataclass(frozen=True, eq=False)
+class Int8Weight:
+    """A linear weight [N, K] of eight bits an entry, symmetric.
+
+    `codes`: int8 [N, K]. `scales`: float32 [N, K/g]; one column: a scale a row. An entry is
+    code * scale. Raises ShapeError for arrays of another shape or dtype.
+    """
+
+    codes: npt.NDArray[np.int8]
+    scales: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not fit together."""
+        _check_array("codes", self.codes, np.int8, 2)
+        _check_array("scales", self.scales, np.float32, 2)
+        rows, columns = self.shape
+        groups = self.scales.shape[1]
+        if self.scales.shape[0] != rows or not groups or columns % groups:
+            message = (
+                f"scales has shape {self.scales.shape}; for codes of shape {self.shape} it must "
+                f"have {rows} rows and a number of columns that divides {columns}."
+            )
+            raise ShapeError(message)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, K) of the weight it stands for."""
+        return self.codes.shape[0], self.codes.shape[1]
+
+    @property
+    def group_size(self) -> int:
+        """Inputs that share a scale; K where there is one scale a row."""
+        return self.codes.shape[1] // self.scales.shape[1]
+
+    def dequantize(self) -> npt.NDArray[np.float32]:
+        """The weight as float32 [N, K]."""
+        grouped = self.codes.reshape(len(self.codes), -1, self.group_size).astype(np.float32)
+        return (grouped * self.scales[:, :, None]).reshape(self.codes.shape)
+
+    @classmethod
+    def from_dense(
+        cls, dense: npt.NDArray[np.float32], group_size: int | None = None
+    ) -> Int8Weight:
+        """Round a weight [N, K] to nearest; `group_size` None means one scale a row."""
+        rows, columns = dense.shape
+        size = columns if group_size is None else group_size
+        _check_groups(columns, size, multiple=1)
+        grouped = dense.astype(np.float32).reshape(rows, -1, size)
+        scales = _at_least_tiny(np.abs(grouped).max(-1) / 127)
+        codes = np.rint(grouped / scales[:, :, None]).astype(np.int8)
+        return cls(codes.reshape(rows, columns), scales)
+
+
+def _at_least_tiny(scales: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """A group of zeros gets a scale that can be divided by."""
+    return np.maximum(scales, np.finfo(np.float32).tiny).astype(np.float32)
+
+
+def _check_array(
+    name: str,
+    array: npt.NDArray[np.generic],
+    dtype: type[np.generic],
+    ndim: int,
+    shape: tuple[int, ...] | None = None,
+) -> None:
+    if array.dtype != np.dtype(dtype) or array.ndim != ndim:
+        message = (
+            f"{name} is {array.dtype} with {array.ndim} dimensions; "
+            f"{np.dtype(dtype)} with {ndim} is needed."
+        )
+        raise ShapeError(message)
+    if shape is not None and array.shape != shape:
+        message = f"{name} has shape {array.shape}, expected {shape}."
+        raise ShapeError(message)
+
+
+def _check_groups(columns: int, group_size: int, multiple: int) -> None:
+    fits = group_size > 0 and columns % group_size == 0
+    if not fits or (group_size % multiple and group_size != columns):
+        message = (
+            f"group_size is {group_size}; for {columns} inputs it must divide {columns}"
+            f"{f' and be a multiple of {multiple}' if multiple > 1 else ''}, or be {columns} itself."
+        )
+        raise ShapeError(message)
