@@ -1,4 +1,4 @@
-"""What every test of the repository may use: where the golden fixtures and the shared material lie."""
+"""What every test of the repository may use: fixtures, shared material, a tiny model."""
 
 from __future__ import annotations
 
