@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from llm_kernels.families.derived import adaptable_slots, quantization_groups
 from llm_kernels.families.parameters import ParameterKey, parameters
+from llm_kernels.families.prefix import prefix_positions
 from llm_kernels.families.registry import FAMILIES, detect, supported_architectures
 from llm_kernels.families.scaling import (
     DynamicScaling,
@@ -22,6 +23,7 @@ from llm_kernels.families.scaling import (
 from llm_kernels.families.sizes import ALIASES, Sizes, read_sizes
 from llm_kernels.families.slots import SLOTS, Slot
 from llm_kernels.families.spec import (
+    Activation,
     Alibi,
     Attention,
     FamilySpec,
@@ -39,6 +41,7 @@ __all__ = [
     "ALIASES",
     "FAMILIES",
     "SLOTS",
+    "Activation",
     "Alibi",
     "Attention",
     "DynamicScaling",
@@ -62,6 +65,7 @@ __all__ = [
     "detect",
     "merge",
     "parameters",
+    "prefix_positions",
     "quantization_groups",
     "read_sizes",
     "shard",

@@ -1,0 +1,67 @@
+"""Every operation of the decoder in plain NumPy: the definition of correct.
+
+Readable first, but quick enough to be the oracle of the native and the Paddle code. Arrays come in
+and go out as float32; reductions whose error would show run in float64.
+"""
+
+from __future__ import annotations
+
+from llm_kernels.reference.activations import (
+    ACTIVATIONS,
+    gelu,
+    gelu_tanh,
+    relu,
+    sigmoid,
+    silu,
+    softmax,
+)
+from llm_kernels.reference.attention import (
+    alibi_slopes,
+    attention,
+    gather_blocks,
+    paged_attention,
+    visible,
+)
+from llm_kernels.reference.experts import mix_experts, route
+from llm_kernels.reference.linear import Quantized, Weight, dense, linear
+from llm_kernels.reference.norms import layer_norm, rms_norm, unit_rows
+from llm_kernels.reference.rope import (
+    apply_rope,
+    attention_factor,
+    cos_sin,
+    inverse_frequencies,
+    logn_scale,
+    rotate,
+    rotated_dim,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "Quantized",
+    "Weight",
+    "alibi_slopes",
+    "apply_rope",
+    "attention",
+    "attention_factor",
+    "cos_sin",
+    "dense",
+    "gather_blocks",
+    "gelu",
+    "gelu_tanh",
+    "inverse_frequencies",
+    "layer_norm",
+    "linear",
+    "logn_scale",
+    "mix_experts",
+    "paged_attention",
+    "relu",
+    "rms_norm",
+    "rotate",
+    "rotated_dim",
+    "route",
+    "sigmoid",
+    "silu",
+    "softmax",
+    "unit_rows",
+    "visible",
+]

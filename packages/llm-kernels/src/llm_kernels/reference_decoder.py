@@ -1,0 +1,238 @@
+"""The whole decoder in NumPy, driven by the family's spec alone: one sequence, float32.
+
+    logits = forward(spec, sizes, parameters, token_ids)             # [T, V]
+    cache = KvCache()
+    logits = forward(spec, sizes, parameters, prompt, cache=cache)   # then token by token
+    logits = forward(spec, sizes, parameters, [token], cache=cache)
+
+It is the oracle of the native and the Paddle decoders. It knows neither batches nor padding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from llm_kernels import reference as ops
+from llm_kernels.errors import ShapeError
+from llm_kernels.families import Alibi, FamilySpec, Learned, ParameterKey, Rope, Sizes, parameters
+
+Source: TypeAlias = Mapping[ParameterKey, ops.Weight] | Callable[[ParameterKey], ops.Weight]
+
+
+@dataclass
+class KvCache:
+    """Keys and values of one sequence, [S, G, D] for each layer, and what its prompt fixed.
+
+    `prompt_length` is the number of tokens of the first call, `prefix` its bidirectional part.
+    """
+
+    keys: dict[int, np.ndarray] = field(default_factory=dict)
+    values: dict[int, np.ndarray] = field(default_factory=dict)
+    length: int = 0
+    prompt_length: int = 0
+    prefix: int = 0
+
+    def extend(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Append k and v [T, G, D] of one layer; returns all of its keys and values [S, G, D]."""
+        if layer in self.keys:
+            k = np.concatenate([self.keys[layer], k])
+            v = np.concatenate([self.values[layer], v])
+        self.keys[layer], self.values[layer] = k, v
+        return k, v
+
+
+def forward(
+    spec: FamilySpec,
+    sizes: Sizes,
+    source: Source,
+    token_ids: Sequence[int] | np.ndarray,
+    *,
+    positions: np.ndarray | None = None,
+    prefix: int = 0,
+    cache: KvCache | None = None,
+) -> np.ndarray:
+    """Logits [T, V] of `token_ids` [T], float32.
+
+    `source`: canonical parameter by key, a mapping or a function. `positions`: int [T], or [2, T]
+    with block positions for families that have them (`families.prefix_positions` makes those);
+    by default they continue the cache. `prefix`: how many first tokens see each other in both
+    directions, given with the prompt; only for families with a prefix mask. With a cache the tokens
+    follow those that it holds, and it grows.
+
+    Raises ShapeError for positions, a prefix or tokens that do not fit the model.
+    """
+    cache = KvCache() if cache is None else cache
+    tokens = np.asarray(token_ids)
+    step = _step(spec, sizes, source, tokens, positions, prefix, cache)
+    hidden = _embed(step, tokens)
+    for layer in range(sizes.layers):
+        hidden = _block(step, hidden, layer)
+    cache.length = step.length
+    return _logits(step, hidden)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What every part of one forward pass needs."""
+
+    spec: FamilySpec
+    sizes: Sizes
+    get: Callable[[ParameterKey], ops.Weight]
+    biased: frozenset[ParameterKey]
+    positions: np.ndarray
+    length: int
+    cache: KvCache
+
+    def linear(
+        self, slot: str, x: np.ndarray, layer: int | None = None, expert: int | None = None
+    ) -> np.ndarray:
+        key = ParameterKey(slot, layer, expert, "bias")
+        bias = ops.dense(self.get(key)) if key in self.biased else None
+        return ops.linear(x, self.get(key._replace(leaf="weight")), bias)
+
+    def norm(self, slot: str, x: np.ndarray, layer: int | None = None) -> np.ndarray:
+        weight = ops.dense(self.get(ParameterKey(slot, layer)))
+        key = ParameterKey(slot, layer, None, "bias")
+        if key in self.biased:
+            return ops.layer_norm(x, weight, ops.dense(self.get(key)), self.sizes.eps)
+        return ops.rms_norm(x, weight, self.sizes.eps)
+
+    def table(self, slot: str, rows: np.ndarray) -> np.ndarray:
+        return ops.dense(self.get(ParameterKey(slot)))[rows]
+
+
+def _step(
+    spec: FamilySpec,
+    sizes: Sizes,
+    source: Source,
+    tokens: np.ndarray,
+    positions: np.ndarray | None,
+    prefix: int,
+    cache: KvCache,
+) -> _Step:
+    length = cache.length + len(tokens)
+    if prefix:
+        if spec.mask != "prefix" or cache.length or prefix > len(tokens):
+            message = (
+                f"A prefix of {prefix} tokens was given with {len(tokens)} tokens after "
+                f"{cache.length} cached ones; the mask of {spec.name} is {spec.mask}. "
+                "Give it with the prompt, and only to families with a prefix mask."
+            )
+            raise ShapeError(message)
+        cache.prefix = prefix
+    cache.prompt_length = cache.prompt_length or len(tokens)
+    if positions is None:
+        positions = np.arange(cache.length, length)
+    rows = np.atleast_2d(positions)
+    channels = _position_channels(spec)
+    if rows.shape[1] != len(tokens) or len(rows) < channels:
+        message = (
+            f"positions are {list(rows.shape)}, expected [{channels}, {len(tokens)}] for "
+            f"{spec.name}. Pass one row of positions for each channel."
+        )
+        raise ShapeError(message)
+    if tokens.size == 0 or tokens.min() < 0 or tokens.max() >= sizes.vocab:
+        message = (
+            f"token ids must be between 0 and {sizes.vocab - 1}, and at least one is needed; got "
+            f"{len(tokens)} of them. Check that the tokenizer belongs to the model."
+        )
+        raise ShapeError(message)
+    get = source.__getitem__ if isinstance(source, Mapping) else source
+    biased = frozenset(key for key in parameters(spec, sizes) if key.leaf == "bias")
+    return _Step(spec, sizes, get, biased, rows, length, cache)
+
+
+def _position_channels(spec: FamilySpec) -> int:
+    match spec.position:
+        case Rope(channels=channels):
+            return channels
+        case Learned(block=True):
+            return 2
+    return 1
+
+
+def _embed(step: _Step, tokens: np.ndarray) -> np.ndarray:
+    hidden = step.table("embed", tokens)
+    if step.sizes.projected:
+        hidden = step.linear("project_in", hidden)
+    if isinstance(step.spec.position, Learned):
+        hidden = hidden + step.table("positions", step.positions[0] + step.spec.position.offset)
+        if step.spec.position.block:
+            hidden = hidden + step.table("block_positions", step.positions[1])
+    return step.norm("embed_norm", hidden) if step.spec.norm.embedding else hidden
+
+
+def _block(step: _Step, hidden: np.ndarray, layer: int) -> np.ndarray:
+    norm = step.spec.norm
+    for slot, function in (("attn_norm", _attend), ("mlp_norm", _feed_forward)):
+        if norm.placement == "post":
+            hidden = step.norm(slot, hidden + function(step, hidden, layer), layer)
+            continue
+        normed = step.norm(slot, hidden, layer)
+        skip = normed if norm.residual == "normed" else hidden
+        hidden = np.float32(norm.residual_scale) * skip + function(step, normed, layer)
+    return hidden
+
+
+def _attend(step: _Step, x: np.ndarray, layer: int) -> np.ndarray:
+    spec, sizes, cache = step.spec, step.sizes, step.cache
+    q, k, v = (
+        step.linear(slot, x, layer).reshape(len(x), -1, sizes.head_dim) for slot in ("q", "k", "v")
+    )
+    if spec.attention.qk_norm:
+        q, k = step.norm("q_norm", q, layer), step.norm("k_norm", k, layer)
+    if isinstance(spec.position, Rope):
+        # Qwen-1 keeps the frequencies that the prompt's length chose.
+        length = cache.prompt_length if spec.position.dynamic_ntk else step.length
+        q = ops.apply_rope(q, spec.position, sizes, step.positions, length)
+        k = ops.apply_rope(k, spec.position, sizes, step.positions, length)
+    if spec.attention.logn:
+        q = q * ops.logn_scale(step.positions[0], sizes.max_positions)[:, None, None]
+    k, v = cache.extend(layer, k, v)
+    window = sizes.layer_window(layer)
+    mask = ops.visible(len(x), len(k), window=window, prefix=cache.prefix)
+    slopes = ops.alibi_slopes(sizes.heads) if isinstance(spec.position, Alibi) else None
+    mixed = ops.attention(q, k, v, mask=mask, slopes=slopes)
+    return step.linear("out", mixed.reshape(len(x), -1), layer)
+
+
+def _feed_forward(step: _Step, x: np.ndarray, layer: int) -> np.ndarray:
+    if step.spec.moe is None or layer in step.sizes.dense_layers:
+        return _mlp(step, x, "", layer)
+    sizes = step.sizes
+    logits = step.linear("router", x, layer)
+    experts, weights = ops.route(logits, sizes.experts_per_token, renormalize=sizes.renormalize)
+    mixed = ops.mix_experts(
+        x, experts, weights, lambda expert, rows: _mlp(step, rows, "expert_", layer, expert)
+    )
+    if step.spec.moe.shared_expert:
+        share = ops.sigmoid(step.linear("shared_router", x, layer))
+        mixed = mixed + share * _mlp(step, x, "shared_", layer)
+    return mixed
+
+
+def _mlp(
+    step: _Step, x: np.ndarray, which: str, layer: int, expert: int | None = None
+) -> np.ndarray:
+    activate = ops.ACTIVATIONS[step.spec.mlp.activation]
+    up = step.linear(f"{which}up", x, layer, expert)
+    if step.spec.mlp.gated:
+        up = activate(step.linear(f"{which}gate", x, layer, expert)) * up
+    else:
+        up = activate(up)
+    return step.linear(f"{which}down", up, layer, expert)
+
+
+def _logits(step: _Step, hidden: np.ndarray) -> np.ndarray:
+    if step.spec.norm.final:
+        hidden = step.norm("final_norm", hidden)
+    if step.sizes.projected:
+        hidden = step.linear("project_out", hidden)
+    head = ops.dense(step.get(ParameterKey("embed" if step.sizes.tied else "head")))
+    if step.spec.head.normalized:
+        head = ops.unit_rows(head)
+    return ops.linear(hidden, head)
