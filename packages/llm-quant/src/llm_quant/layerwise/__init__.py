@@ -1,0 +1,1 @@
+"""`llm quant gptq`: calibration data through a model, one decoder layer at a time."""

@@ -1,0 +1,109 @@
+"""The options of `llm quant gptq`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_cli.errors import UserError
+from llm_cli.options import flag, option
+from llm_quant.checks import check_grid, check_positive
+
+CALIBRATION = "Calibration data"
+GRID = "Grid"
+METHOD = "Method"
+
+
+@dataclass(kw_only=True)
+class GptqOptions:
+    """Quantize a model's linear layers to int4 or int8 with GPTQ.
+
+    Layer by layer: calibration samples run through a layer, its linears are rounded one column
+    at a time so that the layer's output changes least, and the quantized layer feeds the next.
+    """
+
+    model_name_or_path: str = option(help="Folder of the model to quantize (LoRA merged before).")
+    output_path: str = option(help="Folder to write; it must not hold files.")
+    overwrite_output_dir: bool = flag(False, help="Replace an earlier output of this command.")
+
+    bits: int = option(4, help="Bits of a weight: 4 or 8.", group=GRID, aliases=("wbits",))
+    group_size: int = option(
+        128,
+        help="Input columns that share a scale: 32, 64, 128 ...; -1: one scale per output.",
+        group=GRID,
+        aliases=("groupsize",),
+    )
+    sym: bool = flag(
+        True, help="Symmetric grids, no zero points; false: better, int4 only.", group=GRID
+    )
+    mse: bool = flag(
+        False, help="Search each group's range for the least weight error.", group=GRID
+    )
+    skip_list_names: list[str] = option(
+        [],
+        help="Linears to leave as they are: slots (down) or parts of names (layers.0.).",
+        group=GRID,
+    )
+
+    percdamp: float = option(
+        0.01,
+        help="Share of the mean Hessian diagonal added to it; grows where that is too little.",
+        group=METHOD,
+    )
+    actorder: bool = flag(
+        True, help="Round columns by falling input energy (static groups).", group=METHOD
+    )
+    block: int = option(128, help="Columns corrected among themselves first.", group=METHOD)
+
+    dataset_name_or_path: str | None = option(
+        None,
+        help='Folder with quant.json, else train.json: lines {"src", "tgt"}.',
+        group=CALIBRATION,
+    )
+    chat_template: str | None = option(
+        None,
+        help='Template of the lines: a file or folder; absent: the model\'s own; "none".',
+        group=CALIBRATION,
+    )
+    input_dir: str | None = option(
+        None, help="Folder or prefix of tokenized .bin/.idx data.", group=CALIBRATION
+    )
+    split: str = option(
+        "949,50,1", help="Train, validation, test shares; train is used.", group=CALIBRATION
+    )
+    gptq_step: int = option(8, help="Calibration batches.", group=CALIBRATION)
+    batch_size: int = option(
+        8,
+        help="Samples in a batch.",
+        group=CALIBRATION,
+        aliases=("per_device_train_batch_size",),
+    )
+    max_length: int = option(
+        2048,
+        help="Tokens of a sample at most.",
+        group=CALIBRATION,
+        aliases=("max_seq_length",),
+    )
+    src_length: int = option(1024, help="Tokens of a prompt at most.", group=CALIBRATION)
+    seed: int = option(42, help="Order in which samples are drawn.", group=CALIBRATION)
+
+    def __post_init__(self) -> None:
+        check_grid(self.bits, self.group_size, symmetric=self.sym)
+        check_positive(
+            block=self.block,
+            gptq_step=self.gptq_step,
+            batch_size=self.batch_size,
+            max_length=self.max_length,
+            src_length=self.src_length,
+        )
+        if not 0 < self.percdamp <= 1:
+            message = (
+                f"--percdamp {self.percdamp:g} must lie between 0 and 1: it is a share of the "
+                "mean Hessian diagonal. 0.01 is usual."
+            )
+            raise UserError(message)
+        if (self.dataset_name_or_path is None) == (self.input_dir is None):
+            message = (
+                "GPTQ needs calibration data of one kind: --dataset_name_or_path (a folder with "
+                "quant.json or train.json) or --input_dir (tokenized .bin/.idx data)."
+            )
+            raise UserError(message)

@@ -1,0 +1,129 @@
+"""`llm quant gptq`: from options to a quantized model folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from llm_cli.lineage import fingerprint
+from llm_cli.outputs import check_output_folder, lineage
+from llm_cli.progress import progress
+from llm_convert.model import Model
+from llm_kernels.families import ParameterKey
+from llm_quant.core.grid import Grid
+from llm_quant.core.linear import Outcome, Recipe
+from llm_quant.layerwise.calibration import check_vocabulary, pretrain_samples, sft_samples
+from llm_quant.layerwise.options import GptqOptions
+from llm_quant.layerwise.work import WorkFolder
+from llm_quant.output import Outputs, open_dense, show, stored_dtype, summarize, write_model
+from llm_quant.targets import quantized_linears
+
+
+def gptq(options: GptqOptions) -> None:
+    """Quantize `model_name_or_path` into `output_path`.
+
+    Raises QuantError (and its kinds) and llm-convert's and llm-data's errors for inputs that do
+    not fit; an interrupted run continues from its work folder when repeated.
+    """
+    path = Path(options.output_path)
+    check_output_folder(path, overwrite=options.overwrite_output_dir)
+    model = open_dense(options.model_name_or_path)
+    linears = quantized_linears(
+        model.spec, model.sizes, options.skip_list_names, options.group_size
+    )
+    samples = _samples(options)
+    check_vocabulary(samples, model.sizes.vocab)
+    recipe = _recipe(options, stored_dtype(model, linears))
+    work = WorkFolder(
+        path.with_name(path.name + ".work"), _fingerprint(options, samples), model.sizes.layers
+    )
+    _quantize(model, tuple(linears), samples, recipe, work, options.batch_size)
+    records = work.outcomes()
+    report = {
+        "recipe": dataclasses.asdict(recipe),
+        "calibration": {"samples": len(samples), "tokens": sum(s.size for s in samples)},
+        "summary": summarize(records),
+        "linears": records,
+    }
+    inputs = {
+        "model_name_or_path": options.model_name_or_path,
+        "dataset_name_or_path": options.dataset_name_or_path,
+        "input_dir": options.input_dir,
+    }
+    outputs = Outputs(
+        path,
+        options.overwrite_output_dir,
+        lineage(command="quant gptq", options=options, inputs=inputs),
+    )
+    write_model(outputs, model, linears, recipe.grid, work.weight, report)
+    work.remove()
+    show(path, records)
+
+
+def _samples(options: GptqOptions) -> list[np.ndarray]:
+    count = options.gptq_step * options.batch_size
+    if options.input_dir is not None:
+        return pretrain_samples(
+            options.input_dir, options.split, options.max_length, count, options.seed
+        )
+    assert options.dataset_name_or_path is not None
+    return sft_samples(
+        options.dataset_name_or_path,
+        options.model_name_or_path,
+        chat_template=options.chat_template,
+        src_length=options.src_length,
+        max_length=options.max_length,
+        count=count,
+        seed=options.seed,
+    )
+
+
+def _recipe(options: GptqOptions, scale_dtype: np.dtype) -> Recipe:
+    grid = Grid(options.bits, options.group_size, options.sym, options.mse, scale_dtype)
+    return Recipe(grid, options.percdamp, options.actorder, options.block)
+
+
+def _quantize(
+    model: Model,
+    linears: tuple[ParameterKey, ...],
+    samples: list[np.ndarray],
+    recipe: Recipe,
+    work: WorkFolder,
+    batch_size: int,
+) -> None:
+    # Paddle takes seconds to import; wrong options should not wait for it.
+    from llm_quant.layerwise.passes import LayerwisePass
+
+    finished = work.finished() or 0
+    walk = LayerwisePass(model, linears, samples, recipe, work, batch_size=batch_size)
+    with progress("gptq", total=len(linears), unit="linears") as bar:
+        if finished:
+            bar.resume_at(sum(key.layer is not None and key.layer < finished for key in linears))
+
+        def done(key: ParameterKey, outcome: Outcome) -> None:
+            bar.note(f"{key.name.removesuffix('.weight')} {_short(outcome)}")
+            bar.advance()
+
+        walk.run(done)
+
+
+def _short(outcome: Outcome) -> str:
+    if outcome.error is None or outcome.rtn_error is None:
+        return outcome.method
+    return f"error {outcome.error:.4f} ({outcome.rtn_error:.4f} by rounding)"
+
+
+def _fingerprint(options: GptqOptions, samples: list[np.ndarray]) -> str:
+    """Equal for runs that would compute the same: model, options and calibration tokens."""
+    settings = dataclasses.asdict(options)
+    for irrelevant in ("output_path", "overwrite_output_dir"):
+        del settings[irrelevant]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(fingerprint(options.model_name_or_path).encode())
+    for sample in samples:
+        digest.update(np.ascontiguousarray(sample, dtype=np.int64).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,128 @@
+"""Writes a quantized model folder: weights, config, tokenizer, report; and says what happened.
+
+HF layout with a compressed-tensors `quantization_config`, which transformers and vLLM read too.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm_cli.console import console, table
+from llm_cli.outputs import written_file, written_folder
+from llm_convert.model import Model, open_model
+from llm_convert.quantization import Quantization, Scheme
+from llm_convert.saving import copy_companions, save_model
+from llm_kernels.families import ParameterKey
+from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_quant.core.grid import Grid
+from llm_quant.errors import QuantError
+
+REPORT_FILE = "quant_report.json"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a command writes, and what it says of itself there."""
+
+    path: Path
+    overwrite: bool
+    lineage: Mapping[str, Any]
+
+
+def open_dense(path: str | Path) -> Model:
+    """Open a model whose weights are not quantized yet; raises QuantError when they are."""
+    model = open_model(path)
+    if "quantization_config" in model.config:
+        message = (
+            f"{path} is quantized already; its weights have lost what a second rounding needs. "
+            "Quantize the model it was made from."
+        )
+        raise QuantError(message)
+    return model
+
+
+def stored_dtype(model: Model, linears: Iterable[ParameterKey]) -> np.dtype:
+    """The element type of the model's linears, in which the scales will be stored.
+
+    transformers creates the scales of a compressed-tensors model in the model's own element type
+    and casts what the file holds to it; only scales that are exact in it lose nothing.
+    """
+    return model.dtype(next(iter(linears)))
+
+
+def write_model(
+    outputs: Outputs,
+    model: Model,
+    linears: Iterable[ParameterKey],
+    grid: Grid,
+    quantized: Callable[[ParameterKey], Int4Weight | Int8Weight],
+    report: Mapping[str, Any],
+) -> None:
+    """Write the folder: `quantized` gives the weights of `linears`, `model` all others."""
+    scheme = Scheme(grid.bits, None if grid.group_size == -1 else grid.group_size, grid.symmetric)
+    chosen = dict.fromkeys(linears, scheme)
+
+    def parameter(key: ParameterKey) -> np.ndarray | Int4Weight | Int8Weight:
+        return quantized(key) if key in chosen else model.weight(key)
+
+    with written_folder(outputs.path, outputs.lineage, overwrite=outputs.overwrite) as folder:
+        save_model(
+            folder,
+            config=model.config,
+            spec=model.spec,
+            sizes=model.sizes,
+            parameters=parameter,
+            naming="hf",
+            dtype=grid.scale_dtype.name,
+            quantization=Quantization(chosen),
+        )
+        copy_companions(model.path, folder)
+        with written_file(folder / REPORT_FILE) as stream:
+            stream.write(json.dumps(report, indent=1, default=str).encode() + b"\n")
+
+
+def summarize(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Counts and mean errors over the records of all linears, and which fell back to rounding."""
+    known = [record for record in records.values() if record["error"] is not None]
+    return {
+        "linears": len(records),
+        "gptq": sum(record["method"] == "gptq" for record in records.values()),
+        "rtn": {
+            name: record["reason"] for name, record in records.items() if record["method"] == "rtn"
+        },
+        "mean_error": statistics.fmean(record["error"] for record in known) if known else None,
+        "mean_rtn_error": (
+            statistics.fmean(record["rtn_error"] for record in known) if known else None
+        ),
+    }
+
+
+def show(path: Path, records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print mean errors by slot, the worst linear of each, and every fall-back."""
+    slots: dict[str, list[tuple[float, float, str]]] = {}
+    for name, record in records.items():
+        if record["error"] is not None:
+            entry = (record["error"], record["rtn_error"], name)
+            slots.setdefault(ParameterKey.parse(name).slot, []).append(entry)
+    rows = [
+        (
+            slot,
+            len(entries),
+            f"{statistics.fmean(entry[0] for entry in entries):.5f}",
+            f"{statistics.fmean(entry[1] for entry in entries):.5f}",
+            f"{max(entries)[2]} ({max(entries)[0]:.5f})",
+        )
+        for slot, entries in slots.items()
+    ]
+    if rows:
+        table("Relative output error", ["slot", "linears", "GPTQ", "rounding", "worst"], rows)
+    for name, reason in summarize(records)["rtn"].items():
+        console.print(f"{name} was rounded to nearest: {reason}.")
+    console.print(f"Wrote {path}; every linear is in {path / REPORT_FILE}.")

@@ -1,0 +1,52 @@
+"""A model that reads a window and gives logits in chunks, so that memory does not grow with V.
+
+The native engine does the work; this file only lays one sequence into its blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from llm_convert.model import open_model
+from llm_kernels.decoder import NativeDecoder, StepBatch
+
+BLOCK_SIZE = 64
+CHUNK_BYTES = 64 << 20  # of float32 logits
+
+
+class Reader:
+    """One model, opened from a folder, that reads one window at a time."""
+
+    def __init__(self, path: str | Path, max_seq_length: int) -> None:
+        """Raises the errors of `open_model` and `NativeDecoder`."""
+        model = open_model(path)
+        self.path = Path(path)
+        self.vocab: int = model.sizes.vocab
+        self._blocks = -(-max_seq_length // BLOCK_SIZE)
+        self.chunk = max(16, min(512, max_seq_length, CHUNK_BYTES // (4 * self.vocab)))
+        self._decoder = NativeDecoder(
+            model.spec,
+            model.sizes,
+            model.weight,
+            num_blocks=self._blocks,
+            block_size=BLOCK_SIZE,
+            max_batch_tokens=self.chunk,
+        )
+
+    def read(self, ids: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
+        """Logits float32 [<= chunk, V] for ids int [T], chunk after chunk."""
+        for start in range(0, len(ids), chunk):
+            stop = min(start + chunk, len(ids))
+            yield self._decoder.step(
+                StepBatch(
+                    token_ids=ids[start:stop].astype(np.int32),
+                    positions=np.arange(start, stop, dtype=np.int32),
+                    query_start=np.array([0, stop - start], dtype=np.int32),
+                    context_length=np.array([stop], dtype=np.int32),
+                    block_tables=np.arange(self._blocks, dtype=np.int32)[None],
+                    logits_rows=np.arange(stop - start, dtype=np.int32),
+                )
+            )

@@ -1,0 +1,103 @@
+"""`llm quant report`: score models on the same tokens, print and write the numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from llm_cli.console import console, table
+from llm_cli.outputs import lineage, written_file
+from llm_cli.progress import progress
+from llm_quant.report.options import ReportOptions
+from llm_quant.report.reader import Reader
+from llm_quant.report.score import Score, score
+from llm_quant.report.sft_windows import sft_windows
+from llm_quant.report.windows import (
+    Window,
+    scored_tokens,
+    unigram_entropy,
+    validation_windows,
+    weight_bytes,
+)
+
+
+def report(options: ReportOptions) -> None:
+    """Compare models on held-out tokens and print a table; write JSON to `output_file`."""
+    windows, available = _windows(options)
+    paths = [options.model_name_or_path, *options.quantized_model_name_or_path]
+    longest = max(window.scored.size for window in windows)
+    readers = [Reader(path, longest) for path in paths]
+    count = scored_tokens(windows)
+    with progress("report", total=count, unit="tokens") as bar:
+        scores = score(readers, windows, bar.advance)
+    content = {
+        "data": {
+            "source": options.input_dir or options.dataset_name_or_path,
+            "scored_tokens": count,
+            "available_tokens": available,
+            "windows": len(windows),
+            "unigram_entropy": unigram_entropy(windows),
+        },
+        "models": [_entry(path, total) for path, total in zip(paths, scores, strict=True)],
+    }
+    _print(content)
+    if options.output_file is not None:
+        inputs = {"model_name_or_path": options.model_name_or_path}
+        content["lineage"] = lineage(command="quant report", options=options, inputs=inputs)
+        with written_file(options.output_file) as stream:
+            stream.write(json.dumps(content, indent=2, default=str).encode() + b"\n")
+
+
+def _windows(options: ReportOptions) -> tuple[list[Window], int]:
+    if options.input_dir is not None:
+        return validation_windows(
+            options.input_dir, options.split, options.max_seq_length, options.max_eval_tokens
+        )
+    assert options.dataset_name_or_path is not None
+    return sft_windows(
+        options.dataset_name_or_path,
+        options.model_name_or_path,
+        chat_template=options.chat_template,
+        src_length=options.src_length,
+        max_length=options.max_seq_length,
+        max_tokens=options.max_eval_tokens,
+    )
+
+
+def _entry(path: str, total: Score) -> dict[str, Any]:
+    return {
+        "model_name_or_path": path,
+        "loss": total.loss,
+        "perplexity": total.perplexity,
+        "kl": total.kl,
+        "top1_agreement": total.agreement,
+        "top1_accuracy": total.accuracy,
+        "weight_bytes": weight_bytes(Path(path)),
+        "seconds": total.seconds,
+        "tokens_per_second": total.tokens / max(total.seconds, 1e-9),
+    }
+
+
+def _print(content: dict[str, Any]) -> None:
+    first = content["models"][0]
+    columns = ["model", "perplexity", "change", "loss", "KL", "top-1", "MB", "tokens/s"]
+    rows = [
+        (
+            entry["model_name_or_path"],
+            f"{entry['perplexity']:.4f}",
+            f"{100 * (entry['perplexity'] / first['perplexity'] - 1):+.2f} %",
+            f"{entry['loss']:.4f}",
+            f"{entry['kl']:.5f}",
+            f"{100 * entry['top1_agreement']:.2f} %",
+            f"{entry['weight_bytes'] / 1e6:.2f}",
+            f"{entry['tokens_per_second']:.0f}",
+        )
+        for entry in content["models"]
+    ]
+    data = content["data"]
+    table(f"{data['scored_tokens']:,} held-out tokens of {data['source']}", columns, rows)
+    console.print(
+        f"Unigram entropy of these tokens: {data['unigram_entropy']:.4f} nats; "
+        f"scored {data['scored_tokens']:,} of {data['available_tokens']:,}."
+    )

@@ -1,0 +1,1 @@
+"""`llm quant weight-only`: rounding to the nearest grid point, without calibration."""
