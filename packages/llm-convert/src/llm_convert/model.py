@@ -20,6 +20,8 @@ from llm_convert.files.folder import find_weights, open_weights
 from llm_convert.files.json_file import read_json
 from llm_convert.files.tensor_file import TensorFile
 from llm_convert.layout import Layout, Weight, layout_of_files
+from llm_convert.quantization import FIELD as QUANTIZATION_FIELD
+from llm_convert.quantization import Quantization, QuantizedTensors
 from llm_convert.saving import copy_companions, save_model
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes, detect, parameters, read_sizes
 
@@ -36,6 +38,7 @@ class Model:
         config: its config.json.
         spec, sizes: the family and the sizes (llm_kernels.families).
         naming: "hf" or "paddlenlp", found from the tensors' names.
+        quantization: how which parameters are quantized; None for a dense checkpoint.
         parameters: canonical key -> shape ([out, in] for linear weights).
     """
 
@@ -47,25 +50,26 @@ class Model:
         self.spec = spec
         self.sizes = sizes
         self.parameters: Mapping[ParameterKey, tuple[int, ...]] = parameters(spec, sizes)
-        self._files = files
-        self._layout = _layout(spec, sizes, files)
+        self._tensors = QuantizedTensors(files, config.get(QUANTIZATION_FIELD))
+        self._layout = _layout(spec, sizes, files, self._tensors)
         self.naming = self._layout.naming
+        self.quantization = self._quantization()
 
     def keys(self) -> Set[ParameterKey]:
         """The canonical parameters of this checkpoint."""
         return self.parameters.keys()
 
     def dtype(self, key: ParameterKey) -> np.dtype:
-        """Element type that a parameter is stored in. Raises KeyError."""
-        return self._files.info(self._stored_name(key)).dtype
+        """Element type that a parameter is stored in; of a quantized one, that of its scales."""
+        return self._tensors.dtype(self._stored_name(key))
 
     def weight(self, key: ParameterKey) -> Weight:
-        """One canonical parameter, read-only, in its stored element type.
+        """One canonical parameter, read-only: an array in its stored type, or a quantized weight.
 
         A view of the memory map wherever the layout allows. Raises KeyError for a parameter that
         this model does not have.
         """
-        return self._layout.decode(key, self._files)
+        return self._layout.decode(key, self._tensors)
 
     def dense(self, key: ParameterKey, dtype: DTypeLike = np.float32) -> np.ndarray:
         """One canonical parameter, dequantized if need be, cast to `dtype`. Raises KeyError."""
@@ -75,17 +79,26 @@ class Model:
 
     def release(self, key: ParameterKey) -> None:
         """Let the system drop the memory of a parameter; it can be read again at any time."""
-        self._files.release(self._stored_name(key))
+        self._tensors.release(self._stored_name(key))
 
     def _stored_name(self, key: ParameterKey) -> str:
         return self._layout.names[self._layout.source[key]]
 
+    def _quantization(self) -> Quantization | None:
+        schemes = {
+            key: scheme
+            for key in self.parameters
+            if (scheme := self._tensors.scheme(self._stored_name(key))) is not None
+        }
+        return Quantization(schemes) if schemes else None
 
-def _layout(spec: FamilySpec, sizes: Sizes, files: TensorFile) -> Layout:
-    shapes = {name: files.info(name).shape for name in files}
+
+def _layout(spec: FamilySpec, sizes: Sizes, files: TensorFile, tensors: QuantizedTensors) -> Layout:
     try:
-        layout = layout_of_files(spec, sizes, shapes)
-        layout.check_tied_head(files)
+        layout = layout_of_files(spec, sizes, tensors.shapes)
+        if layout.twin is not None and layout.twin in files:
+            layout.check_tied_head(files)
+            files.release(layout.twin)
     except TensorMismatchError as error:
         message = f"{files.path}: {error}"
         raise TensorMismatchError(message) from error

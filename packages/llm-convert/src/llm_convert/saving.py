@@ -17,12 +17,14 @@ import numpy as np
 
 from llm_cli.outputs import written_file
 from llm_convert.config import config_for
-from llm_convert.errors import ConvertError
+from llm_convert.errors import ConvertError, QuantizationError
 from llm_convert.files.dtypes import floating
 from llm_convert.files.folder import INDEX_SUFFIX
 from llm_convert.files.safetensors import write_safetensors
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.layout import Layout, StoredTensor, Weight
+from llm_convert.quantization import Quantization, Scheme, stored_array, to_config
+from llm_convert.quantization.scheme import SHAPE, stored_infos
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 
 Naming: TypeAlias = Literal["hf", "paddlenlp"]
@@ -56,32 +58,75 @@ def save_model(
     naming: Naming,
     dtype: str | Mapping[ParameterKey, np.dtype] = "float32",
     max_shard_size: str | int = DEFAULT_SHARD,
+    quantization: Quantization | None = None,
     written: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write config.json and weights into an existing folder (use `written_folder` around it).
 
     Args:
         config: the model's configuration; translated to what `naming`'s tools read.
-        parameters: canonical key -> array, asked once for each part of a stored tensor, in order.
+        parameters: canonical key -> array, or a quantized weight where `quantization` says so.
+            Asked in file order; for a quantized weight once for its codes and once for its scales,
+            so the answer should be cheap to repeat.
         naming: "hf" (Hugging Face names, linears [out, in]) or "paddlenlp" (its names, [in, out]).
         dtype: "float32", "float16" or "bfloat16" for all floating parameters, or the type of each.
+            Scales of quantized weights are stored in it too.
+        quantization: which parameters are quantized and how; written as compressed-tensors.
         max_shard_size: bytes, or a text like "4GB"; one tensor is never split.
         written: told the bytes written after each piece, for a progress bar.
 
     Raises:
         ConvertError: the family has no such naming, or max_shard_size is no size.
+        QuantizationError: a weight is not held as `quantization` says, or the naming stores
+            linears by input rows, which quantized files cannot.
     """
     folder = Path(folder)
-    layout = Layout.of(spec, sizes, naming)
-    target = _target_types(layout.tensors, dtype)
-    infos = {name: TensorInfo(target(name), entry.shape) for name, entry in layout.tensors.items()}
+    plan = _Plan(Layout.of(spec, sizes, naming), parameters, dtype, quantization)
+    quantized = to_config(quantization, plan.layout.tensors) if quantization else None
+    write_config(folder, config_for(config, naming, plan.infos, quantized))
+    _write_shards(folder, plan.infos, plan.read, parse_size(max_shard_size), written)
 
-    def read(name: str) -> np.ndarray:
-        array = layout.encode(name, parameters)
-        return array.astype(infos[name].dtype, copy=False)
 
-    write_config(folder, config_for(config, naming, infos))
-    _write_shards(folder, infos, read, parse_size(max_shard_size), written)
+class _Plan:
+    """What is written: type and shape of every tensor, known before any is read."""
+
+    def __init__(
+        self,
+        layout: Layout,
+        parameters: Callable[[ParameterKey], Weight],
+        dtype: str | Mapping[ParameterKey, np.dtype],
+        quantization: Quantization | None,
+    ) -> None:
+        self.layout = layout
+        self._parameters = parameters
+        self.infos: dict[str, TensorInfo] = {}
+        # Name in the file -> stored tensor, its scheme, which part of it.
+        self._parts: dict[str, tuple[StoredTensor, Scheme, str]] = {}
+        type_of = _target_types(layout.tensors, dtype)
+        for name, tensor in layout.tensors.items():
+            scheme = quantization.of(tensor) if quantization else None
+            if scheme is None:
+                self.infos[name] = TensorInfo(type_of(name), tensor.shape)
+                continue
+            infos = stored_infos(name, tensor.shape, scheme, type_of(name))
+            self.infos |= infos
+            for part in infos:
+                self._parts[part] = (tensor, scheme, part.removeprefix(name))
+
+    def read(self, name: str) -> np.ndarray:
+        """The array to store under a name of `infos`."""
+        info = self.infos[name]
+        if name not in self._parts:
+            array = self.layout.encode(name, self._parameters)
+            if not isinstance(array, np.ndarray):
+                message = f"{name} is quantized, but was to be written dense. Dequantize it first."
+                raise QuantizationError(message)
+            return array.astype(info.dtype, copy=False)
+        tensor, scheme, part = self._parts[name]
+        if part == SHAPE:
+            return np.array(tensor.shape, info.dtype)
+        weight = self.layout.encode(tensor.name, self._parameters)
+        return stored_array(part, weight, tensor.name, scheme).astype(info.dtype, copy=False)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
