@@ -119,8 +119,8 @@ def _authorized(request: Request) -> None:
     key = _state(request).api_key
     if key is None:
         return
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-    if not hmac.compare_digest(given.encode(), key.encode()):
+    given = request.headers.get("Authorization", "")
+    if not hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
         message = "The API key is missing or wrong; send it as 'Authorization: Bearer KEY'."
         raise ApiError(401, message, kind="authentication_error", code="invalid_api_key")
 

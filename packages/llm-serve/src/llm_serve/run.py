@@ -79,7 +79,10 @@ def _why_not(host: str, port: int, error: OSError | UnicodeError) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn around our state: loads the model beside the loop, ends streams before it stops."""
+    """uvicorn around our state: loads the model beside the loop, ends streams before it stops.
+
+    `address` is the URL that clients use.
+    """
 
     def __init__(self, state: ServerState, listener: socket.socket, options: ServeOptions) -> None:
         config = uvicorn.Config(
@@ -91,15 +94,11 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._state = state
         self._listener = listener
+        host, port = listener.getsockname()[:2]
+        self.address = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         self._timeout = options.shutdown_timeout
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failure: BaseException | None = None
-
-    @property
-    def address(self) -> str:
-        """The URL that clients use."""
-        host, port = self._listener.getsockname()[:2]
-        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def run_until_stopped(self, load: Callable[[], ServedModel]) -> None:
         """Serve until stopped; raises what `load` raised."""
@@ -128,11 +127,11 @@ class Server(uvicorn.Server):
         else:
             self._tell(self._ready, model)
 
-    def _tell(self, callback: Callable[..., None], value: object) -> None:
-        assert self._loop is not None
-        # A server that was stopped meanwhile has no loop any more, and nobody to tell.
-        with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(callback, value)
+    def _tell(self, callback: Callable[..., None], *values: object) -> None:
+        # A server that has stopped meanwhile has no running loop, and nobody to tell.
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(callback, *values)
 
     def _give_up(self, error: BaseException) -> None:
         self._failure = error
@@ -153,8 +152,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop: running answers may finish, new ones are refused."""
         super().handle_exit(sig, frame)
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stop)
+        self._tell(self._stop)
 
     def _stop(self) -> None:
         assert self._loop is not None
