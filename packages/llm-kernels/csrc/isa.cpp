@@ -62,6 +62,17 @@ const char* isa_name(Isa isa) {
   }
 }
 
+const KernelTable& kernel_table(Isa isa) {
+  switch (isa) {
+    case Isa::avx512:
+      return avx512_table();
+    case Isa::avx2:
+      return avx2_table();
+    default:
+      return scalar_table();
+  }
+}
+
 Isa isa_from_name(const std::string& name) {
   const Isa level = level_named(name, "isa");
   if (level > detected_isa()) {

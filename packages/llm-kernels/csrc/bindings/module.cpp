@@ -1,11 +1,10 @@
-// The extension module llm_kernels._native: every binding is declared here and written beside its op.
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
-
+// The extension module llm_kernels._native. A binding checks its arrays, releases the GIL and makes
+// one call; std::invalid_argument reaches Python as ValueError.
+#include "bindings/arrays.h"
 #include "llm_kernels/isa.h"
+#include "llm_kernels/thread_pool.h"
 
-namespace py = pybind11;
-using namespace llm_kernels;
+namespace llm_kernels::bindings {
 
 PYBIND11_MODULE(_native, m) {
   m.doc() = "C++ kernels of llm_kernels; use llm_kernels.ops and llm_kernels.decoder.";
@@ -16,4 +15,11 @@ PYBIND11_MODULE(_native, m) {
     for (Isa isa : runnable_isas()) names.emplace_back(isa_name(isa));
     return names;
   });
+  m.def("available_processors", &available_processors);
+  bind_ops(m);
+  bind_linear(m);
+  bind_paged_attention(m);
+  bind_decoder(m);
 }
+
+}  // namespace llm_kernels::bindings

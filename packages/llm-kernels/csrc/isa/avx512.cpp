@@ -1,1 +1,13 @@
-namespace llm_kernels { int level_avx512() { return 0; } }
+// The avx512 unit: the kernels compiled for this instruction set. No standard-library header here.
+#include "simd/avx512.h"
+
+#include "llm_kernels/kernel_table.h"
+
+#define LLM_KERNELS_UNIT avx512
+#include "kernels/table.h"
+
+namespace llm_kernels {
+
+const KernelTable& avx512_table() { return avx512::kTable; }
+
+}  // namespace llm_kernels

@@ -1,1 +1,13 @@
-namespace llm_kernels { int level_scalar() { return 0; } }
+// The scalar unit: the kernels compiled for this instruction set. No standard-library header here.
+#include "simd/scalar.h"
+
+#include "llm_kernels/kernel_table.h"
+
+#define LLM_KERNELS_UNIT scalar
+#include "kernels/table.h"
+
+namespace llm_kernels {
+
+const KernelTable& scalar_table() { return scalar::kTable; }
+
+}  // namespace llm_kernels

@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "llm_kernels/kernel_table.h"
+
 namespace llm_kernels {
 
 enum class Isa { scalar = 0, avx2 = 1, avx512 = 2 };
@@ -19,6 +21,9 @@ Isa selected_isa();
 std::vector<Isa> runnable_isas();
 
 const char* isa_name(Isa isa);
+
+// The inner loops of a level, which must be one of runnable_isas().
+const KernelTable& kernel_table(Isa isa);
 
 // The level of that name; std::invalid_argument names the levels there are, and a level above
 // detected_isa() is refused with a sentence.

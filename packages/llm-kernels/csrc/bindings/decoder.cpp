@@ -1,0 +1,129 @@
+#include "llm_kernels/decoder.h"
+
+#include <stdexcept>
+
+#include "bindings/batch.h"
+#include "bindings/linear.h"
+
+namespace llm_kernels::bindings {
+namespace {
+
+// Takes a field out of the dict, so that what is left over is unknown.
+template <class T>
+void read(py::dict& fields, const char* name, T& target) {
+  if (!fields.contains(name)) {
+    throw std::invalid_argument("The decoder's configuration lacks '" + std::string(name) + "'.");
+  }
+  target = fields[name].cast<T>();
+  fields.attr("pop")(name);
+}
+
+DecoderConfig read_config(const py::dict& given) {
+  py::dict fields = given.attr("copy")();
+  DecoderConfig config;
+  bool interleaved = false;
+  int activation = 0;
+  read(fields, "hidden", config.hidden);
+  read(fields, "embed_dim", config.embed_dim);
+  read(fields, "layers", config.layers);
+  read(fields, "heads", config.heads);
+  read(fields, "kv_heads", config.kv_heads);
+  read(fields, "head_dim", config.head_dim);
+  read(fields, "vocab", config.vocab);
+  read(fields, "layer_norm", config.layer_norm);
+  read(fields, "post_norm", config.post_norm);
+  read(fields, "residual_normed", config.residual_normed);
+  read(fields, "residual_scale", config.residual_scale);
+  read(fields, "eps", config.eps);
+  read(fields, "rope_interleaved", interleaved);
+  read(fields, "rope_channels", config.rope_channels);
+  read(fields, "rope_magnitude", config.rope_magnitude);
+  read(fields, "inverse_frequency", config.inverse_frequency);
+  read(fields, "alibi_slopes", config.alibi_slopes);
+  read(fields, "position_offset", config.position_offset);
+  read(fields, "activation", activation);
+  read(fields, "experts_per_token", config.experts_per_token);
+  read(fields, "renormalize", config.renormalize);
+  read(fields, "windows", config.windows);
+  read(fields, "num_blocks", config.num_blocks);
+  read(fields, "block_size", config.block_size);
+  read(fields, "max_batch_tokens", config.max_batch_tokens);
+  if (py::len(fields) > 0) {
+    throw std::invalid_argument("Unknown fields in the decoder's configuration: " +
+                                py::str(fields).cast<std::string>());
+  }
+  config.rope_pairing = interleaved ? RopePairing::interleaved : RopePairing::half;
+  config.activation = static_cast<Activation>(activation);
+  check_block_size(config.block_size);
+  return config;
+}
+
+NormWeights norm_weights(const py::array& weight, const OptionalArray& bias) {
+  const float* scale = checked<float>("weight", weight, {kAny});
+  NormWeights norm;
+  norm.weight.assign(scale, scale + weight.size());
+  if (bias) {
+    const float* shift = checked<float>("bias", *bias, {weight.shape(0)});
+    norm.bias.assign(shift, shift + weight.size());
+  }
+  return norm;
+}
+
+py::array_t<float> step(Decoder& decoder, const py::array& token_ids, const py::array& positions,
+                        const OptionalArray& block_positions, const py::array& query_start,
+                        const py::array& context_length, const OptionalArray& prefix_length,
+                        const py::array& block_tables, const py::array& logits_rows) {
+  Step input = {};
+  input.batch = sequence_batch(query_start, context_length, block_tables, prefix_length);
+  const py::ssize_t rows = input.batch.query_start[input.batch.sequences];
+  input.token_ids = checked<std::int32_t>("token_ids", token_ids, {rows});
+  input.positions = checked<std::int32_t>("positions", positions, {rows});
+  input.block_positions = checked<std::int32_t>("block_positions", block_positions, {rows});
+  input.logits_rows = checked<std::int32_t>("logits_rows", logits_rows, {kAny});
+  input.logits_count = length(logits_rows, 0);
+  py::array_t<float> logits({logits_rows.shape(0), signed_size(decoder.config().vocab)});
+  float* out = logits.mutable_data();
+  const py::gil_scoped_release nogil;
+  decoder.step(input, out);
+  return logits;
+}
+
+}  // namespace
+
+void bind_decoder(py::module_& m) {
+  py::class_<Decoder>(m, "Decoder")
+      .def(py::init([](const py::dict& config, const std::string& isa, int threads) {
+        return std::make_unique<Decoder>(read_config(config), isa_from_name(isa), threads);
+      }))
+      .def("add_float32",
+           [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& weight,
+              const OptionalArray& bias) {
+             d.add_linear(slot, layer, expert, pack_float32(d.table(), d.pool(), weight, bias));
+           })
+      .def("add_int8",
+           [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& codes,
+              const py::array& scales, const OptionalArray& bias) {
+             d.add_linear(slot, layer, expert, pack_int8(d.table(), d.pool(), codes, scales, bias));
+           })
+      .def("add_int4",
+           [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& packed,
+              const py::array& scales, const OptionalArray& zeros, const OptionalArray& bias) {
+             d.add_linear(slot, layer, expert,
+                          pack_int4(d.table(), d.pool(), packed, scales, zeros, bias));
+           })
+      .def("add_norm",
+           [](Decoder& d, const std::string& slot, int layer, const py::array& weight,
+              const OptionalArray& bias) { d.add_norm(slot, layer, norm_weights(weight, bias)); })
+      .def("add_table",
+           [](Decoder& d, const std::string& slot, const py::array& data) {
+             const float* values = checked<float>("table", data, {kAny, kAny});
+             d.add_table(slot, values, length(data, 0), length(data, 1));
+           })
+      .def("step", &step)
+      .def_property_readonly("isa", [](const Decoder& d) { return isa_name(d.isa()); })
+      .def_property_readonly("threads", [](Decoder& d) { return d.pool().threads(); })
+      .def_property_readonly("weight_bytes", &Decoder::weight_bytes)
+      .def_property_readonly("cache_bytes", &Decoder::cache_bytes);
+}
+
+}  // namespace llm_kernels::bindings

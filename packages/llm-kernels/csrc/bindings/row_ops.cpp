@@ -1,0 +1,89 @@
+// Bindings of the ops that work row by row.
+#include "bindings/arrays.h"
+#include "bindings/shared_pool.h"
+#include "llm_kernels/activation.h"
+#include "llm_kernels/isa.h"
+#include "llm_kernels/layer_norm.h"
+#include "llm_kernels/rms_norm.h"
+#include "llm_kernels/rope.h"
+
+namespace llm_kernels::bindings {
+namespace {
+
+using Floats = py::array_t<float>;
+
+Floats rms_norm_op(const py::array& x, const py::array& weight, float eps, const std::string& isa,
+                   int threads) {
+  const float* in = checked<float>("x", x, {kAny, kAny});
+  const float* scale = checked<float>("weight", weight, {x.shape(1)});
+  const KernelTable& table = kernel_table(isa_from_name(isa));
+  ThreadPool& pool = shared_pool(threads);
+  Floats y({x.shape(0), x.shape(1)});
+  float* out = y.mutable_data();
+  const py::gil_scoped_release nogil;
+  rms_norm(table, pool, in, scale, eps, length(x, 0), length(x, 1), out);
+  return y;
+}
+
+Floats layer_norm_op(const py::array& x, const py::array& weight, const OptionalArray& bias,
+                     float eps, const std::string& isa, int threads) {
+  const float* in = checked<float>("x", x, {kAny, kAny});
+  const float* scale = checked<float>("weight", weight, {x.shape(1)});
+  const float* shift = checked<float>("bias", bias, {x.shape(1)});
+  const KernelTable& table = kernel_table(isa_from_name(isa));
+  ThreadPool& pool = shared_pool(threads);
+  Floats y({x.shape(0), x.shape(1)});
+  float* out = y.mutable_data();
+  const py::gil_scoped_release nogil;
+  layer_norm(table, pool, in, scale, shift, eps, length(x, 0), length(x, 1), out);
+  return y;
+}
+
+Floats activation_op(int kind, const py::array& x, const OptionalArray& up, const std::string& isa,
+                     int threads) {
+  const float* in = checked<float>("x", x, {kAny, kAny});
+  const float* factor = checked<float>("up", up, {x.shape(0), x.shape(1)});
+  if (kind < 0 || kind >= kActivations) throw std::invalid_argument("No such activation.");
+  const KernelTable& table = kernel_table(isa_from_name(isa));
+  ThreadPool& pool = shared_pool(threads);
+  Floats y({x.shape(0), x.shape(1)});
+  float* out = y.mutable_data();
+  const py::gil_scoped_release nogil;
+  activation(table, pool, static_cast<Activation>(kind), in, factor, length(x, 0), length(x, 1),
+             out);
+  return y;
+}
+
+Floats rope_op(const py::array& x, const py::array& cos, const py::array& sin, bool interleaved,
+               const std::string& isa, int threads) {
+  const float* in = checked<float>("x", x, {kAny, kAny, kAny});
+  const float* cosines = checked<float>("cos", cos, {x.shape(0), kAny});
+  const float* sines = checked<float>("sin", sin, {x.shape(0), cos.shape(1)});
+  if (2 * cos.shape(1) > x.shape(2)) {
+    throw std::invalid_argument("cos has " + std::to_string(cos.shape(1)) +
+                                " columns, which rotate twice as many dimensions; the head has " +
+                                std::to_string(x.shape(2)) + ".");
+  }
+  const KernelTable& table = kernel_table(isa_from_name(isa));
+  ThreadPool& pool = shared_pool(threads);
+  Floats y({x.shape(0), x.shape(1), x.shape(2)});
+  std::copy(in, in + x.size(), y.mutable_data());
+  const std::size_t width = length(x, 1) * length(x, 2);
+  const RopePairing pairing = interleaved ? RopePairing::interleaved : RopePairing::half;
+  const RopeArguments arguments = {y.mutable_data(), cosines,      sines, length(x, 0),   width,
+                                   length(x, 1),     length(x, 2), 0,     length(cos, 1), pairing};
+  const py::gil_scoped_release nogil;
+  rope(table, pool, arguments);
+  return y;
+}
+
+}  // namespace
+
+void bind_ops(py::module_& m) {
+  m.def("rms_norm", &rms_norm_op);
+  m.def("layer_norm", &layer_norm_op);
+  m.def("activation", &activation_op);
+  m.def("rope", &rope_op);
+}
+
+}  // namespace llm_kernels::bindings

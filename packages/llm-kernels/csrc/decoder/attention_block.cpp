@@ -1,0 +1,80 @@
+// The attention block: projections, head norms, rotation, cache, attention, output projection.
+#include <cmath>
+
+#include "decoder/state.h"
+
+namespace llm_kernels {
+namespace {
+
+constexpr std::size_t kRowsPerTask = 8;
+
+}  // namespace
+
+// Norms and rotates the heads of q and k in place, and writes k and v to the cache.
+void Decoder::heads_to_cache(std::size_t layer, State& state) {
+  const LayerWeights& weights = layers_[layer];
+  const std::size_t dim = config_.head_dim;
+  const std::size_t pairs = config_.inverse_frequency.size();
+  const std::size_t stride = (config_.heads + 2 * config_.kv_heads) * dim;
+  const std::size_t cache_start = layer * cache_.blocks * cache_.block_floats();
+  pool_.run((state.rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::size_t task, int) {
+    const std::size_t begin = task * kRowsPerTask;
+    const std::size_t end = std::min(state.rows, begin + kRowsPerTask);
+    for (std::size_t row = begin; row < end && !weights.q_norm.weight.empty(); ++row) {
+      float* q = qkv_.data() + row * stride;
+      for (std::size_t head = 0; head < config_.heads + config_.kv_heads; ++head) {
+        const NormWeights& norm = head < config_.heads ? weights.q_norm : weights.k_norm;
+        table_.rms_norm(q + head * dim, norm.weight.data(), config_.eps, dim, q + head * dim);
+      }
+    }
+    for (std::size_t channel = 0; pairs > 0 && channel < config_.rope_channels; ++channel) {
+      const std::size_t angles = channel * state.rows * pairs;
+      const RopeArguments heads = {qkv_.data(),
+                                   state.cos.data() + angles,
+                                   state.sin.data() + angles,
+                                   state.rows,
+                                   stride,
+                                   config_.heads + config_.kv_heads,
+                                   dim,
+                                   channel * 2 * pairs,
+                                   pairs,
+                                   config_.rope_pairing};
+      rope_rows(table_, heads, begin, end);
+    }
+    for (std::size_t row = begin; row < end; ++row) {
+      const float* key = qkv_.data() + row * stride + config_.heads * dim;
+      store_key_value(cache_, state.slots[row], key, key + config_.kv_heads * dim,
+                      keys_.get() + cache_start, values_.get() + cache_start);
+    }
+  });
+}
+
+void Decoder::attention(std::size_t layer, const float* x, State& state) {
+  const LayerWeights& weights = layers_[layer];
+  const std::size_t dim = config_.head_dim;
+  const std::size_t stride = (config_.heads + 2 * config_.kv_heads) * dim;
+  float* qkv = grown(qkv_, state.rows * stride);
+  linear(table_, pool_, linear_scratch_, x, state.rows,
+         {{&weights.qkv[0], qkv, stride},
+          {&weights.qkv[1], qkv + config_.heads * dim, stride},
+          {&weights.qkv[2], qkv + (config_.heads + config_.kv_heads) * dim, stride}});
+  heads_to_cache(layer, state);
+
+  const std::size_t cache_start = layer * cache_.blocks * cache_.block_floats();
+  PagedAttention arguments = {};
+  arguments.q = qkv;
+  arguments.out = grown(mixed_, state.rows * config_.heads * dim);
+  arguments.keys = keys_.get() + cache_start;
+  arguments.values = values_.get() + cache_start;
+  arguments.slopes = config_.alibi_slopes.empty() ? nullptr : config_.alibi_slopes.data();
+  arguments.q_stride = stride;
+  arguments.heads = config_.heads;
+  arguments.window = config_.windows[layer];
+  arguments.scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  arguments.cache = cache_;
+  paged_attention(table_, pool_, attention_scratch_, arguments, state.batch, state.tasks);
+  linear(table_, pool_, linear_scratch_, arguments.out, state.rows,
+         {{&weights.out.front(), state.x, config_.hidden, true}});
+}
+
+}  // namespace llm_kernels

@@ -1,0 +1,97 @@
+// The feed-forward block: one MLP, or a mixture of experts.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "decoder/state.h"
+#include "llm_kernels/activation.h"
+
+namespace llm_kernels {
+namespace {
+
+struct Choice {
+  std::size_t row;
+  float weight;
+};
+
+// The experts' rows: softmax over the scores, the best `count` of each row.
+std::vector<std::vector<Choice>> choose(const float* scores, std::size_t rows, std::size_t experts,
+                                        std::size_t count, bool renormalize) {
+  std::vector<std::vector<Choice>> chosen(experts);
+  std::vector<std::size_t> order(experts);
+  std::vector<float> share(experts);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const float* score = scores + row * experts;
+    const float highest = *std::max_element(score, score + experts);
+    float total = 0.0f;
+    for (std::size_t e = 0; e < experts; ++e) total += share[e] = std::exp(score[e] - highest);
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(),
+                     [&](std::size_t a, std::size_t b) { return share[a] > share[b]; });
+    if (renormalize) {
+      total = 0.0f;
+      for (std::size_t i = 0; i < count; ++i) total += share[order[i]];
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      chosen[order[i]].push_back({row, share[order[i]] / total});
+    }
+  }
+  return chosen;
+}
+
+}  // namespace
+
+void Decoder::expert(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
+                     bool accumulate) {
+  const std::size_t width = weights.in.front().rows();
+  float* first = grown(inner_, 2 * rows * width);
+  float* second = first + rows * width;
+  const bool gated = weights.in.size() == 2;
+  std::vector<LinearPart> parts = {{&weights.in[0], first, width}};
+  if (gated) parts.push_back({&weights.in[1], second, width});
+  linear(table_, pool_, linear_scratch_, x, rows, parts);
+  activation(table_, pool_, config_.activation, first, gated ? second : nullptr, rows, width,
+             first);
+  linear(table_, pool_, linear_scratch_, first, rows,
+         {{&weights.down.front(), y, config_.hidden, accumulate}});
+}
+
+// Experts are visited in their order, so a row's sum does not depend on the rows beside it.
+void Decoder::mixture(const LayerWeights& weights, const float* x, State& state) {
+  const std::size_t hidden = config_.hidden;
+  const std::size_t experts = weights.experts.size();
+  float* scores = grown(expert_out_, state.rows * std::max(hidden, experts));
+  linear(table_, pool_, linear_scratch_, x, state.rows,
+         {{&weights.router.front(), scores, experts}});
+  const auto chosen =
+      choose(scores, state.rows, experts, config_.experts_per_token, config_.renormalize);
+  for (std::size_t e = 0; e < experts; ++e) {
+    const std::size_t rows = chosen[e].size();
+    if (rows == 0) continue;
+    float* gathered = grown(gathered_, rows * hidden);
+    for (std::size_t i = 0; i < rows; ++i) {
+      std::memcpy(gathered + i * hidden, x + chosen[e][i].row * hidden, hidden * sizeof(float));
+    }
+    expert(weights.experts[e], gathered, rows, expert_out_.data(), false);
+    for (std::size_t i = 0; i < rows; ++i) {
+      table_.add_scaled(expert_out_.data() + i * hidden, chosen[e][i].weight, hidden,
+                        state.x + chosen[e][i].row * hidden);
+    }
+  }
+  if (!weights.shared.in.empty()) shared_expert(weights, x, state);
+}
+
+void Decoder::shared_expert(const LayerWeights& weights, const float* x, State& state) {
+  const std::size_t hidden = config_.hidden;
+  float* gates = grown(gathered_, state.rows);
+  linear(table_, pool_, linear_scratch_, x, state.rows,
+         {{&weights.shared_router.front(), gates, 1}});
+  expert(weights.shared, x, state.rows, grown(expert_out_, state.rows * hidden), false);
+  for (std::size_t row = 0; row < state.rows; ++row) {
+    table_.add_scaled(expert_out_.data() + row * hidden, 1.0f / (1.0f + std::exp(-gates[row])),
+                      hidden, state.x + row * hidden);
+  }
+}
+
+}  // namespace llm_kernels

@@ -1,0 +1,152 @@
+// The frame of a step: embedding, the residual stream around each block, logits.
+#include <cmath>
+#include <cstring>
+
+#include "decoder/state.h"
+#include "llm_kernels/layer_norm.h"
+#include "llm_kernels/rms_norm.h"
+
+namespace llm_kernels {
+
+Decoder::Decoder(DecoderConfig config, Isa isa, int threads)
+    : config_(std::move(config)),
+      isa_(isa),
+      table_(kernel_table(isa)),
+      pool_(threads),
+      layers_(config_.layers),
+      cache_{config_.num_blocks, config_.kv_heads, config_.head_dim, config_.block_size} {
+  const std::size_t floats = config_.layers * cache_.blocks * cache_.block_floats();
+  keys_ = make_buffer<float>(floats);
+  values_ = make_buffer<float>(floats);
+}
+
+std::size_t Decoder::cache_bytes() const {
+  return 2 * config_.layers * cache_.blocks * cache_.block_floats() * sizeof(float);
+}
+
+void Decoder::norm(const NormWeights& weights, const float* x, std::size_t rows, float* y) {
+  const std::size_t n = weights.weight.size();
+  if (config_.layer_norm) {
+    const float* bias = weights.bias.empty() ? nullptr : weights.bias.data();
+    layer_norm(table_, pool_, x, weights.weight.data(), bias, config_.eps, rows, n, y);
+  } else {
+    rms_norm(table_, pool_, x, weights.weight.data(), config_.eps, rows, n, y);
+  }
+}
+
+void Decoder::embed(const Step& step, float* x) {
+  const std::size_t rows = step.batch.rows();
+  const std::size_t width = config_.embed_dim;
+  float* target = project_in_.empty() ? x : grown(gathered_, rows * width);
+  pool_.run(rows, [&](std::size_t row, int) {
+    const auto id = static_cast<std::size_t>(step.token_ids[row]);
+    if (embed_.rows > 0) {
+      std::memcpy(target + row * width, embed_.data.get() + id * width, width * sizeof(float));
+    } else {  // a tied head is the embedding too
+      head_.front().copy_row(id, target + row * width);
+    }
+  });
+  if (!project_in_.empty()) {
+    linear(table_, pool_, linear_scratch_, target, rows,
+           {{&project_in_.front(), x, config_.hidden}});
+  }
+  const auto add_rows = [&](const Table& table, const std::int32_t* ids, std::size_t offset) {
+    for (std::size_t row = 0; table.rows > 0 && row < rows; ++row) {
+      const float* from =
+          table.data.get() + (static_cast<std::size_t>(ids[row]) + offset) * table.columns;
+      table_.add_scaled(from, 1.0f, config_.hidden, x + row * config_.hidden);
+    }
+  };
+  add_rows(positions_, step.positions, config_.position_offset);
+  add_rows(block_positions_, step.block_positions, 0);
+  if (!embed_norm_.weight.empty()) norm(embed_norm_, x, rows, x);
+}
+
+void Decoder::rotation(const Step& step, State& state) const {
+  const std::size_t pairs = config_.inverse_frequency.size();
+  if (pairs == 0) return;
+  state.cos.resize(config_.rope_channels * state.rows * pairs);
+  state.sin.resize(state.cos.size());
+  const double magnitude = config_.rope_magnitude;
+  for (std::size_t channel = 0; channel < config_.rope_channels; ++channel) {
+    const std::int32_t* positions = channel == 0 ? step.positions : step.block_positions;
+    for (std::size_t row = 0; row < state.rows; ++row) {
+      const std::size_t at = (channel * state.rows + row) * pairs;
+      for (std::size_t i = 0; i < pairs; ++i) {
+        const double angle = positions[row] * config_.inverse_frequency[i];
+        state.cos[at + i] = static_cast<float>(std::cos(angle) * magnitude);
+        state.sin[at + i] = static_cast<float>(std::sin(angle) * magnitude);
+      }
+    }
+  }
+}
+
+void Decoder::start(const Step& step, State& state) {
+  state.batch = step.batch;
+  state.rows = step.batch.rows();
+  state.x = grown(x_, state.rows * config_.hidden);
+  embed(step, state.x);
+  rotation(step, state);
+  state.slots = cache_slots(step.batch, cache_.block_size);
+  state.tasks = attention_tasks(step.batch, config_.heads, config_.kv_heads);
+}
+
+// What the block reads. Afterwards state.x holds the skip path, to which the block adds.
+const float* Decoder::enter_block(const NormWeights& weights, State& state) {
+  const std::size_t count = state.rows * config_.hidden;
+  float* read = grown(normed_, count);
+  if (config_.post_norm) {
+    std::memcpy(read, state.x, count * sizeof(float));
+    return read;
+  }
+  norm(weights, state.x, state.rows, read);
+  if (config_.residual_normed) std::memcpy(state.x, read, count * sizeof(float));
+  if (config_.residual_scale != 1.0f) {
+    for (std::size_t i = 0; i < count; ++i) state.x[i] *= config_.residual_scale;
+  }
+  return read;
+}
+
+void Decoder::leave_block(const NormWeights& weights, State& state) {
+  if (config_.post_norm) norm(weights, state.x, state.rows, state.x);
+}
+
+void Decoder::logits(const Step& step, const State& state, float* out) {
+  const std::size_t rows = step.logits_count;
+  const std::size_t hidden = config_.hidden;
+  float* last = grown(normed_, state.rows * hidden);
+  for (std::size_t i = 0; i < rows; ++i) {
+    const auto row = static_cast<std::size_t>(step.logits_rows[i]);
+    std::memcpy(last + i * hidden, state.x + row * hidden, hidden * sizeof(float));
+  }
+  if (!final_norm_.weight.empty()) norm(final_norm_, last, rows, last);
+  if (!project_out_.empty()) {
+    float* projected = grown(gathered_, rows * config_.embed_dim);
+    linear(table_, pool_, linear_scratch_, last, rows,
+           {{&project_out_.front(), projected, config_.embed_dim}});
+    last = projected;
+  }
+  linear(table_, pool_, linear_scratch_, last, rows, {{&head_.front(), out, config_.vocab}});
+}
+
+void Decoder::step(const Step& step, float* out) {
+  check(step);
+  std::lock_guard<std::mutex> lock(one_step_);
+  State state = {};
+  start(step, state);
+  for (std::size_t layer = 0; layer < config_.layers; ++layer) {
+    const LayerWeights& weights = layers_[layer];
+    attention(layer, enter_block(weights.attn_norm, state), state);
+    leave_block(weights.attn_norm, state);
+    const float* x = enter_block(weights.mlp_norm, state);
+    if (weights.experts.empty()) {
+      expert(weights.mlp, x, state.rows, state.x, true);
+    } else {
+      mixture(weights, x, state);
+    }
+    leave_block(weights.mlp_norm, state);
+  }
+  if (step.logits_count > 0) logits(step, state, out);
+}
+
+}  // namespace llm_kernels

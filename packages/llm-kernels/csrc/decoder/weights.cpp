@@ -1,0 +1,77 @@
+// Where each weight of a decoder goes, by the name of its slot.
+#include <stdexcept>
+
+#include "llm_kernels/decoder.h"
+
+namespace llm_kernels {
+namespace {
+
+[[noreturn]] void unknown_slot(const std::string& slot, const char* kind) {
+  throw std::invalid_argument("The native decoder has no " + std::string(kind) + " slot '" + slot +
+                              "'.");
+}
+
+}  // namespace
+
+std::vector<PackedLinear>& Decoder::linear_slot(const std::string& slot, int layer, int expert) {
+  if (slot == "head") return head_;
+  if (slot == "project_in") return project_in_;
+  if (slot == "project_out") return project_out_;
+  if (layer < 0) unknown_slot(slot, "linear");
+  LayerWeights& weights = layers_.at(static_cast<std::size_t>(layer));
+  if (slot == "q" || slot == "k" || slot == "v") return weights.qkv;
+  if (slot == "out") return weights.out;
+  if (slot == "gate" || slot == "up") return weights.mlp.in;
+  if (slot == "down") return weights.mlp.down;
+  if (slot == "router") return weights.router;
+  if (slot == "shared_router") return weights.shared_router;
+  if (slot == "shared_gate" || slot == "shared_up") return weights.shared.in;
+  if (slot == "shared_down") return weights.shared.down;
+  if (expert < 0) unknown_slot(slot, "linear");
+  const auto index = static_cast<std::size_t>(expert);
+  if (weights.experts.size() <= index) weights.experts.resize(index + 1);
+  if (slot == "expert_gate" || slot == "expert_up") return weights.experts[index].in;
+  if (slot == "expert_down") return weights.experts[index].down;
+  unknown_slot(slot, "linear");
+}
+
+NormWeights& Decoder::norm_slot(const std::string& slot, int layer) {
+  if (slot == "embed_norm") return embed_norm_;
+  if (slot == "final_norm") return final_norm_;
+  if (layer < 0) unknown_slot(slot, "norm");
+  LayerWeights& weights = layers_.at(static_cast<std::size_t>(layer));
+  if (slot == "attn_norm") return weights.attn_norm;
+  if (slot == "mlp_norm") return weights.mlp_norm;
+  if (slot == "q_norm") return weights.q_norm;
+  if (slot == "k_norm") return weights.k_norm;
+  unknown_slot(slot, "norm");
+}
+
+Table& Decoder::table_slot(const std::string& slot) {
+  if (slot == "embed") return embed_;
+  if (slot == "positions") return positions_;
+  if (slot == "block_positions") return block_positions_;
+  unknown_slot(slot, "table");
+}
+
+void Decoder::add_linear(const std::string& slot, int layer, int expert, PackedLinear weight) {
+  weight_bytes_ += weight.bytes();
+  linear_slot(slot, layer, expert).push_back(std::move(weight));
+}
+
+void Decoder::add_norm(const std::string& slot, int layer, NormWeights norm) {
+  weight_bytes_ += (norm.weight.size() + norm.bias.size()) * sizeof(float);
+  norm_slot(slot, layer) = std::move(norm);
+}
+
+void Decoder::add_table(const std::string& slot, const float* data, std::size_t rows,
+                        std::size_t columns) {
+  Table& table = table_slot(slot);
+  table.data = make_buffer<float>(rows * columns);
+  std::copy(data, data + rows * columns, table.data.get());
+  table.rows = rows;
+  table.columns = columns;
+  weight_bytes_ += rows * columns * sizeof(float);
+}
+
+}  // namespace llm_kernels

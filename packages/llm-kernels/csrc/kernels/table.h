@@ -1,0 +1,26 @@
+// The including unit's table: every kernel of csrc/kernels compiled for its instruction set.
+#pragma once
+
+#include "kernels/attention.h"
+#include "kernels/linear.h"
+#include "kernels/math.h"
+#include "kernels/norm_rope.h"
+
+namespace llm_kernels::LLM_KERNELS_UNIT {
+
+const KernelTable kTable = {
+    kPanelRows,
+    kTileRows,
+    {linear_tile<Float32>, linear_tile<Int8>, linear_tile<Int4>},
+    {expand_float32, expand_int8, expand_int4},
+    rms_norm,
+    layer_norm,
+    rope_half,
+    rope_interleaved,
+    {activate<Silu>, activate<Gelu>, activate<GeluTanh>, activate<Relu>},
+    {activate_gated<Silu>, activate_gated<Gelu>, activate_gated<GeluTanh>, activate_gated<Relu>},
+    add_scaled,
+    attend,
+};
+
+}  // namespace llm_kernels::LLM_KERNELS_UNIT

@@ -1,0 +1,63 @@
+// The vector type of the AVX-512 unit (F, BW, VL, DQ).
+#pragma once
+
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+namespace llm_kernels::avx512 {
+
+constexpr size_t kWidth = 16;
+constexpr int kTileRows = 6;
+
+struct Vec {
+  __m512 v;
+};
+
+inline __mmask16 first(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+inline Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }
+inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a.v); }
+inline Vec load_first(const float* p, size_t n) { return {_mm512_maskz_loadu_ps(first(n), p)}; }
+inline void store_first(float* p, Vec a, size_t n) { _mm512_mask_storeu_ps(p, first(n), a.v); }
+inline Vec set(float x) { return {_mm512_set1_ps(x)}; }
+inline Vec zero() { return {_mm512_setzero_ps()}; }
+inline Vec add(Vec a, Vec b) { return {_mm512_add_ps(a.v, b.v)}; }
+inline Vec sub(Vec a, Vec b) { return {_mm512_sub_ps(a.v, b.v)}; }
+inline Vec mul(Vec a, Vec b) { return {_mm512_mul_ps(a.v, b.v)}; }
+inline Vec div(Vec a, Vec b) { return {_mm512_div_ps(a.v, b.v)}; }
+inline Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
+inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
+inline Vec nearest(Vec a) {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+// a * 2^n for whole n.
+inline Vec scale_by_power(Vec a, Vec n) { return {_mm512_scalef_ps(a.v, n.v)}; }
+// a where x >= limit, else 0.
+inline Vec where_at_least(Vec x, Vec limit, Vec a) {
+  return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, limit.v, _CMP_GE_OQ), a.v)};
+}
+// a where x < 0, else b.
+inline Vec where_negative(Vec x, Vec a, Vec b) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), b.v, a.v)};
+}
+inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
+inline float largest(Vec a) { return _mm512_reduce_max_ps(a.v); }
+
+inline Vec load_int8(const int8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+}
+
+// kWidth words of eight nibbles each, in two's complement.
+struct Words {
+  __m512i v;
+};
+inline Words load_words(const uint32_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Vec nibble(Words w, int j) {
+  // The permutation reads the low four bits of each index only, so the higher nibbles need no mask.
+  const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+  return {_mm512_permutexvar_ps(_mm512_srli_epi32(w.v, static_cast<unsigned>(4 * j)), values)};
+}
+
+}  // namespace llm_kernels::avx512

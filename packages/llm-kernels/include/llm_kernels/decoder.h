@@ -1,0 +1,158 @@
+// A whole decoder step: token ids in, logits out, no Python and no GIL in between.
+//
+// The decoder is assembled from a description (DecoderConfig), which mirrors the axes of
+// llm_kernels.families.FamilySpec, and from weights that are packed as they arrive. It owns the
+// paged key/value cache; which block belongs to which sequence is the caller's knowledge.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "llm_kernels/buffer.h"
+#include "llm_kernels/isa.h"
+#include "llm_kernels/linear.h"
+#include "llm_kernels/paged_attention.h"
+#include "llm_kernels/rope.h"
+#include "llm_kernels/thread_pool.h"
+
+namespace llm_kernels {
+
+struct DecoderConfig {
+  std::size_t hidden = 0;
+  std::size_t embed_dim = 0;
+  std::size_t layers = 0;
+  std::size_t heads = 0;
+  std::size_t kv_heads = 0;
+  std::size_t head_dim = 0;
+  std::size_t vocab = 0;
+
+  bool layer_norm = false;
+  bool post_norm = false;
+  bool residual_normed = false;
+  float residual_scale = 1.0f;
+  float eps = 1e-5f;
+
+  RopePairing rope_pairing = RopePairing::half;
+  std::size_t rope_channels = 1;
+  float rope_magnitude = 1.0f;            // multiplies cos and sin
+  std::vector<double> inverse_frequency;  // [pairs]; empty: no rotary embedding
+  std::vector<float> alibi_slopes;        // [heads]; empty: none
+  std::size_t position_offset = 0;        // of the learned table's rows
+
+  Activation activation = kSilu;
+  std::size_t experts_per_token = 0;
+  bool renormalize = false;
+
+  std::vector<std::int64_t> windows;  // [layers]; 0: every key
+
+  std::size_t num_blocks = 0;
+  std::size_t block_size = 64;
+  std::size_t max_batch_tokens = 0;
+};
+
+// One step's input; T rows, R rows of logits.
+struct Step {
+  const std::int32_t* token_ids;        // [T]
+  const std::int32_t* positions;        // [T]
+  const std::int32_t* block_positions;  // [T], or null where the model has no second position
+  const std::int32_t* logits_rows;      // [R]
+  std::size_t logits_count;
+  SequenceBatch batch;
+};
+
+struct NormWeights {
+  std::vector<float> weight;  // empty: no such norm
+  std::vector<float> bias;
+};
+
+struct Table {
+  Buffer<float> data;
+  std::size_t rows = 0;
+  std::size_t columns = 0;
+};
+
+struct ExpertWeights {
+  std::vector<PackedLinear> in;    // gate and up, or up alone
+  std::vector<PackedLinear> down;  // one
+};
+
+struct LayerWeights {
+  NormWeights attn_norm, mlp_norm, q_norm, k_norm;
+  std::vector<PackedLinear> qkv;  // q, k, v
+  std::vector<PackedLinear> out;  // one
+  ExpertWeights mlp;              // empty in a layer of experts
+  std::vector<PackedLinear> router, shared_router;
+  std::vector<ExpertWeights> experts;
+  ExpertWeights shared;
+};
+
+class Decoder {
+ public:
+  Decoder(DecoderConfig config, Isa isa, int threads);
+
+  // Weights, by the slot names of llm_kernels.families.SLOTS; layer and expert are -1 outside of
+  // one. Linears of one input must arrive in the order in which they are computed: q, k, v; gate,
+  // up. std::invalid_argument for an unknown slot.
+  void add_linear(const std::string& slot, int layer, int expert, PackedLinear weight);
+  void add_norm(const std::string& slot, int layer, NormWeights norm);
+  void add_table(const std::string& slot, const float* data, std::size_t rows, std::size_t columns);
+
+  // Checks the input (std::invalid_argument names what is out of range), then writes
+  // logits [logits_count, vocab].
+  void step(const Step& step, float* logits);
+
+  const DecoderConfig& config() const { return config_; }
+  const KernelTable& table() const { return table_; }
+  ThreadPool& pool() { return pool_; }
+  Isa isa() const { return isa_; }
+  std::size_t weight_bytes() const { return weight_bytes_; }
+  std::size_t cache_bytes() const;
+
+ private:
+  struct State;  // what one step computes with
+
+  ExpertWeights& expert_weights(LayerWeights& layer, const std::string& slot, int expert);
+  std::vector<PackedLinear>& linear_slot(const std::string& slot, int layer, int expert);
+  NormWeights& norm_slot(const std::string& slot, int layer);
+  Table& table_slot(const std::string& slot);
+
+  void check(const Step& step) const;
+  void start(const Step& step, State& state);
+  void embed(const Step& step, float* x);
+  void rotation(const Step& step, State& state) const;
+  void norm(const NormWeights& weights, const float* x, std::size_t rows, float* y);
+  const float* enter_block(const NormWeights& weights, State& state);
+  void leave_block(const NormWeights& weights, State& state);
+  void attention(std::size_t layer, const float* x, State& state);
+  void heads_to_cache(std::size_t layer, State& state);
+  void expert(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
+              bool accumulate);
+  void mixture(const LayerWeights& weights, const float* x, State& state);
+  void shared_expert(const LayerWeights& weights, const float* x, State& state);
+  void logits(const Step& step, const State& state, float* out);
+
+  DecoderConfig config_;
+  Isa isa_;
+  const KernelTable& table_;
+  ThreadPool pool_;
+  std::size_t weight_bytes_ = 0;
+
+  Table embed_, positions_, block_positions_;
+  NormWeights embed_norm_, final_norm_;
+  std::vector<PackedLinear> project_in_, project_out_, head_;
+  std::vector<LayerWeights> layers_;
+
+  CacheShape cache_;
+  Buffer<float> keys_, values_;
+
+  // Kept between steps so that a step allocates little; they grow to the largest step seen.
+  LinearScratch linear_scratch_;
+  AttentionScratch attention_scratch_;
+  std::vector<float> x_, normed_, qkv_, mixed_, inner_, gathered_, expert_out_;
+  std::mutex one_step_;
+};
+
+}  // namespace llm_kernels

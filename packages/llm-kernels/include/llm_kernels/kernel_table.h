@@ -1,0 +1,108 @@
+// The inner loops of one instruction set, as a table of functions.
+//
+// This header is all that a unit compiled with -mavx2 or -mavx512f shares with the rest, so it
+// holds plain structs and C types only: a template of the standard library that such a unit
+// instantiated could be the copy the linker keeps for every processor.
+//
+// Every function is deterministic per row: what it computes for a row does not depend on how many
+// other rows are computed with it. That makes a sequence's result independent of its batch.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace llm_kernels {
+
+// How a linear weight's codes are stored.
+enum WeightFormat { kFloat32 = 0, kInt8 = 1, kInt4 = 2, kWeightFormats = 3 };
+
+enum Activation {
+  kSilu = 0,
+  kGelu = 1,
+  kGeluTanh = 2,
+  kRelu = 3,
+  kActivations = 4,
+};
+
+// Sums run over at most this many inputs before they are scaled and added to the output.
+constexpr size_t kSegment = 256;
+
+// Where the run of inputs that starts at `k` ends: at a multiple of kSegment, at the end of its
+// group, or at `k_end`, whichever comes first.
+inline size_t segment_end(size_t k, size_t k_end, size_t group) {
+  size_t end = (k / kSegment + 1) * kSegment;
+  const size_t group_end = (k / group + 1) * group;
+  if (group_end < end) end = group_end;
+  return end < k_end ? end : k_end;
+}
+
+// Some rows of x times one panel of weights, added to y.
+struct LinearTile {
+  const float* x;        // [k_end - k_begin, rows]
+  const float* sums;     // [segments, rows] sums of x over each segment; read with offsets only
+  const void* codes;     // the panel's codes from k_begin on
+  const float* scales;   // the panel's [groups, panel_rows], or null where there are none
+  const float* offsets;  // the panel's [groups, panel_rows]: what to add to a code; or null
+  float* y;              // [rows, y_stride]; added to
+  size_t y_stride;
+  size_t columns;  // outputs of this panel that exist, up to panel_rows
+  size_t k_begin;
+  size_t k_end;
+  size_t group;  // inputs that share a scale
+};
+
+// Attention of `rows` consecutive tokens of one sequence, for the `heads` query heads that share
+// one key/value head, over a cache of blocks.
+struct AttentionItem {
+  const float* q;         // [rows, q_stride], at the first of the heads
+  float* out;             // [rows, out_stride], likewise
+  const float* keys;      // the head's part of block 0: [head_dim, block_size]
+  const float* values;    // the head's part of block 0: [block_size, head_dim]
+  const int32_t* blocks;  // the sequence's block table
+  const float* slopes;    // [heads] ALiBi slopes, or null
+  float* scratch;         // attention_scratch(...) floats
+  size_t q_stride;
+  size_t out_stride;
+  size_t block_stride;  // floats from a block to the next, the same for keys and values
+  size_t rows;
+  size_t heads;
+  size_t head_dim;
+  size_t block_size;    // a multiple of 16
+  int64_t first_index;  // index in the sequence of the first row
+  int64_t window;       // keys seen back from a row, itself included; 0: all
+  int64_t prefix;       // keys below it are seen by every row
+  float scale;
+};
+
+// Floats of scratch for an item of `queries` = rows * heads.
+inline size_t attention_scratch(size_t queries, size_t head_dim, size_t block_size) {
+  return queries * (head_dim + block_size + 2);
+}
+
+struct KernelTable {
+  size_t panel_rows;  // weight rows interleaved in a panel
+  size_t tile_rows;   // most rows of x in a tile
+  // Indexed by WeightFormat.
+  void (*linear_tile[kWeightFormats])(const LinearTile& tile, size_t rows);
+  // Codes of `count` inputs of a panel to float [count, panel_rows], not scaled.
+  void (*expand[kWeightFormats])(const void* codes, size_t count, float* out);
+  void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* y);
+  // bias may be null.
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, size_t n,
+                     float* y);
+  // Rotate x[0 : 2 * pairs] in place; cos and sin are [pairs].
+  void (*rope_half)(float* x, const float* cos, const float* sin, size_t pairs);
+  void (*rope_interleaved)(float* x, const float* cos, const float* sin, size_t pairs);
+  // Indexed by Activation; y may be x.
+  void (*activate[kActivations])(const float* x, size_t n, float* y);
+  // y = activation(gate) * up; y may be gate or up.
+  void (*activate_gated[kActivations])(const float* gate, const float* up, size_t n, float* y);
+  void (*add_scaled)(const float* x, float factor, size_t n, float* y);  // y += factor * x
+  void (*attend)(const AttentionItem& item);
+};
+
+const KernelTable& scalar_table();
+const KernelTable& avx2_table();
+const KernelTable& avx512_table();
+
+}  // namespace llm_kernels
