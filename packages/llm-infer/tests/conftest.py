@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 from llm_infer.engine import Engine, EngineLimits, FinishReason, SamplingParams, TokenEvent
 from llm_kernels.decoder import StepBatch
 

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+
 from llm_infer.engine import FinishReason, SamplingParams
 from llm_infer.errors import EngineStoppedError, InferError, PromptTooLongError, SamplingError
 
@@ -100,7 +101,7 @@ def test_abort_returns_the_blocks_before_the_next_step(harness):
     held = engine.stats().free_blocks
     engine.abort(ids[1])
     events = engine.step()
-    assert [(e.request_id, e.finish_reason) for e in events][0] == (ids[1], FinishReason.ABORT)
+    assert (events[0].request_id, events[0].finish_reason) == (ids[1], FinishReason.ABORT)
     assert {e.request_id for e in events[1:]} == {ids[0], ids[2]}
     assert engine.stats().free_blocks > held
     engine.abort(ids[1])

@@ -1,4 +1,4 @@
-"""From scheduled chunks to the arrays that the decoder reads, and the decoder as the engine sees it."""
+"""From scheduled chunks to the arrays that a decoder reads; a decoder as the engine sees it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
-from llm_kernels.decoder import StepBatch
 from numpy.typing import NDArray
 
 from llm_infer.engine.sequence import Chunk
+from llm_kernels.decoder import StepBatch
 
 
 class StepRunner(Protocol):

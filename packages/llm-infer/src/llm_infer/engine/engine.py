@@ -1,10 +1,10 @@
 """The engine: requests in, events out, one decoder step at a time.
 
-request -> scheduler -> block manager -> batch -> decoder step -> sampler -> events. Knows token ids;
-text only through the `decode` function it is given. Two ways to drive it: call `step()` in a loop
-(one thread, exact order), or call `submit()`, which starts a background thread that steps while
-there is work. `add_request`, `submit` and `abort` may be called from any thread at any time; they
-never wait for a step. An abort gives its blocks back before the next step.
+request -> scheduler -> block manager -> batch -> decoder step -> sampler -> events. Knows token
+ids; text only through the `decode` function it is given. Two ways to drive it: call `step()` in a
+loop (one thread, exact order), or call `submit()`, which starts a background thread that steps
+while there is work. `add_request`, `submit` and `abort` may be called from any thread at any time
+and never wait for a step. An abort gives its blocks back before the next step.
 """
 
 from __future__ import annotations

@@ -1,0 +1,209 @@
+"""From a model folder to an engine that is ready to answer.
+
+    engine = load_engine("path/to/model", tokenizer=load_tokenizer("path/to/model"))
+    for event in engine.submit(prompt_ids, SamplingParams(max_new_tokens=32)): ...
+
+The weights are read through llm_convert (any layout, dense or quantized) and packed once; the KV
+cache takes what the sequences need, within the memory that is free, and the log says what it took.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from llm_convert.model import Model, open_model
+from llm_infer.engine import Engine, EngineLimits, StepRunner
+from llm_infer.errors import UnsupportedError
+from llm_infer.memory import GIB, CachePlan, available_bytes, plan_cache
+from llm_infer.quantize import ROUNDING, GetWeight, packed_bytes, quantizable, rounded
+from llm_kernels.decoder import NativeDecoder
+from llm_kernels.families import parameters
+
+if TYPE_CHECKING:
+    from llm_data.tokenizer import Tokenizer
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_LENGTH = 2048
+"""Tokens a sequence for which the cache is sized where the model states no context."""
+
+UNBOUNDED = 2**31
+"""Positions of a model whose configuration names no limit."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sizing:
+    """What decides how large the cache is."""
+
+    block_size: int
+    num_blocks: int | None
+    max_sequences: int
+    max_batch_tokens: int
+    max_length: int
+
+
+def load_engine(
+    path: str | Path,
+    *,
+    tokenizer: Tokenizer | None = None,
+    native: bool = True,
+    quant_type: str | None = None,
+    lora_path: str | Path | None = None,
+    block_size: int = 64,
+    num_blocks: int | None = None,
+    max_sequences: int = 32,
+    max_batch_tokens: int = 2048,
+    max_length: int | None = None,
+    threads: int | None = None,
+) -> Engine:
+    """An engine for the model in the folder `path`.
+
+    `tokenizer` gives events their text. `native` false computes with the Paddle decoder.
+    `quant_type`: None, weight_only_int8 or weight_only_int4 (see `llm_infer.quantize`).
+    `max_length`: tokens a sequence for which the cache is sized; longer ones are taken as long as
+    they fit. Raises UnsupportedError or InferError, and what llm_convert and
+    llm_kernels raise.
+    """
+    start = time.perf_counter()
+    if not native:
+        _need_paddle()
+    model = open_model(path)
+    _check(model, lora_path, quant_type)
+    positions = model.sizes.max_positions or UNBOUNDED
+    sizing = _Sizing(
+        block_size=block_size,
+        num_blocks=num_blocks,
+        max_sequences=max_sequences,
+        max_batch_tokens=max_batch_tokens,
+        max_length=min(max_length or model.sizes.max_positions or DEFAULT_LENGTH, positions),
+    )
+    weight = rounded(model.weight, quant_type) if quant_type else model.weight
+    if native:
+        runner, plan = _native(model, weight, sizing, quant_type, threads)
+    else:
+        runner, plan = _paddle(model, sizing, threads)
+    limits = EngineLimits(
+        num_blocks=plan.num_blocks,
+        block_size=block_size,
+        max_sequences=max_sequences,
+        max_batch_tokens=max_batch_tokens,
+        max_positions=positions,
+        vocab_size=model.sizes.vocab,
+    )
+    logger.info(
+        "KV cache: %d blocks of %d tokens, %.2f GiB (%s)",
+        plan.num_blocks,
+        block_size,
+        plan.bytes / GIB,
+        plan.reason,
+    )
+    logger.info("%s is ready after %.2f s", model.path, time.perf_counter() - start)
+    return Engine(
+        runner,
+        limits,
+        eos_token_ids=ending_tokens(model, tokenizer),
+        decode=tokenizer.decode if tokenizer else None,
+    )
+
+
+def ending_tokens(model: Model, tokenizer: Tokenizer | None) -> set[int]:
+    """Every id that the model's files or its tokenizer name as the end of an answer."""
+    file = model.path / "generation_config.json"
+    stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    found: set[int] = set()
+    for value in (stated.get("eos_token_id"), model.config.get("eos_token_id")):
+        found.update(value if isinstance(value, list) else [value] if value is not None else [])
+    if tokenizer is not None and tokenizer.eos_token_id is not None:
+        found.add(tokenizer.eos_token_id)
+    return found
+
+
+def weight_bytes(model: Model, quant_type: str | None) -> int:
+    """Bytes that the packed weights will take; one linear of the layers stands for all of them."""
+    sizes = {key: math.prod(shape) for key, shape in parameters(model.spec, model.sizes).items()}
+    linears = [key for key in sizes if quantizable(key)]
+    get = rounded(model.weight, quant_type) if quant_type else model.weight
+    share = packed_bytes(get(linears[0])) / sizes[linears[0]]
+    return int(sum(size * (share if quantizable(key) else 4) for key, size in sizes.items()))
+
+
+def _native(
+    model: Model, weight: GetWeight, sizing: _Sizing, quant_type: str | None, threads: int | None
+) -> tuple[StepRunner, CachePlan]:
+    block = NativeDecoder.cache_bytes_per_block(model.spec, model.sizes, sizing.block_size)
+    plan = _plan(block, sizing, weight_bytes(model, quant_type))
+    decoder = NativeDecoder(
+        model.spec,
+        model.sizes,
+        weight,
+        num_blocks=plan.num_blocks,
+        block_size=sizing.block_size,
+        max_batch_tokens=sizing.max_batch_tokens,
+        threads=threads,
+    )
+    logger.info(
+        "%s: %d threads, %s, %.2f GiB of packed weights",
+        model.path,
+        decoder.threads,
+        decoder.isa,
+        decoder.weight_bytes / GIB,
+    )
+    return decoder, plan
+
+
+def _paddle(model: Model, sizing: _Sizing, threads: int | None) -> tuple[StepRunner, CachePlan]:
+    from llm_infer.paddle_runner import PaddleRunner, cache_bytes_per_block
+
+    block = cache_bytes_per_block(model.sizes, sizing.block_size)
+    plan = _plan(block, sizing, weight_bytes(model, None))
+    runner = PaddleRunner(
+        model.spec,
+        model.sizes,
+        model.dense,
+        num_blocks=plan.num_blocks,
+        block_size=sizing.block_size,
+        threads=threads,
+    )
+    return runner, plan
+
+
+def _plan(bytes_per_block: int, sizing: _Sizing, weights: int) -> CachePlan:
+    if sizing.num_blocks is not None:
+        chosen = sizing.num_blocks
+        return CachePlan(chosen, chosen * bytes_per_block, "as asked for")
+    return plan_cache(
+        free=available_bytes(),
+        weight_bytes=weights,
+        bytes_per_block=bytes_per_block,
+        block_size=sizing.block_size,
+        max_length=sizing.max_length,
+        max_sequences=sizing.max_sequences,
+    )
+
+
+def _check(model: Model, lora_path: str | Path | None, quant_type: str | None) -> None:
+    if quant_type is not None and quant_type not in ROUNDING:
+        message = f"quant_type is {quant_type!r}; possible: {', '.join(ROUNDING)}."
+        raise UnsupportedError(message)
+    if lora_path is not None:
+        message = (
+            f"--lora_path {lora_path} cannot be merged while loading {model.path} in this version. "
+            "Merge it first with `llm peft merge`, and run the result."
+        )
+        raise UnsupportedError(message)
+
+
+def _need_paddle() -> None:
+    if importlib.util.find_spec("paddle") is None:
+        message = (
+            "--inference_model false runs on Paddle, which is not installed. Install it with "
+            '`tools/install "llm-infer[paddle]"`, or leave the option out.'
+        )
+        raise UnsupportedError(message)

@@ -1,0 +1,99 @@
+"""How much memory is free, and how many KV blocks of it an engine should take.
+
+The choice is the memory that the asked number of full-length sequences needs, but never more than
+half of what is free beside the weights, nor more than CACHE_CAP. Reads /proc and the limits of the
+control group (a container may have less than the machine).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from llm_infer.errors import InferError
+
+GIB = 1024**3
+CACHE_CAP = 16 * GIB
+"""Most bytes that are taken without being asked for with num_blocks."""
+FREE_SHARE = 0.5
+"""Share of the free memory, after the weights, that the cache may take."""
+
+
+@dataclass(frozen=True)
+class CachePlan:
+    """The chosen cache: blocks, bytes, and a sentence that says why."""
+
+    num_blocks: int
+    bytes: int
+    reason: str
+
+
+def available_bytes(root: Path = Path("/")) -> int:
+    """Memory that this process may still take; `root` is where proc and sys are mounted."""
+    limits = [_machine(root / "proc/meminfo")]
+    group = root / "sys/fs/cgroup"
+    for limit, used, statistics in (
+        ("memory.max", "memory.current", "memory.stat"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+        ),
+    ):
+        limits.append(_group(group / limit, group / used, group / statistics))
+    known = [limit for limit in limits if limit is not None]
+    return max(0, min(known, default=CACHE_CAP))
+
+
+def plan_cache(
+    *,
+    free: int,
+    weight_bytes: int,
+    bytes_per_block: int,
+    block_size: int,
+    max_length: int,
+    max_sequences: int,
+) -> CachePlan:
+    """Blocks for up to `max_sequences` sequences of `max_length` tokens, within the free memory.
+
+    Raises InferError with the numbers when not even one block is left.
+    """
+    wanted = max_sequences * -(-max_length // block_size)
+    budget = min(CACHE_CAP, int((free - weight_bytes) * FREE_SHARE))
+    affordable = budget // bytes_per_block
+    if affordable < 1:
+        message = (
+            f"{free / GIB:.2f} GiB of memory are free; the weights need {weight_bytes / GIB:.2f} "
+            f"GiB and one KV block {bytes_per_block / GIB:.3f} GiB, which leaves no room for a "
+            "cache. Free some memory, or use --quant_type weight_only_int4."
+        )
+        raise InferError(message)
+    blocks = min(wanted, affordable)
+    reason = (
+        f"room for {max_sequences} sequences of {max_length:,} tokens"
+        if blocks == wanted
+        else f"what {free / GIB:.1f} GiB of free memory allow"
+    )
+    return CachePlan(blocks, blocks * bytes_per_block, reason)
+
+
+def _machine(meminfo: Path) -> int | None:
+    try:
+        lines = meminfo.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    fields = dict(line.split(":", 1) for line in lines if ":" in line)
+    available = fields.get("MemAvailable", "").split()
+    return int(available[0]) * 1024 if available else None
+
+
+def _group(limit: Path, used: Path, statistics: Path) -> int | None:
+    """Bytes left in a control group; pages of files in `used` can be given back, so they count."""
+    try:
+        bound = limit.read_text(encoding="ascii").strip()
+        if not bound.isdigit():
+            return None
+        fields = dict(line.split() for line in statistics.read_text("ascii").splitlines())
+        return int(bound) - int(used.read_text(encoding="ascii")) + int(fields["inactive_file"])
+    except (OSError, KeyError, ValueError):
+        return None

@@ -1,0 +1,116 @@
+"""A data file of prompts: every line is checked first, then answered, each answer kept at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from llm_cli.lineage import fingerprint
+from llm_cli.progress import progress
+from llm_data.errors import DataError
+from llm_data.json_lines import JsonLines
+from llm_infer.engine import TokenEvent
+from llm_infer.errors import DataFileError, InferError
+from llm_infer.predict.journal import Journal
+from llm_infer.predict.options import PredictOptions
+from llm_infer.predict.prompts import question
+from llm_infer.predict.session import Session, open_session
+
+WITHOUT_EFFECT = (
+    "data_file", "output_file", "batch_size", "block_size", "num_blocks", "max_batch_tokens",
+    "threads", "stream", "prompt", "block_attn", "model_name_or_path", "tokenizer_name_or_path",
+    "lora_path", "chat_template",
+)  # fmt: skip
+"""Options that do not change an answer, or whose files are compared by their content."""
+
+
+def answer_file(options: PredictOptions) -> None:
+    """Answer every line of --data_file into --output_file.
+
+    Raises DataFileError or PromptTooLongError naming file and line before anything is generated.
+    """
+    assert options.data_file is not None
+    output = Path(options.output_file)
+    if output.is_dir():
+        message = f"--output_file {output} is a folder; name a file in it."
+        raise DataFileError(message)
+    lines = JsonLines([_existing(options.data_file)])
+    if not len(lines):
+        message = f"--data_file {options.data_file} holds no lines; nothing can be answered."
+        raise DataFileError(message)
+    for index in range(len(lines)):
+        _checked(lines, index, lambda record: question(record))
+    session = open_session(options)
+    for index in range(len(lines)):
+        _encoded(session, lines, index)
+    journal = Journal(output, _run(options))
+    try:
+        _answer(session, lines, journal)
+        journal.finish(lines[index] for index in range(len(lines)))
+    finally:
+        journal.close()
+        session.engine.close()
+
+
+def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
+    engine = session.engine
+    todo = [index for index in range(len(lines)) if index not in journal.outputs]
+    todo.reverse()
+    with progress("predict", total=len(lines), unit="lines") as bar:
+        bar.resume_at(len(lines) - len(todo))
+        in_flight: set[int] = set()
+
+        def submit(index: int) -> None:
+            ids = _encoded(session, lines, index)
+            pieces: list[str] = []
+
+            def take(event: TokenEvent) -> None:
+                pieces.append(event.text)
+                if event.finish_reason is not None:
+                    journal.write(index, "".join(pieces))
+                    in_flight.discard(index)
+                    bar.advance()
+
+            in_flight.add(index)
+            engine.add_request(ids, session.params(len(ids), index), take)
+
+        while todo or in_flight:
+            # Two batches at most are encoded ahead, so that memory does not grow with the file.
+            while todo and len(in_flight) < 2 * session.options.batch_size:
+                submit(todo.pop())
+            engine.step()
+
+
+def _encoded(session: Session, lines: JsonLines, index: int) -> list[int]:
+    encode = session.prompts.conversation
+    return _checked(lines, index, lambda record: encode(question(record)))
+
+
+def _checked(lines: JsonLines, index: int, work: Any) -> Any:
+    """`work` on the object of a line; errors name file and line."""
+    record = lines[index]
+    try:
+        return work(record)
+    except (InferError, DataError) as error:
+        message = f"{lines.place(index)}: {error}"
+        raise type(error)(message.rstrip(".") + ".") from error
+
+
+def _existing(path: str) -> Path:
+    if not Path(path).is_file():
+        message = f"--data_file {path} does not exist or is no file. Check the path."
+        raise DataFileError(message)
+    return Path(path)
+
+
+def _run(options: PredictOptions) -> dict[str, Any]:
+    """What makes a run another run: inputs by content, and the options that change answers."""
+    values = dataclasses.asdict(options)
+    run = {name: value for name, value in values.items() if name not in WITHOUT_EFFECT}
+    for name in ("data_file", "model_name_or_path", "tokenizer_name_or_path", "lora_path"):
+        run[name] = fingerprint(values[name]) if values[name] else None
+    template = values["chat_template"]
+    known = template is not None and Path(template).exists()
+    run["chat_template"] = fingerprint(template) if known else template
+    return run

@@ -1,0 +1,20 @@
+"""Runs `llm infer predict`: prompts on the terminal, a data file, or a benchmark."""
+
+from __future__ import annotations
+
+from llm_infer.predict.benchmark import benchmark
+from llm_infer.predict.data_file import answer_file
+from llm_infer.predict.options import PredictOptions
+from llm_infer.predict.session import open_session
+from llm_infer.predict.terminal import answer_prompts, read_prompts
+
+
+def predict(options: PredictOptions) -> None:
+    """Run the command; what is wrong with the input is raised before the model is loaded."""
+    if options.benchmark:
+        benchmark(options)
+    elif options.data_file is not None:
+        answer_file(options)
+    else:
+        prompts = read_prompts(options.prompt)
+        answer_prompts(open_session(options), prompts)
