@@ -1,0 +1,149 @@
+"""The folder `PREFIX.parts/`: what is done of a run, so that a killed run can go on.
+
+`plan.json` says which run the parts belong to. Part n is `0000000n.bin` (token ids, then the
+int32 sizes of its documents) and `0000000n.json` (counts, and where in the input it ends), which
+is written last: a part exists when its `.json` does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from llm_cli.outputs import written_file
+from llm_data.errors import IndexedDataError
+from llm_data.indexed import IndexedWriter
+from llm_data.indexed.layout import IntArray
+from llm_data.sources import Position
+
+_COPY = 1 << 24
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a finished part says of itself."""
+
+    number: int
+    documents: int
+    tokens: int
+    text_bytes: int
+    end: Position
+    """Where in the input the next part begins."""
+    consumed: int
+    """Bytes of the input files read for it."""
+    shortened: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    places: dict[str, list[str]] = field(default_factory=dict)
+
+    def file_size(self, itemsize: int) -> int:
+        """Bytes that its `.bin` must have."""
+        return self.tokens * itemsize + self.documents * 4
+
+
+class Parts:
+    """The parts of one output."""
+
+    def __init__(self, folder: Path, dtype: np.dtype[Any]) -> None:
+        self.folder = folder
+        self.dtype = dtype
+
+    @contextlib.contextmanager
+    def opened(self, plan: Mapping[str, Any], *, overwrite: bool) -> Iterator[None]:
+        """Hold the folder for a run of `plan`.
+
+        Raises IndexedDataError when another run holds it, or (without `overwrite`) when it has
+        unfinished work of another plan.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("wb") as lock:
+            self._lock(lock)
+            known = self._plan()
+            text = json.dumps(plan, indent=1, sort_keys=True)
+            if known is not None and known != text:
+                self._refuse_other_plan(json.loads(known), plan, overwrite=overwrite)
+            if known != text:
+                for path in self.folder.iterdir():
+                    if path.name != "lock":
+                        path.unlink()
+                with written_file(self.folder / "plan.json") as stream:
+                    stream.write(text.encode())
+            for path in self.folder.glob(".*.tmp"):
+                path.unlink(missing_ok=True)
+            yield
+
+    def _lock(self, lock: BinaryIO) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            message = f"Another run is writing {self.folder}. Wait for it or stop it first."
+            raise IndexedDataError(message) from error
+
+    def _plan(self) -> str | None:
+        path = self.folder / "plan.json"
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+
+    def _refuse_other_plan(
+        self, known: Mapping[str, Any], plan: Mapping[str, Any], *, overwrite: bool
+    ) -> None:
+        if overwrite:
+            return
+        differ = ", ".join(sorted(key for key in plan if known.get(key) != plan[key]))
+        message = (
+            f"{self.folder} holds unfinished work of a run that differs in: {differ}. Run it as "
+            "before to go on, add --overwrite to start anew, or choose another --output_prefix."
+        )
+        raise IndexedDataError(message)
+
+    def path(self, number: int) -> Path:
+        """Token file of a part."""
+        return self.folder / f"{number:08d}.bin"
+
+    def finished(self, number: int) -> Part | None:
+        """Part `number` if it is whole."""
+        path = self.path(number)
+        try:
+            content = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+            part = Part(**{**content, "end": Position(**content["end"])})
+            whole = path.stat().st_size == part.file_size(self.dtype.itemsize)
+        except FileNotFoundError:
+            return None
+        return part if whole else None
+
+    def all_finished(self) -> dict[int, Part]:
+        """Every part that is whole."""
+        numbers = sorted(int(path.stem) for path in self.folder.glob("[0-9]*.json"))
+        found = ((number, self.finished(number)) for number in numbers)
+        return {number: part for number, part in found if part is not None}
+
+    def write(self, part: Part, tokens: list[IntArray], sizes: list[int]) -> None:
+        """Put a part on disk."""
+        with written_file(self.path(part.number)) as stream:
+            for array in tokens:
+                stream.write(array.tobytes())
+            stream.write(np.asarray(sizes, dtype="<i4").tobytes())
+        with written_file(self.path(part.number).with_suffix(".json")) as stream:
+            stream.write(json.dumps(asdict(part)).encode())
+
+    def join(self, parts: list[Part], writer: IndexedWriter) -> Iterator[int]:
+        """Append all parts to `writer`, in order; yields bytes copied, for progress."""
+        for part in parts:
+            with self.path(part.number).open("rb") as stream:
+                left = part.tokens * self.dtype.itemsize
+                while left:
+                    data = stream.read(min(left, _COPY))
+                    left -= len(data)
+                    writer.add_raw(data, [])
+                    yield len(data)
+                writer.add_raw(b"", np.frombuffer(stream.read(), dtype="<i4"))
+
+    def remove(self) -> None:
+        """Delete the folder: the output is whole."""
+        shutil.rmtree(self.folder)

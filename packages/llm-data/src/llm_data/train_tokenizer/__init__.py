@@ -1,0 +1,1 @@
+"""`llm data train-tokenizer`: a byte-level BPE vocabulary out of text."""
