@@ -9,7 +9,7 @@ import numpy as np
 
 from llm_convert.errors import TensorMismatchError
 from llm_convert.layout.matching import check, in_file, relevant
-from llm_convert.layout.stored import StoredTensor, stored_tensors
+from llm_convert.layout.stored import EMBED, HEAD, StoredTensor, stored_tensors
 from llm_convert.layout.transforms import (
     Weight,
     half_to_pairs,
@@ -21,9 +21,6 @@ from llm_convert.layout.transforms import (
 from llm_convert.names import Checkpoint, checkpoints
 from llm_convert.names import checkpoint as checkpoint_of
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes, parameters
-
-HEAD = ParameterKey("head")
-EMBED = ParameterKey("embed")
 
 
 @dataclass(frozen=True)
@@ -156,14 +153,11 @@ def _fit(layout: Layout, shapes: Mapping[str, tuple[int, ...]]) -> tuple[float, 
 
 
 def _twin(layout: Layout, names: list[str]) -> str | None:
-    stem = layout.checkpoint.names.get("head")
-    if not layout.sizes.tied or stem is None:
+    if not layout.sizes.tied or not layout.checkpoint.head:
         return None
-    prefix = layout.checkpoint.optional_prefix
-    for name in (f"{stem}.weight", f"{stem}.weight".removeprefix(prefix)):
-        if name in names:
-            return name
-    return None
+    full = layout.checkpoint.head
+    spellings = (full, full.removeprefix(layout.checkpoint.optional_prefix))
+    return next((name for name in spellings if name in names), None)
 
 
 def _check_equal_head(embed: Weight, head: Weight, naming: str) -> None:

@@ -9,6 +9,8 @@ from llm_convert.layout.transforms import Interleaving
 from llm_convert.names import FUSED, Checkpoint
 from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
 
+HEAD = ParameterKey("head")
+EMBED = ParameterKey("embed")
 PART_OF = {part: fused for fused, parts in FUSED.items() for part in parts}
 
 
@@ -33,16 +35,18 @@ def stored_tensors(
 ) -> dict[str, StoredTensor]:
     """Every tensor of the model in this checkpoint form, by full stored name, in forward order.
 
-    A parameter whose slot the table does not name is absent: an untied head that the ecosystem
-    does not store. ConvertError for any other slot without a name.
+    An untied head is absent where the ecosystem stores none. Raises ConvertError for a parameter
+    that the table does not name.
     """
     tensors: dict[str, StoredTensor] = {}
     for key, shape in parameters(spec, sizes).items():
+        if key == HEAD:
+            if checkpoint.head:
+                tensors[checkpoint.head] = _head(shape, checkpoint)
+            continue
         fused = PART_OF.get(key.slot, "")
         slot = fused if fused in checkpoint.names else key.slot
         if slot not in checkpoint.names:
-            if slot == "head":
-                continue
             message = (
                 f"The family {spec.name} has a parameter {key.name}, which this naming does not "
                 "store. Choose another naming."
@@ -53,6 +57,12 @@ def stored_tensors(
         if name not in tensors:
             tensors[name] = _stored(name, key, slot, shape, sizes, checkpoint)
     return tensors
+
+
+def _head(shape: tuple[int, ...], checkpoint: Checkpoint) -> StoredTensor:
+    transposed = checkpoint.linear == "in_out" and not checkpoint.head_rows
+    stored = shape[::-1] if transposed else shape
+    return StoredTensor(checkpoint.head, (HEAD,), stored, transposed=transposed)
 
 
 def _stored(

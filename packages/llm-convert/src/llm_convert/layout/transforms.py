@@ -70,7 +70,7 @@ def on_rows(weight: Weight, change: Callable[[np.ndarray], np.ndarray]) -> Weigh
     """
     if isinstance(weight, np.ndarray):
         return change(weight)
-    return replace(weight, **{name: change(array) for name, array in _arrays(weight).items()})
+    return _held_in(weight, {name: change(array) for name, array in _arrays(weight).items()})
 
 
 def join_rows(
@@ -91,7 +91,7 @@ def join_rows(
         )
         raise QuantizationError(message)
     arrays = [_arrays(part) for part in parts]
-    return replace(first, **{name: join([each[name] for each in arrays]) for name in arrays[0]})
+    return _held_in(first, {name: join([each[name] for each in arrays]) for name in arrays[0]})
 
 
 def transpose(weight: Weight, name: str) -> Weight:
@@ -109,6 +109,11 @@ def _arrays(weight: Any) -> dict[str, np.ndarray]:
     assert is_dataclass(weight), type(weight)
     values = {field.name: getattr(weight, field.name) for field in fields(weight)}
     return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+
+def _held_in(weight: Any, arrays: dict[str, np.ndarray]) -> Weight:
+    changed: Weight = replace(weight, **arrays)
+    return changed
 
 
 def _held(weight: Any) -> tuple[object, ...]:

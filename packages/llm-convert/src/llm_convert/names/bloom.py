@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from llm_convert.names.checkpoint import Checkpoint, under
 
-HEAD = {"head": "lm_head"}
 LAYER = "h.{layer}."
 STEMS = {
     "embed": "word_embeddings",
@@ -21,14 +20,16 @@ STEMS = {
 TABLES = {
     "bloom": {
         "hf": Checkpoint(
-            {**under("transformer.", STEMS), **HEAD},
+            under("transformer.", STEMS),
             qkv="per_head",
             optional_prefix="transformer.",
         ),
         "paddlenlp": Checkpoint(
-            {**under("bloom.", STEMS), **HEAD},
+            under("bloom.", STEMS),
             qkv="per_head",
             linear="in_out",
+            head="lm_head.decoder_weight",
+            head_rows=True,
             optional_prefix="bloom.",
         ),
     },

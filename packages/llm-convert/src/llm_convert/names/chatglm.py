@@ -37,13 +37,12 @@ CHATGLM2 = {
     "gate_up": ENCODER + "mlp.dense_h_to_4h",
     "down": ENCODER + "mlp.dense_4h_to_h",
     "final_norm": "encoder.final_layernorm",
-    "head": "output_layer",
 }
 
 TABLES = {
     "chatglm": {
         "hf": Checkpoint(
-            {**under("transformer.", CHATGLM), "head": "lm_head"},
+            under("transformer.", CHATGLM),
             qkv="per_head",
             optional_prefix="transformer.",
         ),
@@ -52,19 +51,25 @@ TABLES = {
             under("chatglm.transformer.", CHATGLM),
             qkv="per_head",
             linear="in_out",
+            head="",
             optional_prefix="chatglm.",
         ),
     },
     "chatglm2": {
-        "hf": Checkpoint(under("transformer.", CHATGLM2), optional_prefix="transformer."),
+        "hf": Checkpoint(
+            under("transformer.", CHATGLM2),
+            head="transformer.output_layer.weight",
+            optional_prefix="transformer.",
+        ),
         "paddlenlp": Checkpoint(
-            under("chatglm_v2.", CHATGLM2), linear="in_out", optional_prefix="chatglm_v2."
+            under("chatglm_v2.", CHATGLM2),
+            linear="in_out",
+            head="chatglm_v2.output_layer.weight",
+            optional_prefix="chatglm_v2.",
         ),
     },
     "glm": {
-        "hf": Checkpoint({**under("glm.", GLM), "head": "lm_head"}, optional_prefix="glm."),
-        "paddlenlp": Checkpoint(
-            {**under("glm.", GLM), "head": "lm_head"}, linear="in_out", optional_prefix="glm."
-        ),
+        "hf": Checkpoint(under("glm.", GLM), optional_prefix="glm."),
+        "paddlenlp": Checkpoint(under("glm.", GLM), linear="in_out", optional_prefix="glm."),
     },
 }

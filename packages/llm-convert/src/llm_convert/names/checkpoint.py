@@ -28,6 +28,8 @@ class Checkpoint:
     ".bias" are derived. `qkv` blocked: rows [Q | K | V]; per_head: [q.. k v] for each KV head in
     turn, its query heads first. The other fused slots are [gate | up]. `rope_rows` pairs: rotated
     rows adjacent, as Meta stores q and k. `linear` in_out: linears transposed (Conv1D, Paddle).
+    `head`: the full name of the head, which a file may repeat although it is tied; empty where the
+    embedding always serves. `head_rows`: the head is stored [V, E] although `linear` is in_out.
     `optional_prefix`: may be absent from stored names. `ignore`: patterns of stored names that are
     no parameters; kept out of `names` so that the table can be inverted. `variants`: other ways the
     same ecosystem stores the family; read, never written.
@@ -37,6 +39,8 @@ class Checkpoint:
     qkv: Literal["blocked", "per_head"] = "blocked"
     rope_rows: Literal["half", "pairs"] = "half"
     linear: Literal["out_in", "in_out"] = "out_in"
+    head: str = "lm_head.weight"
+    head_rows: bool = False
     optional_prefix: str = ""
     ignore: tuple[str, ...] = BUFFERS
     variants: tuple[Checkpoint, ...] = ()

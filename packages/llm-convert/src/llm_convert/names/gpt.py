@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from llm_convert.names.checkpoint import BUFFERS, Checkpoint, under, with_fused
 
-HEAD = {"head": "lm_head"}
 HUB_LAYER = "h.{layer}."
 HUB_STEMS = {
     "embed": "wte",
@@ -33,14 +32,16 @@ PADDLE_STEMS = {
 }
 
 HUB = Checkpoint(
-    {**under("transformer.", HUB_STEMS), **HEAD},
+    under("transformer.", HUB_STEMS),
     linear="in_out",
     optional_prefix="transformer.",
     # The causal mask of each layer, which the original code saved as a buffer.
     ignore=(*BUFFERS, r"h\.\d+\.attn\.(masked_)?bias$"),
 )
 PADDLE = with_fused(
-    Checkpoint({**under("gpt.", PADDLE_STEMS), **HEAD}, linear="in_out", optional_prefix="gpt."),
+    Checkpoint(
+        under("gpt.", PADDLE_STEMS), linear="in_out", head_rows=True, optional_prefix="gpt."
+    ),
     {"qkv": f"gpt.{PADDLE_LAYER}self_attn.qkv_proj"},
 )
 

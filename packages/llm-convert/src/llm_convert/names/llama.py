@@ -18,7 +18,6 @@ STEMS = {
     "down": LAYER + "mlp.down_proj",
     "final_norm": "norm",
 }
-HEAD = {"head": "lm_head"}
 QK_NORMS = {"q_norm": LAYER + "self_attn.q_norm", "k_norm": LAYER + "self_attn.k_norm"}
 W_PACK = {**without(STEMS, "q", "k", "v"), "qkv": LAYER + "self_attn.W_pack"}
 
@@ -35,16 +34,16 @@ META = Checkpoint(
         "up": LAYER + "feed_forward.w3",
         "down": LAYER + "feed_forward.w2",
         "final_norm": "norm",
-        "head": "output",
     },
     rope_rows="pairs",
+    head="output.weight",
     ignore=(r"^rope\.freqs$",),
 )
 
 
 def hub(stems: dict[str, str]) -> Checkpoint:
     """The hub's table: stems below `model.`."""
-    return Checkpoint({**under("model.", stems), **HEAD}, optional_prefix="model.")
+    return Checkpoint(under("model.", stems), optional_prefix="model.")
 
 
 def paddle(base: str, stems: dict[str, str], **fused_ffn: str) -> Checkpoint:
@@ -52,9 +51,7 @@ def paddle(base: str, stems: dict[str, str], **fused_ffn: str) -> Checkpoint:
 
     `fused_ffn`: fused slots of the feed-forward blocks -> stem.
     """
-    table = Checkpoint(
-        {**under(f"{base}.", stems), **HEAD}, linear="in_out", optional_prefix=f"{base}."
-    )
+    table = Checkpoint(under(f"{base}.", stems), linear="in_out", optional_prefix=f"{base}.")
     ffn = under(f"{base}.", fused_ffn or {"gate_up": LAYER + "mlp.gate_up_fused_proj"})
     return with_fused(table, {"qkv": f"{base}.{LAYER}self_attn.qkv_proj"}, ffn)
 

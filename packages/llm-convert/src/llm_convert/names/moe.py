@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from llm_convert.names.checkpoint import Checkpoint, under, without
-from llm_convert.names.llama import HEAD, LAYER, STEMS, hub, paddle
+from llm_convert.names.llama import LAYER, STEMS, hub, paddle
 
 EXPERT = LAYER + "mlp.experts.{expert}."
 SHARED = LAYER + "mlp.shared_expert."
@@ -34,9 +34,7 @@ MIXTRAL = {
     "expert_down": SPARSE + "experts.{expert}.w2",
 }
 
-PADDLE_MIXTRAL = Checkpoint(
-    {**under("mixtral.", MIXTRAL), **HEAD}, linear="in_out", optional_prefix="mixtral."
-)
+PADDLE_MIXTRAL = Checkpoint(under("mixtral.", MIXTRAL), linear="in_out", optional_prefix="mixtral.")
 
 TABLES = {
     "qwen2-moe": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from llm_convert.names.checkpoint import Checkpoint, under, with_fused
 
-HEAD = {"head": "lm_head"}
 LAYER = "decoder.layers.{layer}."
 ATTENTION = {
     "q": LAYER + "self_attn.q_proj",
@@ -36,10 +35,14 @@ PADDLE_STEMS = {
 }
 
 OPT = {
-    "hf": Checkpoint({**under("model.", HUB_STEMS), **HEAD}, optional_prefix="model."),
+    "hf": Checkpoint(under("model.", HUB_STEMS), optional_prefix="model."),
     "paddlenlp": with_fused(
         Checkpoint(
-            {**under("opt.", PADDLE_STEMS), **HEAD}, linear="in_out", optional_prefix="opt."
+            under("opt.", PADDLE_STEMS),
+            linear="in_out",
+            head="lm_head.decoder_weight",
+            head_rows=True,
+            optional_prefix="opt.",
         ),
         {"qkv": f"opt.{LAYER}self_attn.qkv_proj"},
     ),

@@ -16,13 +16,12 @@ STEMS = {
     "down": LAYER + "mlp.c_proj",
     "final_norm": "ln_f",
 }
-HEAD = {"head": "lm_head"}
 
 TABLES = {
     "qwen": {
-        "hf": Checkpoint({**under("transformer.", STEMS), **HEAD}, optional_prefix="transformer."),
+        "hf": Checkpoint(under("transformer.", STEMS), optional_prefix="transformer."),
         "paddlenlp": with_fused(
-            Checkpoint({**under("qwen.", STEMS), **HEAD}, linear="in_out", optional_prefix="qwen."),
+            Checkpoint(under("qwen.", STEMS), linear="in_out", optional_prefix="qwen."),
             {"gate_up": f"qwen.{LAYER}mlp.gate_up_fused_proj"},
         ),
     },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from llm_kernels.families.rows.readings import ACTIVATION_FUNCTION
+from llm_kernels.families.rows.readings import ACTIVATION_FUNCTION, HIDDEN_ACT
 from llm_kernels.families.rows.row import Reading, Row, When
 from llm_kernels.families.spec import Attention, FamilySpec, Head, Learned, Mlp, Norm
 
@@ -23,6 +23,7 @@ OPT_350M = replace(
 ARCHITECTURES = frozenset({"OPTForCausalLM", "OPTForConditionalGeneration", "OPTModel"})
 READINGS = (
     ACTIVATION_FUNCTION,
+    HIDDEN_ACT,
     Reading("_remove_final_layer_norm", {False: {}, True: {"norm.final": False}}),
     Reading(
         "enable_bias",
