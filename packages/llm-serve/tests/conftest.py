@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from llm_data.chat_template import load_chat_template
 from llm_data.tokenizer import Tokenizer, load_tokenizer
@@ -125,10 +126,10 @@ def state(model: ServedModel) -> ServerState:
 
 
 @contextmanager
-def serving(state: ServerState) -> Iterator[httpx.Client]:
+def serving(app: FastAPI) -> Iterator[httpx.Client]:
     """Serve on a real socket in a thread; gives a client of it."""
     listener = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(create_app(state), log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     port = listener.getsockname()[1]
@@ -142,16 +143,16 @@ def serving(state: ServerState) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[[ServerState], httpx.Client]]:
-    """Serve a state on a real socket until the end of the test."""
+def serve() -> Iterator[Callable[[FastAPI], httpx.Client]]:
+    """Serve an application on a real socket until the end of the test."""
     with ExitStack() as stack:
-        yield lambda state: stack.enter_context(serving(state))
+        yield lambda app: stack.enter_context(serving(app))
 
 
 @pytest.fixture
-def client(serve: Callable[[ServerState], httpx.Client], state: ServerState) -> httpx.Client:
+def client(serve: Callable[[FastAPI], httpx.Client], state: ServerState) -> httpx.Client:
     """A client of `state`, served on a real socket."""
-    return serve(state)
+    return serve(create_app(state))
 
 
 @pytest.fixture

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
+from llm_serve.app import create_app
 from llm_serve.state import Limits, ServerState
 
-Serve = Callable[[ServerState], httpx.Client]
+Serve = Callable[[FastAPI], httpx.Client]
 ASK = {"prompt": "a", "max_tokens": 3, "temperature": 0}
 
 
@@ -37,7 +40,7 @@ def test_health_and_readiness_follow_the_phase(client: httpx.Client, state: Serv
 def test_while_loading_the_server_answers_and_says_so(serve: Serve) -> None:
     state = ServerState("tiny", Limits(max_sequences=1))
     state.loading()
-    client = serve(state)
+    client = serve(create_app(state))
     assert client.get("/health").status_code == 200
     ready = client.get("/ready")
     assert ready.status_code == 503
@@ -52,7 +55,7 @@ def test_while_loading_the_server_answers_and_says_so(serve: Serve) -> None:
 @pytest.mark.parametrize("header", [None, "Bearer wrong", "secret", "Bearer ü", "Basic secret"])
 def test_a_wrong_key_is_refused(serve: Serve, state: ServerState, header: str | None) -> None:
     state.api_key = "secret"
-    client = serve(state)
+    client = serve(create_app(state))
     headers = {} if header is None else {"Authorization": header.encode()}
     for answer in (
         client.get("/v1/models", headers=headers),
@@ -65,7 +68,7 @@ def test_a_wrong_key_is_refused(serve: Serve, state: ServerState, header: str | 
 
 def test_the_right_key_opens_and_the_machines_need_none(serve: Serve, state: ServerState) -> None:
     state.api_key = "secret"
-    client = serve(state)
+    client = serve(create_app(state))
     headers = {"Authorization": "Bearer secret"}
     assert client.post("/v1/completions", json=ASK, headers=headers).status_code == 200
     for path in ("/health", "/ready", "/metrics"):
@@ -101,3 +104,13 @@ def test_the_description_lists_the_fields(client: httpx.Client) -> None:
     body = paths["/v1/completions"]["post"]["requestBody"]["content"]["application/json"]
     assert {"prompt", "max_tokens", "stream_options"} <= set(body["schema"]["properties"])
     assert client.get("/docs").status_code == 200
+
+
+def test_answers_are_logged_on_request(
+    serve: Serve, state: ServerState, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "llm_serve")
+    serve(create_app(state)).get("/v1/nothing")
+    assert caplog.messages == []
+    serve(create_app(state, access_log=True)).get("/v1/nothing")
+    assert caplog.messages == ["GET /v1/nothing 404"]

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import httpx
+from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 
+from llm_serve.app import create_app
 from llm_serve.state import Limits, ServerState
 
 
@@ -43,8 +45,8 @@ def test_tokens_requests_and_blocks_are_counted(client: httpx.Client) -> None:
 
 
 def test_a_server_that_loads_has_no_engine_to_speak_of(
-    serve: Callable[[ServerState], httpx.Client],
+    serve: Callable[[FastAPI], httpx.Client],
 ) -> None:
-    found = read(serve(ServerState("tiny", Limits(max_sequences=1))))
+    found = read(serve(create_app(ServerState("tiny", Limits(max_sequences=1)))))
     assert found["llm_serve_ready"] == 0
     assert not any(name.startswith("llm_serve_kv_blocks") for name in found)

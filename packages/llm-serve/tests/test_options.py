@@ -36,6 +36,9 @@ def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ("request_timeout", -1.0),
         ("heartbeat", 0.0),
         ("shutdown_timeout", -0.1),
+        ("block_size", 0),
+        ("num_blocks", 0),
+        ("threads", 0),
     ],
 )
 def test_values_out_of_range_name_the_option(field: str, value: float) -> None:

@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 CLIENT_GONE = 499
 
 
-def create_app(state: ServerState) -> FastAPI:
-    """Build the application around a server's state."""
+def create_app(state: ServerState, *, access_log: bool = False) -> FastAPI:
+    """Build the application around a server's state; `access_log` logs every answer."""
     app = FastAPI(
         title="llm serve",
         version=version("llm-toolchain-serve"),
@@ -40,7 +40,7 @@ def create_app(state: ServerState) -> FastAPI:
     app.add_exception_handler(ApiError, _api_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Exception, _own_error)
-    app.add_middleware(_Counted, state=state)
+    app.add_middleware(_Counted, state=state, level=logging.INFO if access_log else logging.DEBUG)
     return app
 
 
@@ -149,9 +149,10 @@ async def _own_error(request: Request, error: Exception) -> Response:
 class _Counted:
     """Count every answer by its path and status, whoever wrote it."""
 
-    def __init__(self, app: ASGIApp, state: ServerState) -> None:
+    def __init__(self, app: ASGIApp, state: ServerState, level: int) -> None:
         self._app = app
         self._state = state
+        self._level = level
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -174,4 +175,4 @@ class _Counted:
             route = scope.get("route")
             path = getattr(route, "path", "other")
             self._state.metrics.answered(path, status)
-            logger.debug("%s %s %s", scope["method"], scope["path"], status)
+            logger.log(self._level, "%s %s %d", scope["method"], scope["path"], status)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from llm_data.chat_template import ChatTemplate
     from llm_data.tokenizer import Tokenizer
-    from llm_infer.engine.engine import Engine
+    from llm_infer.engine import Engine
     from llm_serve.options import ServeOptions
 
 
@@ -34,7 +34,17 @@ def load_model(options: ServeOptions) -> ServedModel:
     from llm_infer.load import load_engine
 
     assert options.served_model_name is not None
-    tokenizer = load_tokenizer(options.model_name_or_path)
+    tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
-    engine = load_engine(options.model_name_or_path)
+    engine = load_engine(
+        options.model_name_or_path,
+        tokenizer=tokenizer,
+        quant_type=options.quant_type,
+        block_size=options.block_size,
+        num_blocks=options.num_blocks,
+        max_sequences=options.max_concurrency,
+        max_batch_tokens=options.max_batch_tokens,
+        max_length=options.max_length,
+        threads=options.threads,
+    )
     return ServedModel(options.served_model_name, tokenizer, engine, template)

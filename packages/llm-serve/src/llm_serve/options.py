@@ -24,6 +24,9 @@ class ServeOptions:
     """
 
     model_name_or_path: str = option(help="Folder of the model, with its tokenizer.")
+    tokenizer_name_or_path: str | None = option(
+        None, help="Folder of the tokenizer; the model's folder by default."
+    )
     served_model_name: str | None = option(
         None, help="Name that clients use; the folder's name by default.", group=_SERVER
     )
@@ -56,14 +59,27 @@ class ServeOptions:
     shutdown_timeout: float = option(
         30.0, help="Seconds that running answers get to finish after SIGTERM.", group=_LIMITS
     )
+    access_log: bool = flag(False, help="Log a line for every request.", group=_SERVER)
+    quant_type: str | None = option(
+        None,
+        help="Round the linear weights while loading: weight_only_int8 or weight_only_int4.",
+        group=_ENGINE,
+    )
     block_size: int = option(64, help="Tokens of one block of the KV cache.", group=_ENGINE)
     num_blocks: int | None = option(
         None, help="Blocks of the KV cache; from the free memory by default.", group=_ENGINE
     )
+    max_length: int | None = option(
+        None,
+        help="Tokens a sequence for which the KV cache is sized; the model's context by default.",
+        group=_ENGINE,
+    )
+    max_batch_tokens: int = option(
+        2048, help="Most tokens of one step; longer prompts are read in chunks.", group=_ENGINE
+    )
     threads: int | None = option(
         None, help="Threads of the engine; all cores by default.", group=_ENGINE
     )
-    access_log: bool = flag(False, help="Log a line for every request.", group=_SERVER)
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; ServeError names the option."""
@@ -74,9 +90,14 @@ class ServeOptions:
             ("request_timeout", 0),
             ("heartbeat", 0.1),
             ("shutdown_timeout", 0),
+            ("block_size", 1),
+            ("num_blocks", 1),
+            ("max_length", 1),
+            ("max_batch_tokens", 1),
+            ("threads", 1),
         ):
             value = getattr(self, name)
-            if value < low:
+            if value is not None and value < low:
                 message = f"--{name} is {value}; it must be at least {low}."
                 raise ServeError(message)
         if self.port > 65535:

@@ -86,9 +86,9 @@ class Server(uvicorn.Server):
 
     def __init__(self, state: ServerState, listener: socket.socket, options: ServeOptions) -> None:
         config = uvicorn.Config(
-            create_app(state),
+            create_app(state, access_log=options.access_log),
             log_config=None,
-            access_log=options.access_log,
+            access_log=False,
             timeout_graceful_shutdown=int(options.shutdown_timeout + GRACE_SECONDS),
         )
         super().__init__(config)
