@@ -39,6 +39,7 @@ DecoderConfig read_config(const py::dict& given) {
   read(fields, "rope_channels", config.rope_channels);
   read(fields, "rope_magnitude", config.rope_magnitude);
   read(fields, "inverse_frequency", config.inverse_frequency);
+  read(fields, "most_context", config.most_context);
   read(fields, "alibi_slopes", config.alibi_slopes);
   read(fields, "position_offset", config.position_offset);
   read(fields, "activation", activation);

@@ -73,9 +73,10 @@ void Decoder::rotation(const Step& step, State& state) const {
     for (std::size_t row = 0; row < state.rows; ++row) {
       const std::size_t at = (channel * state.rows + row) * pairs;
       for (std::size_t i = 0; i < pairs; ++i) {
-        const double angle = positions[row] * config_.inverse_frequency[i];
-        state.cos[at + i] = static_cast<float>(std::cos(angle) * magnitude);
-        state.sin[at + i] = static_cast<float>(std::sin(angle) * magnitude);
+        // Rounded to float as the models' own code does; at far positions that is visible.
+        const float angle = static_cast<float>(positions[row]) * config_.inverse_frequency[i];
+        state.cos[at + i] = static_cast<float>(std::cos(double{angle}) * magnitude);
+        state.sin[at + i] = static_cast<float>(std::sin(double{angle}) * magnitude);
       }
     }
   }

@@ -37,14 +37,17 @@ struct DecoderConfig {
 
   RopePairing rope_pairing = RopePairing::half;
   std::size_t rope_channels = 1;
-  float rope_magnitude = 1.0f;            // multiplies cos and sin
-  std::vector<double> inverse_frequency;  // [pairs]; empty: no rotary embedding
-  std::vector<float> alibi_slopes;        // [heads]; empty: none
-  std::size_t position_offset = 0;        // of the learned table's rows
+  float rope_magnitude = 1.0f;           // multiplies cos and sin
+  std::vector<float> inverse_frequency;  // [pairs]; empty: no rotary embedding
+  std::vector<float> alibi_slopes;       // [heads]; empty: none
+  std::size_t position_offset = 0;       // of the learned table's rows
 
   Activation activation = kSilu;
   std::size_t experts_per_token = 0;
   bool renormalize = false;
+
+  // Longest context that inverse_frequency holds for; 0: any.
+  std::size_t most_context = 0;
 
   std::vector<std::int64_t> windows;  // [layers]; 0: every key
 

@@ -23,3 +23,7 @@ class UnsupportedSpecError(KernelsError):
 
 class ShapeError(KernelsError):
     """An array has another shape or dtype than the model's sizes ask for."""
+
+
+class NativeUnavailableError(KernelsError):
+    """The compiled kernels are not built, or cannot be loaded on this machine."""

@@ -1,0 +1,199 @@
+"""The native decoder: a whole step in C++, without Python between the ops and without the GIL.
+
+    decoder = NativeDecoder(spec, sizes, model.weight, num_blocks=128)
+    logits = decoder.step(StepBatch(...))                 # float32 [R, V]
+
+It is built from a family's spec, packs the weights as it is made, and owns a paged cache of keys
+and values in float32. It refuses to know requests, sampling and which block is whose: the caller
+names the blocks of every sequence in every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_kernels.decoder_config import native_config
+from llm_kernels.errors import ShapeError, UnsupportedSpecError
+from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
+from llm_kernels.native import extension, resolve
+from llm_kernels.reference import unit_rows
+from llm_kernels.weights import Int4Weight, Int8Weight
+
+Weight: TypeAlias = "npt.NDArray[np.generic] | Int4Weight | Int8Weight"
+_CACHE_ITEM_BYTES = 4
+
+
+@dataclass(kw_only=True)
+class StepBatch:
+    """One step's input: S sequences, prefill chunks and decode tokens mixed; all arrays int32.
+
+    token_ids [T]; positions [T]; query_start [S + 1]: rows of sequence s are
+    query_start[s]:query_start[s + 1]; context_length [S]: its tokens in the cache after this step;
+    block_tables [S, max_blocks]; logits_rows [R]: rows of T whose logits are wanted.
+    `block_positions` [T] only for models with a second position of every token (ChatGLM-6B, GLM);
+    `prefix_length` [S]: first tokens of a sequence that all its rows see, for a prefix mask, in
+    every step of it; a prefix must be in the cache as a whole by the end of its first step.
+    """
+
+    token_ids: npt.NDArray[np.int32]
+    positions: npt.NDArray[np.int32]
+    query_start: npt.NDArray[np.int32]
+    context_length: npt.NDArray[np.int32]
+    block_tables: npt.NDArray[np.int32]
+    logits_rows: npt.NDArray[np.int32]
+    block_positions: npt.NDArray[np.int32] | None = None
+    prefix_length: npt.NDArray[np.int32] | None = None
+
+
+class NativeDecoder:
+    """A model's decoder on this machine's processor."""
+
+    def __init__(
+        self,
+        spec: FamilySpec,
+        sizes: Sizes,
+        weight: Callable[[ParameterKey], Weight],
+        *,
+        num_blocks: int,
+        block_size: int = 64,
+        max_batch_tokens: int = 2048,
+        threads: int | None = None,
+        isa: str | None = None,
+    ) -> None:
+        """Ask `weight` for every canonical parameter in turn, and pack it.
+
+        `num_blocks` blocks of `block_size` tokens (a multiple of 16) hold keys and values; a step
+        takes up to `max_batch_tokens` tokens. Only linears may be quantized. Raises
+        UnsupportedSpecError for a spec that needs what this decoder lacks, ShapeError for a
+        parameter of another shape.
+        """
+        config = native_config(spec, sizes)
+        config |= {
+            "num_blocks": num_blocks,
+            "block_size": block_size,
+            "max_batch_tokens": max_batch_tokens,
+        }
+        self._native = extension().Decoder(config, *resolve(isa, threads))
+        self._spec, self._sizes, self._weight = spec, sizes, weight
+        self._shapes = parameters(spec, sizes)
+        for key in self._shapes:
+            if key.leaf == "weight":
+                self._load(key)
+        if sizes.tied:
+            self._load_head(ParameterKey("embed"))
+        del self._weight
+
+    def step(self, batch: StepBatch) -> npt.NDArray[np.float32]:
+        """Run the tokens of `batch` through the model: float32 logits [R, V].
+
+        Keys and values of the tokens are in the cache afterwards. Raises ValueError, and changes
+        nothing, for ids, positions, blocks or lengths that are out of range.
+        """
+        logits: npt.NDArray[np.float32] = self._native.step(
+            batch.token_ids,
+            batch.positions,
+            batch.block_positions,
+            batch.query_start,
+            batch.context_length,
+            batch.prefix_length,
+            batch.block_tables,
+            batch.logits_rows,
+        )
+        return logits
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that runs: `scalar`, `avx2` or `avx512`."""
+        return str(self._native.isa)
+
+    @property
+    def threads(self) -> int:
+        """Threads of a step, the calling one included."""
+        return int(self._native.threads)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of the packed weights."""
+        return int(self._native.weight_bytes)
+
+    @property
+    def cache_bytes(self) -> int:
+        """Bytes of the cache of keys and values."""
+        return int(self._native.cache_bytes)
+
+    @classmethod
+    def cache_bytes_per_block(cls, spec: FamilySpec, sizes: Sizes, block_size: int = 64) -> int:  # noqa: ARG003
+        """Bytes that one block of the cache takes over all layers."""
+        return 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * block_size * _CACHE_ITEM_BYTES
+
+    def _load(self, key: ParameterKey) -> None:
+        kind = SLOTS[key.slot].kind
+        if key.slot == "head":
+            self._load_head(key)
+        elif kind == "linear":
+            self._add_linear(key, self._get(key))
+        elif kind == "norm":
+            bias = self._bias(key)
+            self._native.add_norm(key.slot, _index(key.layer), self._dense(key), bias)
+        elif not (key.slot == "embed" and self._embedding_is_head):
+            self._native.add_table(key.slot, self._dense(key))
+
+    @property
+    def _embedding_is_head(self) -> bool:
+        return self._sizes.tied and not self._spec.head.normalized
+
+    def _load_head(self, key: ParameterKey) -> None:
+        if self._spec.head.normalized or self._sizes.tied:
+            dense = self._dense(key)
+            head = unit_rows(dense) if self._spec.head.normalized else dense
+            self._add_linear(ParameterKey("head"), head)
+        else:
+            self._add_linear(key, self._get(key))
+
+    def _add_linear(self, key: ParameterKey, weight: Weight) -> None:
+        where = (key.slot, _index(key.layer), _index(key.expert))
+        bias = self._bias(key)
+        if isinstance(weight, Int4Weight):
+            self._native.add_int4(*where, weight.packed, weight.scales, weight.zeros, bias)
+        elif isinstance(weight, Int8Weight):
+            self._native.add_int8(*where, weight.codes, weight.scales, bias)
+        else:
+            self._native.add_float32(*where, _float32(weight), bias)
+
+    def _bias(self, key: ParameterKey) -> npt.NDArray[np.float32] | None:
+        bias = key._replace(leaf="bias")
+        return self._dense(bias) if bias in self._shapes else None
+
+    def _dense(self, key: ParameterKey) -> npt.NDArray[np.float32]:
+        weight = self._get(key)
+        if isinstance(weight, Int4Weight | Int8Weight):
+            message = (
+                f"{key.name} is quantized; this model's native decoder takes integers in linears "
+                "only, and needs tied and normalized heads and embeddings as floats. Leave "
+                f"{key.slot} out of the quantization, or run with --inference_model false."
+            )
+            raise UnsupportedSpecError(message)
+        return _float32(weight)
+
+    def _get(self, key: ParameterKey) -> Weight:
+        weight = self._weight(key)
+        if tuple(weight.shape) != self._shapes[key]:
+            message = (
+                f"{key.name} has shape {tuple(weight.shape)}, but config.json asks for "
+                f"{self._shapes[key]}. Check that config.json belongs to these weights."
+            )
+            raise ShapeError(message)
+        return weight
+
+
+def _index(number: int | None) -> int:
+    return -1 if number is None else number
+
+
+def _float32(array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    return np.ascontiguousarray(array, dtype=np.float32)

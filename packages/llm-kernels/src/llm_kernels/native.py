@@ -1,0 +1,52 @@
+"""The compiled extension: where it is, which instruction set it runs, how many threads it takes.
+
+Everything native goes through `extension()`, so that the pure-Python parts of the package work
+where the extension was never built. The environment's LLM_KERNELS_ISA lowers the instruction set.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from llm_kernels.errors import NativeUnavailableError
+
+
+def extension() -> ModuleType:
+    """The module `llm_kernels._native`; NativeUnavailableError where it is not built."""
+    try:
+        return importlib.import_module("llm_kernels._native")
+    except ImportError as error:
+        message = (
+            f"The native kernels cannot be loaded ({error}). Install the package with a C++17 "
+            "compiler at hand: pip install packages/llm-kernels."
+        )
+        raise NativeUnavailableError(message) from error
+
+
+def detected_isa() -> str:
+    """The best instruction set of this processor: `scalar`, `avx2` or `avx512`."""
+    return str(extension().detected_isa())
+
+
+def selected_isa() -> str:
+    """The instruction set that is used: the detected one, or a lower one by LLM_KERNELS_ISA."""
+    return str(extension().selected_isa())
+
+
+def runnable_isas() -> tuple[str, ...]:
+    """Every instruction set that this processor runs, lowest first."""
+    return tuple(extension().runnable_isas())
+
+
+def default_threads() -> int:
+    """How many processors this process may use."""
+    return int(extension().available_processors())
+
+
+def resolve(isa: str | None, threads: int | None) -> tuple[str, int]:
+    """What an op runs on: its arguments, or the defaults for what is None."""
+    return (
+        selected_isa() if isa is None else isa,
+        default_threads() if threads is None else threads,
+    )

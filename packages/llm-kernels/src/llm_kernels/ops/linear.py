@@ -1,0 +1,87 @@
+"""Linear layers over float32, int8 and int4 weights, packed once for the instruction set."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from llm_kernels.native import extension, resolve
+from llm_kernels.weights import Int4Weight, Int8Weight
+
+LinearWeight: TypeAlias = "npt.NDArray[np.float32] | Int4Weight | Int8Weight"
+
+
+class PackedLinear:
+    """A linear weight [N, K] and its bias [N], laid out for one instruction set by `pack`."""
+
+    def __init__(
+        self, weight: LinearWeight, bias: npt.NDArray[np.float32] | None, isa: str, threads: int
+    ) -> None:
+        """Pack; see `pack`."""
+        kinds = extension().PackedLinear
+        if isinstance(weight, Int4Weight):
+            self._native = kinds.int4(
+                weight.packed, weight.scales, weight.zeros, bias, isa, threads
+            )
+        elif isinstance(weight, Int8Weight):
+            self._native = kinds.int8(weight.codes, weight.scales, bias, isa, threads)
+        else:
+            self._native = kinds.float32(weight, bias, isa, threads)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(N, K)."""
+        rows, columns = self._native.shape
+        return rows, columns
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held, padding included."""
+        return int(self._native.nbytes)
+
+    @property
+    def isa(self) -> str:
+        """The instruction set that it is packed for."""
+        return str(self._native.isa)
+
+    def __call__(
+        self, x: npt.NDArray[np.float32], *, threads: int | None = None
+    ) -> npt.NDArray[np.float32]:
+        """x [T, K] float32 -> x W^T + b, float32 [T, N]."""
+        out: npt.NDArray[np.float32] = self._native(x, resolve(self.isa, threads)[1])
+        return out
+
+
+def pack(
+    weight: LinearWeight,
+    bias: npt.NDArray[np.float32] | None = None,
+    *,
+    isa: str | None = None,
+    threads: int | None = None,
+) -> PackedLinear:
+    """Lay a weight out for the kernels: float32 [N, K], Int4Weight or Int8Weight; bias [N]."""
+    return PackedLinear(weight, bias, *resolve(isa, threads))
+
+
+def linear(
+    x: npt.NDArray[np.float32],
+    weight: LinearWeight | PackedLinear,
+    bias: npt.NDArray[np.float32] | None = None,
+    *,
+    isa: str | None = None,
+    threads: int | None = None,
+) -> npt.NDArray[np.float32]:
+    """x W^T + b: x float32 [T, K] -> float32 [T, N].
+
+    A weight that is used more than once should be packed once (`pack`); a packed weight brings its
+    bias and its instruction set along. Integer weights are multiplied as they are and scaled group
+    by group, so that no float copy of them is made.
+    """
+    if not isinstance(weight, PackedLinear):
+        weight = pack(weight, bias, isa=isa, threads=threads)
+    elif bias is not None or isa is not None:
+        message = "A packed weight has its bias and instruction set already; pass neither."
+        raise ValueError(message)
+    return weight(x, threads=threads)
