@@ -70,13 +70,10 @@ def dense(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def torch_logits(folder: Path) -> np.ndarray:
-    """Logits [T, V] of transformers, computed in float32 whatever the stored element type."""
-    stored = json.loads((folder / "config.json").read_text())["torch_dtype"]
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, stored))
+    """Logits [T, V] of transformers in float32, which holds every stored value exactly."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.no_grad():
-        # The first pass unpacks the weights; only then can they be widened to float32.
-        model(torch.from_numpy(TOKENS)[None])
-        return model.float()(torch.from_numpy(TOKENS)[None]).logits[0].numpy()
+        return model(torch.from_numpy(TOKENS)[None]).logits[0].numpy()
 
 
 def our_logits(folder: Path) -> np.ndarray:
@@ -135,6 +132,27 @@ def test_weight_only_output_gives_the_same_logits(
         )
     )
     assert_same_logits(tmp_path / "out")
+
+
+def test_scales_lose_nothing_in_the_stored_element_type(dense: Path, tmp_path: Path) -> None:
+    """transformers casts scales to the model's element type: ours must be exact in it."""
+    out = tmp_path / "out"
+    weight_only(
+        WeightOnlyOptions(
+            model_name_or_path=str(dense),
+            output_path=str(out),
+            quant_type="weight_only_int4",
+            group_size=32,
+        )
+    )
+    stored = getattr(torch, json.loads((out / "config.json").read_text())["torch_dtype"])
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(out, dtype=stored)
+    ours = open_model(out)
+    for layer, block in enumerate(theirs.model.layers):
+        for slot, linear in (("q", block.self_attn.q_proj), ("down", block.mlp.down_proj)):
+            weight = ours.weight(ParameterKey(slot, layer))
+            assert linear.weight_scale.dtype == stored
+            assert (linear.weight_scale.detach().float().numpy() == weight.scales).all()
 
 
 def test_linears_left_out_stay_dense_there_too(dense: Path, tmp_path: Path) -> None:

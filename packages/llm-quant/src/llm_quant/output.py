@@ -9,6 +9,7 @@ import json
 import statistics
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,9 @@ def write_model(
     """Write the folder: `quantized` gives the weights of `linears`, `model` all others."""
     scheme = Scheme(grid.bits, None if grid.group_size == -1 else grid.group_size, grid.symmetric)
     chosen = dict.fromkeys(linears, scheme)
+    # Saving asks for a weight once for each stored part of it (codes, scales, zeros), often in a
+    # row; a fused tensor joins at most three weights.
+    quantized = lru_cache(maxsize=3)(quantized)
 
     def parameter(key: ParameterKey) -> np.ndarray | Int4Weight | Int8Weight:
         return quantized(key) if key in chosen else model.weight(key)

@@ -36,12 +36,17 @@ def weight_only(options: WeightOnlyOptions) -> None:
         options.overwrite_output_dir,
         lineage(command="quant weight-only", options=options, inputs=inputs),
     )
+    waiting = set(linears)
     with progress("weight-only", total=len(linears), unit="linears") as bar:
 
         def rounded(key: ParameterKey) -> Int4Weight | Int8Weight:
             packed = round_to_nearest(model.dense(key), grid).packed()
             model.release(key)
-            bar.advance()
+            # Where scales are stored apart from codes, saving asks for every weight twice;
+            # rounding twice is cheaper than keeping a whole model in memory.
+            if key in waiting:
+                waiting.remove(key)
+                bar.advance()
             return packed
 
         report = {"recipe": dataclasses.asdict(grid), "linears": [key.name for key in linears]}
