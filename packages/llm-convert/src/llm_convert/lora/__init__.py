@@ -1,0 +1,16 @@
+"""LoRA adapters between files and canonical parameters, and their sum with a base model.
+
+    adapter = read_lora("checkpoints/lora", model)      # PaddleNLP's files or Hugging Face PEFT's
+    weight = merged(model, adapter)                     # canonical key -> merged array, one by one
+    write_lora("checkpoints/lora", adapter, spec=model.spec, sizes=model.sizes)
+
+An adapter is independent of how its base is stored: fused, transposed or quantized.
+"""
+
+from __future__ import annotations
+
+from llm_convert.lora.adapter import LoraAdapter, merged
+from llm_convert.lora.reading import is_lora, read_lora
+from llm_convert.lora.writing import write_lora
+
+__all__ = ["LoraAdapter", "is_lora", "merged", "read_lora", "write_lora"]

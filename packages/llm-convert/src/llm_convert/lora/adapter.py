@@ -1,0 +1,90 @@
+"""A LoRA adapter over canonical parameters (Hu et al. 2021, https://arxiv.org/abs/2106.09685)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from llm_convert.errors import AdapterError
+from llm_convert.model import Model
+from llm_kernels.families import ParameterKey
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class LoraAdapter:
+    """Low-rank additions to linear weights: delta [out, in] = scaling * (A @ B).T.
+
+    Attributes:
+        rank: r of the configuration; single pairs may have another.
+        alpha: alpha of the configuration.
+        scaling: alpha / r, or alpha / sqrt(r) with rslora.
+        pairs: weight -> (A [in, r], B [r, out]).
+        scalings: weight -> scaling where it differs from `scaling`.
+        replaced: parameters that the adapter trained in full, in canonical layout.
+        config: the configuration as it was read.
+    """
+
+    rank: int
+    alpha: float
+    scaling: float
+    pairs: Mapping[ParameterKey, Pair]
+    scalings: Mapping[ParameterKey, float] = field(default_factory=dict)
+    replaced: Mapping[ParameterKey, np.ndarray] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def scaling_of(self, key: ParameterKey) -> float:
+        """The factor of one weight's pair."""
+        return self.scalings.get(key, self.scaling)
+
+    def delta(self, key: ParameterKey) -> np.ndarray:
+        """What is added to a weight: float32 [out, in]. Raises KeyError without a pair for it."""
+        a, b = (matrix.astype(np.float32, copy=False) for matrix in self.pairs[key])
+        return np.float32(self.scaling_of(key)) * (b.T @ a.T)
+
+
+def merged(model: Model, adapter: LoraAdapter) -> Callable[[ParameterKey], np.ndarray]:
+    """The weights of `model` with the adapter folded in, computed when asked for.
+
+    Sums in float32 and rounds once, to the type the base is stored in; a quantized base is
+    dequantized, which is what training on it saw, and its merged weights stay float32.
+
+    Raises:
+        AdapterError: the adapter has weights that the model lacks, or of another shape.
+    """
+    _check(model, adapter)
+
+    def weight(key: ParameterKey) -> np.ndarray:
+        stored = model.weight(key)
+        dtype = stored.dtype if isinstance(stored, np.ndarray) else np.dtype(np.float32)
+        if key in adapter.replaced:
+            return adapter.replaced[key].astype(dtype, copy=False)
+        if key not in adapter.pairs:
+            return model.dense(key, dtype)
+        return (model.dense(key) + adapter.delta(key)).astype(dtype, copy=False)
+
+    return weight
+
+
+def _check(model: Model, adapter: LoraAdapter) -> None:
+    wrong = []
+    for key, (a, b) in adapter.pairs.items():
+        shape = model.parameters.get(key)
+        if shape is None:
+            wrong.append(f"{key.name} does not exist in the model")
+        elif (b.shape[1], a.shape[0]) != shape or a.shape[1] != b.shape[0]:
+            wrong.append(f"{key.name} is {list(shape)}, A {list(a.shape)}, B {list(b.shape)}")
+    for key, array in adapter.replaced.items():
+        if model.parameters.get(key) != array.shape:
+            wrong.append(f"{key.name} is {model.parameters.get(key)}, replaced by {array.shape}")
+    if wrong or not (adapter.pairs or adapter.replaced):
+        found = "; ".join(wrong[:10]) or "it adapts nothing"
+        message = (
+            f"The adapter does not fit the model {model.path}: {found}. Name the base model that "
+            "it was trained on."
+        )
+        raise AdapterError(message)
