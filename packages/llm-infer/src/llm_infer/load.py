@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_cli.progress import scaled
 from llm_convert.model import Model, open_model
 from llm_infer.engine import Engine, EngineLimits, StepRunner
 from llm_infer.errors import UnsupportedError
-from llm_infer.memory import GIB, CachePlan, available_bytes, plan_cache
+from llm_infer.memory import CachePlan, available_bytes, plan_cache
 from llm_infer.quantize import ROUNDING, GetWeight, packed_bytes, quantizable, rounded
 from llm_kernels.decoder import NativeDecoder
 from llm_kernels.families import parameters
@@ -98,10 +99,10 @@ def load_engine(
         vocab_size=model.sizes.vocab,
     )
     logger.info(
-        "KV cache: %d blocks of %d tokens, %.2f GiB (%s)",
+        "KV cache: %d blocks of %d tokens, %s (%s)",
         plan.num_blocks,
         block_size,
-        plan.bytes / GIB,
+        scaled(plan.bytes, "B"),
         plan.reason,
     )
     logger.info("%s is ready after %.2f s", model.path, time.perf_counter() - start)
@@ -149,11 +150,11 @@ def _native(
         threads=threads,
     )
     logger.info(
-        "%s: %d threads, %s, %.2f GiB of packed weights",
+        "%s: %d threads, %s, %s of packed weights",
         model.path,
         decoder.threads,
         decoder.isa,
-        decoder.weight_bytes / GIB,
+        scaled(decoder.weight_bytes, "B"),
     )
     return decoder, plan
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_cli.progress import scaled
 from llm_infer.errors import InferError
 
-GIB = 1024**3
-CACHE_CAP = 16 * GIB
+CACHE_CAP = 16 * 10**9
 """Most bytes that are taken without being asked for with num_blocks."""
 FREE_SHARE = 0.5
 """Share of the free memory, after the weights, that the cache may take."""
@@ -63,18 +63,22 @@ def plan_cache(
     affordable = budget // bytes_per_block
     if affordable < 1:
         message = (
-            f"{free / GIB:.2f} GiB of memory are free; the weights need {weight_bytes / GIB:.2f} "
-            f"GiB and one KV block {bytes_per_block / GIB:.3f} GiB, which leaves no room for a "
-            "cache. Free some memory, or use --quant_type weight_only_int4."
+            f"{_text(free)} of memory are free; the weights need {_text(weight_bytes)} and one KV "
+            f"block {_text(bytes_per_block)}, which leaves no room for a cache. Free some memory, "
+            "or use --quant_type weight_only_int4."
         )
         raise InferError(message)
     blocks = min(wanted, affordable)
     reason = (
         f"room for {max_sequences} sequences of {max_length:,} tokens"
         if blocks == wanted
-        else f"what {free / GIB:.1f} GiB of free memory allow"
+        else f"what {_text(free)} of free memory allow"
     )
     return CachePlan(blocks, blocks * bytes_per_block, reason)
+
+
+def _text(amount: int) -> str:
+    return scaled(amount, "B")
 
 
 def _machine(meminfo: Path) -> int | None:

@@ -86,7 +86,7 @@ class Engine:
             request_id = self._next_id
             self._next_id += 1
             request = Request(
-                TokenSequence(request_id, prompt),
+                TokenSequence(request_id, prompt, len(prompt) + new_tokens),
                 params,
                 max_new_tokens=new_tokens,
                 ending_ids=ending,

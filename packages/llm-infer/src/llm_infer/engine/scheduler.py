@@ -97,12 +97,16 @@ class Scheduler:
             return False
         sequence = self.waiting[0]
         missing = self.blocks.needed(len(sequence.token_ids))
-        # A block to spare for each running one, or it would be preempted a few steps later.
-        if missing + len(self.running) > self.blocks.free:
+        # A block in reserve for each one that still grows, or this one is soon preempted.
+        growing = sum(self._grows(other) for other in self.running)
+        if missing + growing > self.blocks.free:
             return False
         sequence.blocks = self.blocks.allocate(missing)
         self.running.append(self.waiting.popleft())
         return True
+
+    def _grows(self, sequence: Sequence) -> bool:
+        return self.blocks.needed(sequence.max_tokens) > len(sequence.blocks)
 
     def _free(self, sequence: Sequence) -> None:
         self.blocks.release(sequence.blocks)

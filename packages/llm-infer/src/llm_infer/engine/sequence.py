@@ -12,6 +12,8 @@ class Sequence:
     request_id: int
     token_ids: list[int]
     """The prompt, then what was generated."""
+    max_tokens: int
+    """How many tokens it will have at most."""
     computed: int = 0
     """How many of the tokens have their keys and values in the cache."""
     blocks: list[int] = field(default_factory=list)
