@@ -34,6 +34,7 @@ PADDLE_STEMS = {
 HUB = Checkpoint(
     under("transformer.", HUB_STEMS),
     linear="in_out",
+    head_rows=True,
     optional_prefix="transformer.",
     # The causal mask of each layer, which the original code saved as a buffer.
     ignore=(*BUFFERS, r"h\.\d+\.attn\.(masked_)?bias$"),
