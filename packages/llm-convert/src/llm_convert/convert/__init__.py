@@ -1,0 +1,1 @@
+"""The command `llm convert`: its options and what it does."""
