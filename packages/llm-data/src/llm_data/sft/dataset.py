@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 class SftDataset:
     """`dataset[i]` -> `input_ids`, `labels`, `position_ids`, each int64 [T]; T < max_length.
 
-    Attributes: `report`, what was cut and dropped; `lengths`, T of every sample, int32 [S].
+    Attributes: `report`, what was cut and dropped; `lengths`, T of every sample, int32 [S];
+    `digests`, a hash of every sample, uint64 [S], equal for equal samples.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class SftDataset:
     def _scan(self, *, strict: bool) -> None:
         kept: list[int] = []
         lengths: list[int] = []
+        digests: list[int] = []
         report = self.report
         with progress("encode", total=len(self.lines), unit="records") as bar:
             for index in range(len(self.lines)):
@@ -74,9 +77,11 @@ class SftDataset:
                     continue
                 kept.append(index)
                 lengths.append(sample.input_ids.size)
+                digests.append(_digest(sample))
                 _count(report, sample)
         self._kept = np.asarray(kept, dtype=np.int64)
         self.lengths: IntArray = np.asarray(lengths, dtype=np.int32)
+        self.digests: IntArray = np.asarray(digests, dtype=np.uint64)
         if not kept:
             files = ", ".join(str(file) for file in self.lines.paths)
             message = f"No sample is left of {files}: {report.summary()}."
@@ -120,6 +125,12 @@ class SftDataset:
         return collate(samples, pad_token_id=pad, pad_to_multiple_of=pad_to_multiple_of)
 
 
+def _digest(sample: EncodedSample) -> int:
+    digest = hashlib.blake2b(sample.input_ids.tobytes(), digest_size=8)
+    digest.update(sample.labels.tobytes())
+    return int.from_bytes(digest.digest(), "little")
+
+
 def _count(report: SftReport, sample: EncodedSample) -> None:
     report.samples += 1
     report.tokens += sample.input_ids.size
@@ -127,4 +138,5 @@ def _count(report: SftReport, sample: EncodedSample) -> None:
     report.source_cut += sample.source_cut
     report.target_cut += sample.target_cut
     report.rounds_dropped += sample.rounds_dropped > 0
+    report.cut += sample.cut
     report.endless += not sample.ends

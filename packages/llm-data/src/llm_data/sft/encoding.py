@@ -38,6 +38,11 @@ class EncodedSample:
     answer with, is the last thing learnt (blank text may follow)."""
 
     @property
+    def cut(self) -> bool:
+        """Whether any text of the record is missing."""
+        return self.source_cut or self.target_cut or self.rounds_dropped > 0
+
+    @property
     def trained_tokens(self) -> int:
         """Labels that are learnt."""
         return int(np.count_nonzero(self.labels != IGNORED))

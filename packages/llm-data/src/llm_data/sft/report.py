@@ -21,6 +21,8 @@ class SftReport:
     """First `file:line`s of each reason."""
     source_cut: int = 0
     target_cut: int = 0
+    cut: int = 0
+    """Samples that lost text in any of the three ways."""
     rounds_dropped: int = 0
     """Samples that lost rounds."""
     endless: int = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -137,6 +138,10 @@ class _Run:
             counts = _counted(parts)
             message = f"No document in {', '.join(self.options.input_path)}: {counts.dropped}."
             raise RecordError(message)
+        for end in (".bin", ".idx"):
+            # Left by a run that was killed while it joined.
+            for path in self.prefix.parent.glob(f".{glob.escape(self.prefix.name + end)}.*.tmp"):
+                path.unlink()
         total = sum(part.tokens for part in parts) * self.dtype.itemsize
         with (
             progress("join", total=total, unit="B") as bar,

@@ -1,0 +1,1 @@
+"""`llm data inspect`: samples token by token, as training sees them."""

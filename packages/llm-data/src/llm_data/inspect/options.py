@@ -1,0 +1,42 @@
+"""Options of `llm data inspect`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_cli.errors import UserError
+from llm_cli.options import flag, option
+
+
+@dataclass(kw_only=True)
+class InspectOptions:
+    """Show samples token by token, with mask and positions.
+
+    Learnt tokens are green and between [ and ]. Also shows documents of a .bin/.idx prefix.
+    """
+
+    input_path: str = option(
+        help="Supervised data (folder or JSON Lines file), or a .bin/.idx prefix.",
+        aliases=("dataset_name_or_path", "task_name_or_path"),
+    )
+    tokenizer_name_or_path: str = option(
+        help="Folder of the tokenizer.", aliases=("model_name_or_path",)
+    )
+    num_samples: int = option(3, help="How many to show.")
+    start: int = option(0, help="First sample or document to show.")
+    split: str = option("train", help="Split of a data folder.", choices=("train", "dev", "quant"))
+    src_length: int = option(1024, help="Tokens of a question at most.", group="Lengths")
+    max_length: int = option(2048, help="Tokens of question and answer at most.", group="Lengths")
+    chat_template: str | None = option(
+        None, help='Template file or folder; by default the tokenizer\'s own; "none": off.'
+    )
+    zero_padding: bool = flag(False, help="Show packed rows.", aliases=("intokens",))
+    tokens: bool = flag(False, help="One line a token: position, segment, id, label, piece.")
+
+    def __post_init__(self) -> None:
+        if self.num_samples < 1 or self.start < 0:
+            message = (
+                f"--num_samples {self.num_samples} must be at least 1 and --start {self.start} at "
+                "least 0."
+            )
+            raise UserError(message)
