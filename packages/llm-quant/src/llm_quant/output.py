@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from llm_cli.console import console, table
 from llm_cli.outputs import written_file, written_folder
+from llm_convert.layout import Layout
 from llm_convert.model import Model, open_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_convert.saving import copy_companions, save_model
@@ -25,6 +26,7 @@ from llm_kernels.weights import Int4Weight, Int8Weight
 from llm_quant.core.grid import Grid
 from llm_quant.errors import QuantError
 
+NAMING: Final = "hf"
 REPORT_FILE = "quant_report.json"
 
 
@@ -58,6 +60,28 @@ def stored_dtype(model: Model, linears: Iterable[ParameterKey]) -> np.dtype:
     return model.dtype(next(iter(linears)))
 
 
+def storage(model: Model, linears: Iterable[ParameterKey], grid: Grid) -> Quantization:
+    """How the file will hold the linears; call it before the work, to know that it can.
+
+    Raises QuantError for families whose hub files store linears by input rows, and llm-convert's
+    QuantizationError when only some parts of a fused tensor are to be quantized.
+    """
+    scheme = Scheme(grid.bits, None if grid.group_size == -1 else grid.group_size, grid.symmetric)
+    quantization = Quantization(dict.fromkeys(linears, scheme))
+    layout = Layout.of(model.spec, model.sizes, NAMING)
+    for key in quantization.schemes:
+        stored = layout.tensors[layout.source[key]]
+        quantization.of(stored)
+        if stored.transposed:
+            message = (
+                f"{stored.name} is stored by input rows in Hugging Face's layout of this family "
+                "(Conv1D), and compressed-tensors has no such quantized weights: this family "
+                "cannot be quantized. Choose a model of another family."
+            )
+            raise QuantError(message)
+    return quantization
+
+
 def write_model(
     outputs: Outputs,
     model: Model,
@@ -67,14 +91,13 @@ def write_model(
     report: Mapping[str, Any],
 ) -> None:
     """Write the folder: `quantized` gives the weights of `linears`, `model` all others."""
-    scheme = Scheme(grid.bits, None if grid.group_size == -1 else grid.group_size, grid.symmetric)
-    chosen = dict.fromkeys(linears, scheme)
+    quantization = storage(model, linears, grid)
     # Saving asks for a weight once for each stored part of it (codes, scales, zeros), often in a
     # row; a fused tensor joins at most three weights.
     quantized = lru_cache(maxsize=3)(quantized)
 
     def parameter(key: ParameterKey) -> np.ndarray | Int4Weight | Int8Weight:
-        return quantized(key) if key in chosen else model.weight(key)
+        return quantized(key) if key in quantization.schemes else model.weight(key)
 
     with written_folder(outputs.path, outputs.lineage, overwrite=outputs.overwrite) as folder:
         save_model(
@@ -83,9 +106,9 @@ def write_model(
             spec=model.spec,
             sizes=model.sizes,
             parameters=parameter,
-            naming="hf",
+            naming=NAMING,
             dtype=grid.scale_dtype.name,
-            quantization=Quantization(chosen),
+            quantization=quantization,
         )
         copy_companions(model.path, folder)
         with written_file(folder / REPORT_FILE) as stream:

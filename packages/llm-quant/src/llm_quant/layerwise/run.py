@@ -19,7 +19,15 @@ from llm_quant.core.linear import Outcome, Recipe
 from llm_quant.layerwise.calibration import check_vocabulary, pretrain_samples, sft_samples
 from llm_quant.layerwise.options import GptqOptions
 from llm_quant.layerwise.work import WorkFolder
-from llm_quant.output import Outputs, open_dense, show, stored_dtype, summarize, write_model
+from llm_quant.output import (
+    Outputs,
+    open_dense,
+    show,
+    storage,
+    stored_dtype,
+    summarize,
+    write_model,
+)
 from llm_quant.targets import quantized_linears
 
 
@@ -35,9 +43,10 @@ def gptq(options: GptqOptions) -> None:
     linears = quantized_linears(
         model.spec, model.sizes, options.skip_list_names, options.group_size
     )
+    recipe = _recipe(options, stored_dtype(model, linears))
+    storage(model, linears, recipe.grid)
     samples = _samples(options)
     check_vocabulary(samples, model.sizes.vocab)
-    recipe = _recipe(options, stored_dtype(model, linears))
     work = WorkFolder(
         path.with_name(path.name + ".work"), _fingerprint(options, samples), model.sizes.layers
     )

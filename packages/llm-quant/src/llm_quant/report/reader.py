@@ -10,21 +10,33 @@ from pathlib import Path
 
 import numpy as np
 
+from llm_convert.files.folder import open_weights
 from llm_convert.model import open_model
 from llm_kernels.decoder import NativeDecoder, StepBatch
+from llm_kernels.families import Learned, Rope
 
 BLOCK_SIZE = 64
 CHUNK_BYTES = 64 << 20  # of float32 logits
 
 
 class Reader:
-    """One model, opened from a folder, that reads one window at a time."""
+    """One model, opened from a folder, that reads one window at a time.
+
+    Attributes: `path`; `vocab` V; `chunk`, rows of logits at once; `weight_bytes` on disk.
+    """
 
     def __init__(self, path: str | Path, max_seq_length: int) -> None:
         """Raises the errors of `open_model` and `NativeDecoder`."""
         model = open_model(path)
         self.path = Path(path)
         self.vocab: int = model.sizes.vocab
+        files = open_weights(self.path)
+        self.weight_bytes = sum(files.info(name).nbytes for name in files)
+        # A plain sequence is all context, whose second position is 0 (ChatGLM-6B, GLM).
+        rule = model.spec.position
+        self._two_positions = (isinstance(rule, Rope) and rule.channels == 2) or (
+            isinstance(rule, Learned) and rule.block
+        )
         self._blocks = -(-max_seq_length // BLOCK_SIZE)
         self.chunk = max(16, min(512, max_seq_length, CHUNK_BYTES // (4 * self.vocab)))
         self._decoder = NativeDecoder(
@@ -48,5 +60,8 @@ class Reader:
                     context_length=np.array([stop], dtype=np.int32),
                     block_tables=np.arange(self._blocks, dtype=np.int32)[None],
                     logits_rows=np.arange(stop - start, dtype=np.int32),
+                    block_positions=(
+                        np.zeros(stop - start, dtype=np.int32) if self._two_positions else None
+                    ),
                 )
             )

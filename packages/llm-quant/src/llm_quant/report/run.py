@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from llm_cli.console import console, table
@@ -18,7 +17,6 @@ from llm_quant.report.windows import (
     scored_tokens,
     unigram_entropy,
     validation_windows,
-    weight_bytes,
 )
 
 
@@ -39,7 +37,10 @@ def report(options: ReportOptions) -> None:
             "windows": len(windows),
             "unigram_entropy": unigram_entropy(windows),
         },
-        "models": [_entry(path, total) for path, total in zip(paths, scores, strict=True)],
+        "models": [
+            _entry(reader, total, sum(window.scored.size for window in windows))
+            for reader, total in zip(readers, scores, strict=True)
+        ],
     }
     _print(content)
     if options.output_file is not None:
@@ -65,38 +66,40 @@ def _windows(options: ReportOptions) -> tuple[list[Window], int]:
     )
 
 
-def _entry(path: str, total: Score) -> dict[str, Any]:
+def _entry(reader: Reader, total: Score, read: int) -> dict[str, Any]:
     return {
-        "model_name_or_path": path,
+        "model_name_or_path": str(reader.path),
         "loss": total.loss,
         "perplexity": total.perplexity,
         "kl": total.kl,
         "top1_agreement": total.agreement,
         "top1_accuracy": total.accuracy,
-        "weight_bytes": weight_bytes(Path(path)),
+        "weight_bytes": reader.weight_bytes,
         "seconds": total.seconds,
-        "tokens_per_second": total.tokens / max(total.seconds, 1e-9),
+        "tokens_per_second": read / max(total.seconds, 1e-9),
     }
 
 
 def _print(content: dict[str, Any]) -> None:
     first = content["models"][0]
-    columns = ["model", "perplexity", "change", "loss", "KL", "top-1", "MB", "tokens/s"]
+    # Paths stand below the table: long ones would squeeze the numbers out of it.
+    columns = ["model", "ppl", "change", "loss", "KL", "top-1", "MB"]
     rows = [
         (
-            entry["model_name_or_path"],
+            f"[{number}]",
             f"{entry['perplexity']:.4f}",
             f"{100 * (entry['perplexity'] / first['perplexity'] - 1):+.2f} %",
             f"{entry['loss']:.4f}",
             f"{entry['kl']:.5f}",
             f"{100 * entry['top1_agreement']:.2f} %",
             f"{entry['weight_bytes'] / 1e6:.2f}",
-            f"{entry['tokens_per_second']:.0f}",
         )
-        for entry in content["models"]
+        for number, entry in enumerate(content["models"], 1)
     ]
     data = content["data"]
     table(f"{data['scored_tokens']:,} held-out tokens of {data['source']}", columns, rows)
+    for number, entry in enumerate(content["models"], 1):
+        console.print(f"[{number}] {entry['model_name_or_path']}", markup=False)
     console.print(
         f"Unigram entropy of these tokens: {data['unigram_entropy']:.4f} nats; "
         f"scored {data['scored_tokens']:,} of {data['available_tokens']:,}."

@@ -7,7 +7,6 @@ one prediction, and the first token after a cut sees only its window.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -69,9 +68,3 @@ def unigram_entropy(windows: Sequence[Window]) -> float:
 def scored_tokens(windows: Sequence[Window]) -> int:
     """Targets that count, over all windows."""
     return sum(int(window.scored.sum()) for window in windows)
-
-
-def weight_bytes(folder: Path) -> int:
-    """Bytes of the weight files in a model folder."""
-    kinds = {".safetensors", ".pdparams", ".bin", ".pt", ".pth"}
-    return sum(file.stat().st_size for file in folder.iterdir() if file.suffix in kinds)
