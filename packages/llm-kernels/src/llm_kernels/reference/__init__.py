@@ -23,7 +23,7 @@ from llm_kernels.reference.attention import (
     visible,
 )
 from llm_kernels.reference.experts import mix_experts, route
-from llm_kernels.reference.linear import Quantized, Weight, dense, linear
+from llm_kernels.reference.linear import Adapted, Quantized, Weight, dense, linear
 from llm_kernels.reference.norms import layer_norm, rms_norm, unit_rows
 from llm_kernels.reference.rope import (
     apply_rope,
@@ -37,6 +37,7 @@ from llm_kernels.reference.rope import (
 
 __all__ = [
     "ACTIVATIONS",
+    "Adapted",
     "Quantized",
     "Weight",
     "alibi_slopes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -18,6 +19,29 @@ class Quantized(Protocol):
 Weight: TypeAlias = "np.ndarray | Quantized"
 
 
+@dataclass(frozen=True)
+class Adapted:
+    """A weight with a LoRA adapter that is not merged: `x W.T + scaling (x A) B`.
+
+    `base` [N, K], `a` [K, r], `b` [r, N] (Hu et al. 2021, https://arxiv.org/abs/2106.09685). A
+    `Quantized`, so that it can stand wherever a weight can.
+    """
+
+    base: Weight
+    a: np.ndarray
+    b: np.ndarray
+    scaling: float
+
+    def dequantize(self) -> np.ndarray:
+        """The merged weight [N, K] as float32."""
+        return dense(self.base) + np.float32(self.scaling) * (dense(self.a) @ dense(self.b)).T
+
+    def project(self, x: np.ndarray) -> np.ndarray:
+        """`x` [..., K] -> [..., N], through the two small matrices."""
+        detour = (x @ dense(self.a)) @ dense(self.b)
+        return x @ dense(self.base).T + np.float32(self.scaling) * detour
+
+
 def dense(weight: Weight) -> np.ndarray:
     """The weight as a float32 array [N, K], whatever it is held as."""
     values = weight if isinstance(weight, np.ndarray) else weight.dequantize()
@@ -26,5 +50,6 @@ def dense(weight: Weight) -> np.ndarray:
 
 def linear(x: np.ndarray, weight: Weight, bias: np.ndarray | None = None) -> np.ndarray:
     """`x @ weight.T + bias`: x [..., K], weight [N, K], bias [N] -> [..., N], float32."""
-    product = x.astype(np.float32, copy=False) @ dense(weight).T
+    x = x.astype(np.float32, copy=False)
+    product = weight.project(x) if isinstance(weight, Adapted) else x @ dense(weight).T
     return product if bias is None else product + bias.astype(np.float32, copy=False)
