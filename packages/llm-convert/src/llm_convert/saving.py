@@ -29,6 +29,8 @@ from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 
 Naming: TypeAlias = Literal["hf", "paddlenlp"]
 DEFAULT_SHARD = "4GB"
+# What each ecosystem's loader demands of `__metadata__`; PaddleNLP calls its own files NumPy's.
+_FORMATS: Mapping[str, str] = {"hf": "pt", "paddlenlp": "np"}
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 # Files of a checkpoint that no weight conversion changes.
@@ -84,7 +86,7 @@ def save_model(
     plan = _Plan(Layout.of(spec, sizes, naming), parameters, dtype, quantization)
     quantized = to_config(quantization, plan.layout.tensors) if quantization else None
     write_config(folder, config_for(config, naming, plan.infos, quantized))
-    _write_shards(folder, plan.infos, plan.read, parse_size(max_shard_size), written)
+    _write_shards(folder, naming, plan.infos, plan.read, parse_size(max_shard_size), written)
 
 
 class _Plan:
@@ -157,13 +159,14 @@ def _target_types(
 
 def _write_shards(
     folder: Path,
+    naming: Naming,
     infos: Mapping[str, TensorInfo],
     read: Callable[[str], np.ndarray],
     limit: int,
     written: Callable[[int], None],
 ) -> None:
     shards = plan_shards(infos, limit)
-    metadata = {"format": "pt"}
+    metadata = {"format": _FORMATS[naming]}
     if len(shards) == 1:
         write_safetensors(
             folder / "model.safetensors", infos, read, metadata=metadata, written=written
