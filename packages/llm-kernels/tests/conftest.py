@@ -1,0 +1,71 @@
+"""Random models of any family, for tests that compare implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llm_kernels.families import FAMILIES, FamilySpec, Learned, ParameterKey, Sizes, parameters
+
+
+@dataclass(frozen=True)
+class RandomModel:
+    """A spec, small sizes, and weights whose norms and biases are not trivial."""
+
+    spec: FamilySpec
+    sizes: Sizes
+    parameters: dict[ParameterKey, np.ndarray]
+
+    def positions(self, count: int) -> np.ndarray:
+        """Plausible positions [2, count] for families that have two channels, or [1, count]."""
+        first = np.arange(count)
+        two = getattr(self.spec.position, "channels", 1) == 2 or (
+            isinstance(self.spec.position, Learned) and self.spec.position.block
+        )
+        return np.stack([np.minimum(first, 3), np.maximum(first - 3, 0)]) if two else first[None]
+
+
+def small_sizes(spec: FamilySpec, **changes: Any) -> Sizes:
+    """Sizes with grouped heads, an odd vocabulary, and a head_dim that is not hidden / heads."""
+    sizes = Sizes(
+        hidden=24,
+        layers=2,
+        heads=4,
+        kv_heads=2,
+        head_dim=8,
+        mlp=20,
+        vocab=41,
+        eps=1e-5,
+        tied=bool(spec.head.tied_default),
+        max_positions=64,
+    )
+    if spec.moe:
+        sizes = replace(sizes, experts=5, experts_per_token=2, expert_mlp=12, shared_mlp=16)
+    return replace(sizes, **changes)
+
+
+def random_parameters(spec: FamilySpec, sizes: Sizes, seed: int) -> dict[ParameterKey, np.ndarray]:
+    """Normal weights of every shape the model has; norms around one."""
+    rng = np.random.default_rng(seed)
+    made = {}
+    for key, shape in parameters(spec, sizes).items():
+        centre = 1.0 if key.slot.endswith("norm") and key.leaf == "weight" else 0.0
+        values = centre + 0.2 * rng.standard_normal(shape)
+        made[key] = values.astype(np.float32)
+    return made
+
+
+@pytest.fixture
+def random_model() -> Callable[..., RandomModel]:
+    """Factory: `random_model("llama", seed=1, kv_heads=1)`."""
+
+    def make(family: str, seed: int = 0, **changes: Any) -> RandomModel:
+        spec = FAMILIES[family]
+        sizes = small_sizes(spec, **changes)
+        return RandomModel(spec, sizes, random_parameters(spec, sizes, seed))
+
+    return make

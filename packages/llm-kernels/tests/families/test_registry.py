@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llm_kernels.errors import ConfigError, UnknownFamilyError
+from llm_kernels.families import FAMILIES, Alibi, detect, supported_architectures
+from llm_kernels.families.rows import ROWS, UNSUPPORTED_FIELDS
+
+GOLDEN = {
+    "baichuan2_7b": "baichuan2-7b",
+    "baichuan_13b": "baichuan-13b",
+    "baichuan_7b": "baichuan-7b",
+    "bloom": "bloom",
+    "chatglm": "chatglm",
+    "chatglm2": "chatglm2",
+    "glm": "glm",
+    "gpt2": "gpt2",
+    "llama_v1": "llama",
+    "llama_v2_gqa": "llama",
+    "llama_v2_rope_linear": "llama",
+    "llama_v3": "llama",
+    "mistral": "mistral",
+    "mixtral": "mixtral",
+    "opt": "opt",
+    "qwen": "qwen",
+    "qwen2": "qwen2",
+    "qwen2_moe": "qwen2-moe",
+    "qwen3": "qwen3",
+}
+
+
+def config(architecture: str, **fields: Any) -> dict[str, Any]:
+    return {"architectures": [architecture], **fields}
+
+
+def test_every_golden_fixture_has_its_row(golden: Path) -> None:
+    found = {
+        path.parent.name: detect(json.loads(path.read_text())).name
+        for path in golden.glob("*/config.json")
+    }
+    assert found == GOLDEN
+
+
+@pytest.mark.parametrize(
+    ("fields", "family"),
+    [
+        (config("BaiChuanForCausalLM", max_position_embeddings=4096), "baichuan-7b"),
+        (config("BaichuanForCausalLM", model_max_length=4096, vocab_size=64000), "baichuan-13b"),
+        (config("BaichuanForCausalLM", max_position_embeddings=4096), "baichuan2-7b"),
+        (config("BaichuanForCausalLM", model_max_length=4096, vocab_size=125696), "baichuan2-13b"),
+        (config("BaichuanForCausalLM", model_max_length=4096, z_loss_weight=0), "baichuan2-13b"),
+        (config("OPTForCausalLM", do_layer_norm_before=True), "opt"),
+        (config("OPTForCausalLM", do_layer_norm_before=False), "opt-350m"),
+        (config("OPTForCausalLM", normalize_before=False), "opt-350m"),
+        (config("ChatGLMForCausalLM"), "chatglm"),
+        (config("ChatGLMv2ForCausalLM", padded_vocab_size=65024), "chatglm2"),
+        (config("GPTForCausalLM", hidden_act="gelu"), "gpt3"),
+    ],
+)
+def test_fields_tell_variants_apart(fields: dict[str, Any], family: str) -> None:
+    assert detect(fields) == FAMILIES[family]
+
+
+@given(
+    architecture=st.sampled_from(supported_architectures()),
+    present=st.sets(
+        st.sampled_from(
+            sorted({field for row in ROWS for when in row.when for field in when.present})
+        )
+    ),
+    vocab=st.sampled_from([64_000, 125_696]),
+    before=st.sampled_from([None, True, False]),
+)
+def test_no_config_fits_two_rows(
+    architecture: str, present: set[str], vocab: int, before: bool | None
+) -> None:
+    fields: dict[str, Any] = dict.fromkeys(present, 1)
+    fields |= {"vocab_size": vocab, "do_layer_norm_before": before}
+    stated = config(architecture, **fields)
+    with suppress(UnknownFamilyError):
+        spec = detect(stated)
+        assert architecture in next(r for r in ROWS if r.spec.name == spec.name).architectures
+
+
+def test_names_of_families_are_unique() -> None:
+    assert len(FAMILIES) == len(ROWS)
+
+
+def test_unknown_architecture_lists_every_supported_one() -> None:
+    with pytest.raises(UnknownFamilyError) as caught:
+        detect(config("FalconForCausalLM", parallel_attn=True))
+    message = str(caught.value)
+    assert "FalconForCausalLM" in message
+    assert UNSUPPORTED_FIELDS["parallel_attn"] in message
+    assert all(name in message for name in supported_architectures())
+    assert caught.value.exit_code == 2
+
+
+def test_a_typing_error_gets_the_nearest_name() -> None:
+    with pytest.raises(UnknownFamilyError, match="Did you mean Qwen2ForCausalLM"):
+        detect(config("Qwen2ForCausaLM"))
+
+
+def test_config_without_architectures_says_so() -> None:
+    with pytest.raises(UnknownFamilyError, match="no `architectures`"):
+        detect({"model_type": "llama"})
+
+
+def test_known_architecture_with_foreign_fields_says_what_is_expected() -> None:
+    with pytest.raises(UnknownFamilyError, match="max_position_embeddings present"):
+        detect(config("BaiChuanForCausalLM"))
+
+
+def test_fields_change_the_row() -> None:
+    spec = detect(
+        config("LlamaForCausalLM", attention_bias=True, mlp_bias=True, hidden_act="gelu_new")
+    )
+    assert spec.attention.qkv_bias
+    assert spec.attention.out_bias
+    assert spec.mlp.bias
+    assert spec.mlp.activation == "gelu_tanh"
+    assert not FAMILIES["llama"].mlp.bias
+
+
+def test_a_whole_axis_may_change() -> None:
+    assert detect(config("LlamaForCausalLM", alibi=True)).position == Alibi()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        (config("GPT2LMHeadModel", scale_attn_by_inverse_layer_idx=True), "scale_attn_by_inverse"),
+        (config("LlamaForCausalLM", hidden_act="quick_gelu"), "quick_gelu.*'silu'"),
+        (config("ChatGLMModel", position_encoding_2d=False), "position_encoding_2d"),
+        (config("GLMModel", block_position_encoding=False), "block_position_encoding"),
+    ],
+)
+def test_values_that_no_row_describes_are_refused(fields: dict[str, Any], field: str) -> None:
+    with pytest.raises(ConfigError, match=field):
+        detect(fields)
