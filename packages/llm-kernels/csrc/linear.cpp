@@ -1,9 +1,10 @@
 // The loops around the linear tile: which panels, which rows, which inputs, on which thread.
 //
-// Few rows (up to a tile): every panel is streamed once from end to end and decoded in registers.
-// More rows: they go in stripes; a panel's codes are expanded to float once a stripe, kSegment
-// inputs at a time so that the expanded piece and the stripe's inputs stay in cache. Both ways add
-// the same numbers in the same order.
+// Rows of x go in stripes, panels of weights in tasks for the threads. A stripe that fits the cache
+// is met by one panel after the other, each streamed from end to end; a larger one is cut along the
+// inputs, kSegment at a time, so that its piece stays in cache while all panels of a task pass.
+// Codes are decoded in registers, or once a stripe to float where the table says that this pays.
+// Every way adds the same numbers in the same order.
 #include "llm_kernels/linear.h"
 
 #include <algorithm>
@@ -12,6 +13,7 @@ namespace llm_kernels {
 namespace {
 
 constexpr std::size_t kStripeRows = 192;  // a multiple of every table's tile_rows
+constexpr std::size_t kCachedStripe = std::size_t{1} << 20;
 constexpr std::size_t kMostPanelsPerTask = 8;
 constexpr std::size_t kTasksPerThread = 4;
 
@@ -109,47 +111,46 @@ LinearTile panel_tile(const Task& task, const KernelTable& table, std::size_t pa
   return tile;
 }
 
-// One tile of rows: the codes are decoded as they are read.
-void few_rows(const Task& task, const KernelTable& table, const Stripe& stripe) {
+// One panel meets inputs [begin, end) of every tile of the stripe.
+void meet_panel(const Task& task, const KernelTable& table, const Stripe& stripe, std::size_t panel,
+                std::size_t begin, std::size_t end, std::vector<float>& expanded) {
   const PackedLinear& weight = *task.part->weight;
-  for (std::size_t panel = task.first_panel; panel < task.last_panel; ++panel) {
-    LinearTile tile = panel_tile(task, table, panel);
-    tile.k_end = stripe.inputs;
-    tile.x = stripe.x;  // the chunks of a lone tile follow each other
-    tile.codes = weight.codes(panel, 0);
-    tile.sums = task.sums;
-    tile.y = task.part->y + stripe.first_row * tile.y_stride + panel * table.panel_rows;
-    table.linear_tile[weight.format()](tile, stripe.rows);
+  LinearTile tile = panel_tile(task, table, panel);
+  tile.k_begin = begin;
+  tile.k_end = end;
+  tile.codes = weight.codes(panel, begin);
+  WeightFormat format = weight.format();
+  if (stripe.rows >= table.expand_rows[format]) {
+    expanded.resize(kSegment * table.panel_rows);
+    table.expand[format](tile.codes, end - begin, expanded.data());
+    tile.codes = expanded.data();
+    format = kFloat32;
+  }
+  const std::size_t segments =
+      task.sums ? segments_before(stripe.inputs, stripe.inputs, tile.group) : 0;
+  const std::size_t before = task.sums ? segments_before(begin, stripe.inputs, tile.group) : 0;
+  for (std::size_t t = 0; t < stripe.tiles(); ++t) {
+    const std::size_t rows = stripe.rows_in(t);
+    const std::size_t row = t * stripe.tile_rows;
+    tile.x = stripe.at(begin, end - begin, t);
+    tile.sums = task.sums ? task.sums + row * segments + before * rows : nullptr;
+    tile.y = task.part->y + (stripe.first_row + row) * tile.y_stride + panel * table.panel_rows;
+    table.linear_tile[format](tile, rows);
   }
 }
 
-// Many tiles of rows: a chunk of each panel is expanded once, then met by every tile.
-void many_rows(const Task& task, const KernelTable& table, const Stripe& stripe,
-               std::vector<float>& expanded) {
-  const PackedLinear& weight = *task.part->weight;
-  expanded.resize(kSegment * table.panel_rows);
-  const std::size_t segments = segments_before(stripe.inputs, stripe.inputs, weight.group());
-  for (std::size_t begin = 0; begin < stripe.inputs; begin += kSegment) {
-    const std::size_t chunk = std::min(kSegment, stripe.inputs - begin);
-    const std::size_t before = segments_before(begin, stripe.inputs, weight.group());
-    for (std::size_t panel = task.first_panel; panel < task.last_panel; ++panel) {
-      LinearTile tile = panel_tile(task, table, panel);
-      tile.k_begin = begin;
-      tile.k_end = begin + chunk;
-      tile.codes = weight.codes(panel, begin);
-      if (weight.format() != kFloat32) {
-        table.expand[weight.format()](tile.codes, chunk, expanded.data());
-        tile.codes = expanded.data();
-      }
-      for (std::size_t t = 0; t < stripe.tiles(); ++t) {
-        const std::size_t rows = stripe.rows_in(t);
-        const std::size_t row = t * stripe.tile_rows;
-        tile.x = stripe.at(begin, chunk, t);
-        tile.sums = task.sums ? task.sums + row * segments + before * rows : nullptr;
-        tile.y = task.part->y + (stripe.first_row + row) * tile.y_stride + panel * table.panel_rows;
-        table.linear_tile[kFloat32](tile, rows);
-      }
-    }
+void compute(const Task& task, const KernelTable& table, const Stripe& stripe,
+             std::vector<float>& expanded) {
+  start_outputs(task, table, stripe);
+  const std::size_t k = stripe.inputs;
+  const std::size_t chunk = stripe.tiles() == 1 ? k : kSegment;  // a lone tile's chunks are one
+  const std::size_t chunks = (k + chunk - 1) / chunk;
+  const std::size_t panels = task.last_panel - task.first_panel;
+  const bool cached = stripe.rows * k * sizeof(float) <= kCachedStripe;
+  for (std::size_t i = 0; i < panels * chunks; ++i) {
+    const std::size_t panel = task.first_panel + (cached ? i / chunks : i % panels);
+    const std::size_t begin = (cached ? i % chunks : i / panels) * chunk;
+    meet_panel(task, table, stripe, panel, begin, std::min(begin + chunk, k), expanded);
   }
 }
 
@@ -191,10 +192,7 @@ void linear(const KernelTable& table, ThreadPool& pool, LinearScratch& scratch, 
     }
     const std::vector<Task> tasks = split_tasks(parts, scratch, pool.threads());
     pool.run(tasks.size(), [&](std::size_t index, int thread) {
-      const Task& task = tasks[index];
-      start_outputs(task, table, stripe);
-      if (stripe.tiles() == 1) return few_rows(task, table, stripe);
-      many_rows(task, table, stripe, scratch.expanded[static_cast<std::size_t>(thread)]);
+      compute(tasks[index], table, stripe, scratch.expanded[static_cast<std::size_t>(thread)]);
     });
   }
 }

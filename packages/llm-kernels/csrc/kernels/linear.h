@@ -138,10 +138,6 @@ void linear_tile(const LinearTile& tile, size_t rows) {
   linear_tile_up_to<Format, kTileRows>(tile, rows);
 }
 
-void expand_float32(const void* codes, size_t count, float* out) {
-  __builtin_memcpy(out, codes, count * kPanelRows * sizeof(float));
-}
-
 void expand_int8(const void* codes, size_t count, float* out) {
   const auto* from = static_cast<const int8_t*>(codes);
   for (size_t i = 0; i < count * kPanelRows; i += kWidth) store(out + i, load_int8(from + i));

@@ -9,6 +9,8 @@ namespace llm_kernels::avx2 {
 
 constexpr size_t kWidth = 8;
 constexpr int kTileRows = 3;
+constexpr size_t kExpandInt8Rows = 8;
+constexpr size_t kExpandInt4Rows = 8;
 
 struct Vec {
   __m256 v;

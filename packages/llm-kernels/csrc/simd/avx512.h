@@ -9,6 +9,8 @@ namespace llm_kernels::avx512 {
 
 constexpr size_t kWidth = 16;
 constexpr int kTileRows = 6;
+constexpr size_t kExpandInt8Rows = SIZE_MAX;
+constexpr size_t kExpandInt4Rows = SIZE_MAX;
 
 struct Vec {
   __m512 v;

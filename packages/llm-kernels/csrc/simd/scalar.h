@@ -8,6 +8,8 @@ namespace llm_kernels::scalar {
 
 constexpr size_t kWidth = 4;
 constexpr int kTileRows = 2;
+constexpr size_t kExpandInt8Rows = 16;
+constexpr size_t kExpandInt4Rows = 16;
 
 struct Vec {
   float v[kWidth];

@@ -84,6 +84,9 @@ struct KernelTable {
   size_t tile_rows;   // most rows of x in a tile
   // Indexed by WeightFormat.
   void (*linear_tile[kWeightFormats])(const LinearTile& tile, size_t rows);
+  // Indexed by WeightFormat: the rows of x from which on expanding codes beats decoding them for
+  // every tile; SIZE_MAX: never.
+  size_t expand_rows[kWeightFormats];
   // Codes of `count` inputs of a panel to float [count, panel_rows], not scaled.
   void (*expand[kWeightFormats])(const void* codes, size_t count, float* out);
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* y);
