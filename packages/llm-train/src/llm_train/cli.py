@@ -1,0 +1,31 @@
+"""The command `llm train`."""
+
+from __future__ import annotations
+
+from llm_cli.command import Command, Group
+
+command = Group(
+    "train",
+    help="Pretrain a model, or fine-tune all its weights.",
+    commands=(
+        Command(
+            "pretrain",
+            options="llm_train.pretrain.options:PretrainOptions",
+            run="llm_train.pretrain.run:pretrain",
+            help="Train on packed text, from new weights or a checkpoint's.",
+        ),
+        Command(
+            "sft",
+            options="llm_train.sft.options:SftOptions",
+            run="llm_train.sft.run:sft",
+            help="Fine-tune all weights on questions and answers.",
+        ),
+        Command(
+            "run",
+            options="llm_train.stage.options:StageOptions",
+            run="llm_train.stage.run:run_stage",
+            help="What the config file's `stage` says: pretrain or sft.",
+        ),
+    ),
+    default="run",
+)

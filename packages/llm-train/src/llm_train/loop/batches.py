@@ -1,0 +1,65 @@
+"""From samples to what the model is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import paddle
+
+from llm_train.errors import BatchError
+from llm_train.loop.data import Batch
+from llm_train.loop.loss import trained_tokens
+
+
+def cut(
+    collate: Callable[[Sequence[Any]], Batch], size: int
+) -> Callable[[Sequence[Any]], list[Batch]]:
+    """A collate function for the samples of one step: micro-batches of at most `size` samples."""
+
+    def collate_step(samples: Sequence[Any]) -> list[Batch]:
+        return [collate(samples[first : first + size]) for first in range(0, len(samples), size)]
+
+    return collate_step
+
+
+def model_inputs(batch: Mapping[str, Any]) -> dict[str, paddle.Tensor]:
+    """The tensors that the model takes of a batch.
+
+    Filling stands on the right, where causality hides it, so `attention_mask` is not passed on;
+    `segment_ids` of packed samples become a mask that keeps them apart.
+    """
+    inputs = {
+        name: as_tensor(batch[name]) for name in ("input_ids", "position_ids") if name in batch
+    }
+    if "segment_ids" in batch:
+        segments = as_tensor(batch["segment_ids"])
+        inputs["attention_mask"] = segments.unsqueeze([1, 3]) == segments.unsqueeze([1, 2])
+    return inputs
+
+
+def as_tensor(array: Any) -> paddle.Tensor:
+    """An array as a tensor; the data loader's tensors as they are."""
+    return array if isinstance(array, paddle.Tensor) else paddle.to_tensor(array)
+
+
+def real_tokens(batch: Mapping[str, Any]) -> int:
+    """How many tokens of a batch are not filling."""
+    if "attention_mask" in batch:
+        return int(np.asarray(batch["attention_mask"]).sum())
+    return int(np.prod(batch["input_ids"].shape))
+
+
+def count_trained(batches: Sequence[Mapping[str, Any]], step: int) -> int:
+    """How many labels of a step count. Raises BatchError when none does."""
+    count = sum(trained_tokens(np.asarray(batch["labels"])) for batch in batches)
+    if count == 0:
+        rows = sum(batch["labels"].shape[0] for batch in batches)
+        message = (
+            f"Step {step}: none of the tokens of its {rows} samples has a label (all are -100), so "
+            "there is nothing to learn. Answers were probably cut off: raise --max_length, or "
+            "look at the samples with `llm data check`."
+        )
+        raise BatchError(message)
+    return count

@@ -1,0 +1,33 @@
+"""Cross entropy as a sum and a count: a mean over tokens must not depend on how they are cut.
+
+A mean of micro-batch means would weigh the tokens of a short batch more than those of a long one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+
+IGNORED = -100
+"""Label of a token that is not learnt."""
+
+
+def summed_loss(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+    """Sum of the cross entropies (nats) of [B, T, V] `logits` at `labels` int64 [B, T], a scalar.
+
+    Labels are shifted already: labels[b, t] is what follows token t. IGNORED ones count nothing.
+    """
+    rows = logits.reshape([-1, logits.shape[-1]]).astype("float32")
+    return F.cross_entropy(rows, labels.reshape([-1]), reduction="sum", ignore_index=IGNORED)
+
+
+def hits(logits: paddle.Tensor, labels: paddle.Tensor) -> int:
+    """How many labels that count are the most likely token."""
+    right = (paddle.argmax(logits, axis=-1) == labels) & (labels != IGNORED)
+    return int(right.astype("int64").sum())
+
+
+def trained_tokens(labels: np.ndarray) -> int:
+    """How many labels count."""
+    return int(np.count_nonzero(labels != IGNORED))

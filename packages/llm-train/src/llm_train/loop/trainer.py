@@ -1,0 +1,188 @@
+"""paddlenlp's Trainer with our data order, loss, evaluation, checkpoints and display.
+
+The Trainer keeps the loop: optimizer, schedule, gradient clipping, and (with several processes)
+Fleet. One of its steps here is one optimizer step: the micro-batches of a gradient accumulation
+arrive together, so that the mean is over all their tokens.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paddle
+from paddle import nn
+from paddlenlp.trainer import Trainer, TrainerCallback, TrainingArguments
+from paddlenlp.trainer.trainer_callback import DefaultFlowCallback, PrinterCallback
+
+from llm_train.errors import DivergedError
+from llm_train.loop.batches import count_trained, cut, model_inputs, real_tokens
+from llm_train.loop.checkpoints import Checkpoints
+from llm_train.loop.data import ModelFiles, TrainingData
+from llm_train.loop.evaluation import evaluate
+from llm_train.loop.loss import summed_loss
+from llm_train.loop.optimizer_state import read_optimizer, write_optimizer
+from llm_train.loop.order import SampleOrder
+from llm_train.loop.plan import Plan
+from llm_train.loop.watch import Watch
+from llm_train.training_options import TrainingOptions
+
+STATE_FILE = "trainer_state.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything one run is made of; `start` is the step it begins at."""
+
+    options: TrainingOptions
+    plan: Plan
+    data: TrainingData
+    files: ModelFiles
+    checkpoints: Checkpoints
+    watch: Watch
+    lineage: Mapping[str, Any]
+    identity: Mapping[str, Any]
+    start: int
+
+
+class LoopTrainer(Trainer):
+    """The Trainer of one `Run`."""
+
+    def __init__(self, model: nn.Layer, arguments: TrainingArguments, run: Run) -> None:
+        self.run = run
+        self.best: float | None = None
+        super().__init__(model=model, args=arguments, train_dataset=run.data.train)
+        self.pop_callback(PrinterCallback)
+        self.pop_callback(DefaultFlowCallback)
+        self.add_callback(_Flow(run.plan, run.options))
+
+    def get_train_dataloader(self) -> paddle.io.DataLoader:
+        """Steps of micro-batches, beginning at the step the run begins at."""
+        options, run = self.run.options, self.run
+        order = SampleOrder(
+            run.data.epoch_samples,
+            options.batch_size,
+            run.plan.steps,
+            options.seed,
+            run.data.shuffle,
+            run.start,
+        )
+        return paddle.io.DataLoader(
+            run.data.train,
+            batch_sampler=order,
+            collate_fn=cut(run.data.collate, options.per_device_train_batch_size),
+            num_workers=options.dataloader_num_workers,
+        )
+
+    def create_scheduler(self, num_training_steps: int) -> paddle.optimizer.lr.LRScheduler:  # noqa: ARG002
+        """The plan's schedule, at the step the run begins at."""
+        schedule = self.run.plan.schedule
+        self.lr_scheduler = paddle.optimizer.lr.LambdaDecay(
+            schedule.peak,
+            lambda step: schedule.rate(step) / schedule.peak,
+            last_epoch=self.run.start - 1,
+        )
+        return self.lr_scheduler
+
+    def training_step(self, model: nn.Layer, inputs: Sequence[Mapping[str, Any]]) -> paddle.Tensor:
+        """Gradients of the mean loss over all trained tokens of the step; that mean, detached."""
+        step = self.state.global_step
+        # Dropout of a step depends on the step alone, so a resumed run draws the same.
+        paddle.seed(self.run.options.seed + step)
+        model.train()
+        total = count_trained(inputs, step + 1)
+        mean = paddle.zeros([])
+        for batch in inputs:
+            loss = summed_loss(model(**model_inputs(batch)), batch["labels"]) / total
+            loss.backward()
+            mean = mean + loss.detach()
+        self.run.watch.stepped(sum(real_tokens(batch) for batch in inputs))
+        return mean
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Evaluate on the held-out data and write the figures down."""
+        run, began = self.run, time.monotonic()
+        assert run.data.valid is not None
+        limit = run.options.max_evaluate_steps
+        size = run.options.per_device_eval_batch_size
+        metrics = evaluate(self.model, run.data, run.data.valid, size, limit if limit > 0 else None)
+        run.watch.evaluated(self.state.global_step, metrics, time.monotonic() - began)
+        return metrics
+
+    def log(self, logs: dict[str, float], **_: Any) -> None:
+        """Write the training loss down; the Trainer's other figures are not kept."""
+        if "loss" in logs:
+            step = self.state.global_step
+            consumed = step * self.run.options.batch_size / self.run.data.epoch_samples
+            rate = self.run.plan.schedule.rate(step - 1)
+            self.run.watch.trained(step, logs["loss"], rate, consumed)
+
+    def _check_loss_valid(self, loss: paddle.Tensor) -> None:
+        value = float(loss)
+        if not math.isfinite(value):
+            message = (
+                f"The loss is {value} at step {self.state.global_step + 1}. Lower --learning_rate "
+                "or raise --warmup_steps, and resume from the last checkpoint."
+            )
+            raise DivergedError(message)
+
+    def _save_checkpoint(self, model: nn.Layer, metrics: dict[str, float] | None = None) -> None:
+        began, step = time.monotonic(), self.state.global_step
+        run = self.run
+        self._note_best(metrics, step)
+        state = {"best_step": run.checkpoints.best, "best": self.best}
+
+        def write(folder: Path) -> None:
+            run.files.save(folder)
+            write_optimizer(self.optimizer, model, folder)
+            self.state.save_to_json(str(folder / STATE_FILE))
+
+        run.checkpoints.save(step, write, run.lineage, {**run.identity, **state})
+        run.watch.paused(time.monotonic() - began)
+
+    def _note_best(self, metrics: dict[str, float] | None, step: int) -> None:
+        options = self.run.options
+        if not options.load_best_model_at_end or metrics is None:
+            return
+        name = "eval_" + options.metric_for_best_model.removeprefix("eval_")
+        greater = options.greater_is_better
+        sign = 1 if (greater if greater is not None else name == "eval_accuracy") else -1
+        if self.best is None or sign * metrics[name] > sign * self.best:
+            self.best, self.run.checkpoints.best = metrics[name], step
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str | None = None) -> None:
+        if resume_from_checkpoint is not None:
+            self.run.files.load(Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            read_optimizer(self.optimizer, self.model, Path(checkpoint))
+
+
+class _Flow(TrainerCallback):
+    """Says when to log, evaluate, save and stop, by the plan; the last step does the first two."""
+
+    def __init__(self, plan: Plan, options: TrainingOptions) -> None:
+        self.plan, self.options = plan, options
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
+        """Set the flags for the step that has just ended."""
+        step, plan = state.global_step, self.plan
+        last = step >= plan.steps
+        first = step == 1 and self.options.logging_first_step
+        control.should_log = last or first or step % self.options.logging_steps == 0
+        control.should_save = bool(plan.save_every) and step % plan.save_every == 0
+        due = last or step % max(plan.evaluate_every, 1) == 0
+        wanted = due or (control.should_save and self.options.load_best_model_at_end)
+        control.should_evaluate = bool(plan.evaluate_every) and wanted
+        control.should_training_stop = last
+        return control
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
+        """Nothing is due at the end of the loop that the last step has not done already."""
+        control.should_log = control.should_save = control.should_evaluate = False
+        return control

@@ -1,0 +1,99 @@
+"""What a run shows while it runs: metrics.jsonl, the progress line, and at the end loss.png.
+
+metrics.jsonl has one object a line. Training: step, loss (nats a token, mean since the line
+before), learning_rate, tokens (real ones, since the start), tokens_per_s, memory_mb, elapsed,
+epoch. Evaluation: step, eval_loss, eval_ppl, eval_accuracy, eval_tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+from llm_cli.progress import Progress
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class Watch:
+    """Counts and writes for one run; `start` is the step it begins at."""
+
+    def __init__(self, output_dir: Path, bar: Progress, start: int) -> None:
+        self.path = output_dir / METRICS_FILE
+        self.bar = bar
+        self.tokens = _keep_until(self.path, start)
+        self.elapsed_before = _elapsed(self.path)
+        self._began = self._marked = time.monotonic()
+        self._tokens_marked = self.tokens
+        self._paused = 0.0
+        self._notes: dict[str, str] = {}
+        if start:
+            bar.resume_at(start)
+
+    def stepped(self, tokens: int) -> None:
+        """One optimizer step over `tokens` real tokens is done."""
+        self.tokens += tokens
+        self.bar.advance(1)
+
+    def trained(self, step: int, loss: float, rate: float, epoch: float) -> None:
+        """Write a line of training: mean `loss` since the last one, at learning rate `rate`."""
+        now = time.monotonic()
+        seconds = max(now - self._marked - self._paused, 1e-9)
+        speed = (self.tokens - self._tokens_marked) / seconds
+        self._marked, self._tokens_marked, self._paused = now, self.tokens, 0.0
+        self._write(
+            step=step,
+            loss=loss,
+            learning_rate=rate,
+            tokens=self.tokens,
+            tokens_per_s=round(speed, 1),
+            memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            elapsed=round(self.elapsed_before + now - self._began, 3),
+            epoch=round(epoch, 4),
+        )
+        self._note(train=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
+
+    def evaluated(self, step: int, metrics: dict[str, float], seconds: float) -> None:
+        """Write a line of evaluation that took `seconds`; they do not count for the speed."""
+        self._paused += seconds
+        self._write(step=step, **metrics)
+        if "eval_loss" in metrics:
+            self._note(valid=f"held out {metrics['eval_loss']:.3f}")
+
+    def paused(self, seconds: float) -> None:
+        """Time that was not spent on training, such as writing a checkpoint."""
+        self._paused += seconds
+
+    def _note(self, **parts: str) -> None:
+        self._notes |= parts
+        self.bar.note(", ".join(self._notes.values()))
+
+    def _write(self, **values: Any) -> None:
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(values) + "\n")
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The lines of a metrics.jsonl up to one that was cut off; none where the file is absent."""
+    rows: list[dict[str, Any]] = []
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+    return rows
+
+
+def _keep_until(path: Path, step: int) -> int:
+    """Keep the lines up to `step` (an earlier run went further); the tokens trained by then."""
+    rows = [row for row in read_metrics(path) if row["step"] <= step] if step else []
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return max((row.get("tokens", 0) for row in rows), default=0)
+
+
+def _elapsed(path: Path) -> float:
+    return max((row.get("elapsed", 0.0) for row in read_metrics(path)), default=0.0)

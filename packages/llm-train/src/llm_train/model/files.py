@@ -1,0 +1,52 @@
+"""A trained model to a folder in PaddleNLP's layout, and back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from llm_convert.model import copy_companions, open_model, save_model
+from llm_data.tokenizer import Tokenizer
+from llm_kernels.paddle.weights import load_parameters, read_parameters
+from llm_train.model.spec_model import SpecForCausalLM
+
+_STATED_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
+
+
+def write_model(model: SpecForCausalLM, folder: Path) -> None:
+    """config.json and model.safetensors (PaddleNLP's names, linears [in, out]) into `folder`."""
+    weights = read_parameters(model.decoder)
+    save_model(
+        folder,
+        config=model.source,
+        spec=model.spec,
+        sizes=model.sizes,
+        parameters=weights.__getitem__,
+        naming="paddlenlp",
+    )
+
+
+def state_token_ids(config: dict[str, Any], tokenizer: Tokenizer) -> None:
+    """Let `config` state the tokenizer's BOS, EOS and padding ids where it states none."""
+    for name in _STATED_IDS:
+        if config.get(name) is None and getattr(tokenizer, name) is not None:
+            config[name] = getattr(tokenizer, name)
+
+
+class FullModelFiles:
+    """`llm_train.loop.ModelFiles` of a model that is trained as a whole."""
+
+    def __init__(self, model: SpecForCausalLM, tokenizer: Tokenizer | None = None) -> None:
+        """`tokenizer`: its files, and the chat template beside them, go with the model."""
+        self._model = model
+        self._tokenizer = tokenizer
+
+    def save(self, folder: Path) -> None:
+        """Write the model and copy the tokenizer's files."""
+        write_model(self._model, folder)
+        if self._tokenizer is not None:
+            copy_companions(self._tokenizer.path, folder)
+
+    def load(self, folder: Path) -> None:
+        """Set all weights from a folder that `save` filled."""
+        load_parameters(self._model.decoder, open_model(folder).dense)

@@ -1,0 +1,1 @@
+"""`llm train pretrain`: next-token training on packed text."""

@@ -1,0 +1,61 @@
+"""The samples of a pretraining run."""
+
+from __future__ import annotations
+
+import logging
+
+from llm_data.pretrain import build_pretrain_datasets
+from llm_kernels.families import FamilySpec, Learned, Sizes
+from llm_train.errors import RecipeError
+from llm_train.loop import TrainingData
+from llm_train.loop.data import stacked
+from llm_train.loop.plan import make_plan
+from llm_train.pretrain.options import PretrainOptions
+
+logger = logging.getLogger(__name__)
+
+
+def pretraining_data(options: PretrainOptions, spec: FamilySpec, sizes: Sizes) -> TrainingData:
+    """Training, held-out and test samples of `input_dir`, as long as the run needs.
+
+    Raises RecipeError where a sample is longer than the model's positions, llm_data's errors for
+    files and splits that are not right.
+    """
+    _check_length(options.max_seq_length, spec, sizes)
+    assert options.input_dir is not None
+    wanted = (None, None if options.evaluates else 0, None if options.do_predict else 0)
+    place = (options.input_dir, options.split, options.max_seq_length)
+    once, valid, test = build_pretrain_datasets(*place, num_samples=wanted, seed=options.seed)
+    if once is None:
+        message = (
+            f"--split {options.split} leaves no document of {options.input_dir} to train on. Give "
+            "its first part a larger share."
+        )
+        raise RecipeError(message)
+    needed = make_plan(options, len(once)).steps * options.batch_size
+    train, _, _ = build_pretrain_datasets(*place, num_samples=(needed, 0, 0), seed=options.seed)
+    assert train is not None
+    logger.info(
+        "%d samples of %d tokens are one epoch; the run reads %d.",
+        len(once),
+        options.max_seq_length,
+        needed,
+    )
+    return TrainingData(train, stacked, valid, test, epoch=len(once), shuffle=False)
+
+
+def _check_length(length: int, spec: FamilySpec, sizes: Sizes) -> None:
+    if length <= sizes.max_positions or not sizes.max_positions:
+        return
+    if isinstance(spec.position, Learned):
+        message = (
+            f"--max_seq_length {length} is above the model's {sizes.max_positions} positions, for "
+            "which it has embeddings. Use at most that."
+        )
+        raise RecipeError(message)
+    logger.warning(
+        "max_seq_length %d is above the %d positions of config.json; set "
+        "max_position_embeddings there so that inference knows.",
+        length,
+        sizes.max_positions,
+    )

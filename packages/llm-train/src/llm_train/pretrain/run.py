@@ -1,0 +1,41 @@
+"""Runs `llm train pretrain`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from llm_train.errors import RecipeError
+from llm_train.pretrain.options import PretrainOptions
+
+
+def pretrain(options: PretrainOptions) -> None:
+    """Train as the options say. Raises the errors of `llm_train.loop.run_training`."""
+    from llm_train.quiet import import_paddlenlp
+
+    if not options.input_dir:
+        message = "Missing --input_dir: the folder of the .bin/.idx files to train on."
+        raise RecipeError(message)
+    import_paddlenlp()
+    from llm_train.loop import run_training
+    from llm_train.model import FullModelFiles, build_model
+    from llm_train.pretrain.data import pretraining_data
+    from llm_train.tokenizer import optional_tokenizer
+
+    model = build_model(
+        options.model_name_or_path,
+        continue_training=bool(options.continue_training),
+        seed=options.seed,
+    )
+    tokenizer = optional_tokenizer(options, model)
+    run_training(
+        model,
+        options,
+        pretraining_data(options, model.spec, model.sizes),
+        FullModelFiles(model, tokenizer),
+        command="train pretrain",
+        inputs={
+            "model_name_or_path": options.model_name_or_path,
+            "tokenizer_name_or_path": options.tokenizer_name_or_path,
+            "input_dir": options.input_dir if Path(options.input_dir).exists() else None,
+        },
+    )

@@ -1,0 +1,1 @@
+"""`llm train sft`: supervised fine-tuning of all weights."""

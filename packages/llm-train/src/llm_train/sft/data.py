@@ -1,0 +1,42 @@
+"""The samples of a supervised run."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from llm_data.sft import SftDataset
+from llm_data.tokenizer import Tokenizer
+from llm_train.errors import RecipeError
+from llm_train.loop import TrainingData
+from llm_train.sft.options import SftDataOptions
+from llm_train.training_options import TrainingOptions
+
+
+def supervised_data(
+    options: SftDataOptions, training: TrainingOptions, tokenizer: Tokenizer
+) -> TrainingData:
+    """Samples of train.json, dev.json and test.json; what was cut or dropped is in the log.
+
+    Raises RecipeError without a data set, llm_data's errors for files that are not right.
+    """
+    if not options.dataset_name_or_path:
+        message = "Missing --dataset_name_or_path: the folder with train.json and dev.json."
+        raise RecipeError(message)
+    train = _samples(options, tokenizer, "train")
+    valid = _samples(options, tokenizer, "dev") if training.evaluates else None
+    test = _samples(options, tokenizer, "test") if training.do_predict else None
+    collate = partial(train.collate, pad_to_multiple_of=options.pad_to_multiple_of)
+    return TrainingData(train, collate, valid, test)
+
+
+def _samples(options: SftDataOptions, tokenizer: Tokenizer, split: str) -> SftDataset:
+    assert options.dataset_name_or_path is not None
+    return SftDataset(
+        options.dataset_name_or_path,
+        tokenizer,
+        split=split,
+        src_length=options.src_length,
+        max_length=options.max_length,
+        chat_template=options.chat_template,
+        strict=options.strict,
+    )

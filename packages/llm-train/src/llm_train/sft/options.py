@@ -1,0 +1,62 @@
+"""Options of `llm train sft`, with the names of PaddleNLP's run_finetune."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_cli.options import flag, option
+from llm_train.errors import RecipeError
+from llm_train.training_options import TrainingOptions
+
+_DATA = "Data"
+
+
+@dataclass(kw_only=True)
+class SftDataOptions:
+    """The data of supervised fine-tuning; shared with adapters."""
+
+    dataset_name_or_path: str | None = option(
+        None,
+        help="Folder with train.json and dev.json, or one file, of {src, tgt} lines.",
+        group=_DATA,
+        aliases=("task_name_or_path",),
+    )
+    src_length: int = option(1024, help="Most tokens of a question.", group=_DATA)
+    max_length: int = option(2048, help="Most tokens of question and answer.", group=_DATA)
+    chat_template: str | None = option(
+        None, help="Chat template file; the tokenizer's own where absent, none: none.", group=_DATA
+    )
+    pad_to_multiple_of: int | None = option(
+        None, help="Batches are filled to a multiple of so many tokens.", group=_DATA
+    )
+    strict: bool = flag(
+        False, help="A line that gives no sample is an error, not a count.", group=_DATA
+    )
+    zero_padding: bool = flag(
+        False, help="Refused so far: packing of samples.", group=_DATA, aliases=("intokens",)
+    )
+    eval_with_do_generation: bool = flag(
+        False, help="Refused so far: evaluation by generated answers.", group="Watching"
+    )
+    lazy: bool = flag(False, help="Has no effect: samples are always made on demand.")
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for what is not there yet."""
+        for name in ("zero_padding", "eval_with_do_generation"):
+            if getattr(self, name):
+                message = f"--{name} true is not supported by this version. Set it to false."
+                raise RecipeError(message)
+
+
+@dataclass(kw_only=True)
+class SftOptions(SftDataOptions, TrainingOptions):
+    """Fine-tune all weights of a model on questions and answers.
+
+    The data are lines of {"src": question, "tgt": answer}. The result is a model folder in
+    PaddleNLP's layout.
+    """
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for what cannot work, naming the option."""
+        SftDataOptions.__post_init__(self)
+        TrainingOptions.__post_init__(self)

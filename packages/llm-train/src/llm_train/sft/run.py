@@ -1,0 +1,32 @@
+"""Runs `llm train sft`."""
+
+from __future__ import annotations
+
+from llm_train.sft.options import SftOptions
+
+
+def sft(options: SftOptions) -> None:
+    """Train as the options say. Raises the errors of `llm_train.loop.run_training`."""
+    from llm_train.quiet import import_paddlenlp
+
+    import_paddlenlp()
+    from llm_train.loop import run_training
+    from llm_train.model import FullModelFiles, build_model
+    from llm_train.sft.data import supervised_data
+    from llm_train.tokenizer import run_tokenizer
+
+    anew = options.continue_training is False
+    model = build_model(options.model_name_or_path, continue_training=not anew, seed=options.seed)
+    tokenizer = run_tokenizer(options, model)
+    run_training(
+        model,
+        options,
+        supervised_data(options, options, tokenizer),
+        FullModelFiles(model, tokenizer),
+        command="train sft",
+        inputs={
+            "model_name_or_path": options.model_name_or_path,
+            "tokenizer_name_or_path": options.tokenizer_name_or_path,
+            "dataset_name_or_path": options.dataset_name_or_path,
+        },
+    )

@@ -1,0 +1,1 @@
+"""Bare `llm train CONFIG`: the stage is in the file."""

@@ -1,0 +1,285 @@
+"""The options every training command shares: PaddleNLP's names and, where none is said, defaults.
+
+Standard library and `llm_cli.options` only: `--help` reads this. `llm_peft` builds on it too.
+An option that one process cannot honour is refused (`refuse_what_is_missing`); one that changes
+speed elsewhere and nothing here is accepted and named in the log (`WITHOUT_EFFECT`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from llm_cli.options import flag, option
+from llm_train.errors import RecipeError
+
+STRATEGIES = ("no", "steps", "epoch")
+SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial")
+_MODEL, _RUN, _BATCH = "Model", "Run", "Batches"
+_OPTIMIZER, _SCHEDULE = "Optimizer", "Learning rate"
+_WATCH, _CHECKPOINTS, _MACHINE = "Watching", "Checkpoints", "Machine"
+_PARALLEL, _ACCEPTED = "Parallel (one process so far)", "Accepted from PaddleNLP's recipes"
+
+WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
+    {
+        "use_flash_attention": "the decoder takes the fastest attention it has on this device",
+        "use_fused_rms_norm": "the decoder takes the fastest norm it has on this device",
+        "use_fused_rope": "the decoder takes the fastest rotation it has on this device",
+        "fuse_attention_qkv": "the decoder keeps q, k and v apart; results are the same",
+        "fuse_attention_ffn": "the decoder keeps gate and up apart; results are the same",
+        "distributed_dataloader": "there is one process",
+        "unified_checkpoint": "checkpoints are independent of the parallel layout anyway",
+        "disable_tqdm": "progress is this toolchain's own",
+        "fp16_opt_level": "it only belongs to fp16 and bf16",
+        "amp_master_grad": "gradients are float32 anyway",
+        "eval_accumulation_steps": "evaluation keeps sums only",
+    }
+)
+"""Options that are accepted and do nothing here, and why."""
+
+_NEUTRAL: Mapping[str, object] = MappingProxyType(
+    {
+        "tensor_parallel_degree": 1,
+        "pipeline_parallel_degree": 1,
+        "sharding_parallel_degree": 1,
+        "sep_parallel_degree": 1,
+        "context_parallel_degree": 1,
+        "expert_parallel_degree": 1,
+        "virtual_pp_degree": 1,
+    }
+)
+
+
+@dataclass(kw_only=True)
+class TrainingOptions:
+    """Options of one training run."""
+
+    model_name_or_path: str = option(
+        help="Folder of a model, or of a config.json alone to start from new weights.",
+        group=_MODEL,
+    )
+    tokenizer_name_or_path: str | None = option(
+        None, help="Folder or file of the tokenizer; the model's own where absent.", group=_MODEL
+    )
+    continue_training: bool | None = option(
+        None,
+        help="Start from the folder's weights; false: from new ones. Default: true for sft, "
+        "false for pretrain.",
+        group=_MODEL,
+    )
+    output_dir: str = option(
+        help="Folder for the model, its checkpoints, metrics.jsonl and loss.png.", group=_RUN
+    )
+    overwrite_output_dir: bool = flag(
+        False,
+        help="Start anew where output_dir holds an earlier run; its checkpoints are removed.",
+        group=_RUN,
+    )
+    do_train: bool = flag(True, help="Train. False with --do_eval true: only evaluate.", group=_RUN)
+    do_eval: bool = flag(False, help="Evaluate on the held-out data while training.", group=_RUN)
+    do_predict: bool = flag(False, help="Evaluate on the test data after training.", group=_RUN)
+    seed: int = option(42, help="Seed of new weights, data order and dropout.", group=_RUN)
+    num_train_epochs: float = option(
+        1.0, help="How often to go through the training data.", group=_RUN
+    )
+    max_steps: int = option(
+        -1, help="Number of optimizer steps; above 0 it overrides num_train_epochs.", group=_RUN
+    )
+    per_device_train_batch_size: int = option(
+        8, help="Samples in memory at once while training.", group=_BATCH
+    )
+    gradient_accumulation_steps: int = option(
+        1,
+        help="Such batches per optimizer step; the loss is the mean over all their tokens.",
+        group=_BATCH,
+    )
+    per_device_eval_batch_size: int = option(
+        8, help="Samples in memory at once while evaluating.", group=_BATCH
+    )
+    dataloader_num_workers: int = option(
+        0, help="Processes that prepare batches; 0: this one.", group=_BATCH
+    )
+    recompute: bool = flag(
+        False, help="Recompute blocks in the backward pass: less memory, more time.", group=_BATCH
+    )
+    recompute_granularity: str = option(
+        "full", help="What is recomputed: whole blocks.", choices=("full",), group=_BATCH
+    )
+    optim: str = option("adamw", help="The optimizer.", choices=("adamw",), group=_OPTIMIZER)
+    weight_decay: float = option(
+        0.0, help="AdamW's decay, of all weights but norms and biases.", group=_OPTIMIZER
+    )
+    adam_beta1: float = option(0.9, help="AdamW's beta 1.", group=_OPTIMIZER)
+    adam_beta2: float = option(0.999, help="AdamW's beta 2.", group=_OPTIMIZER)
+    adam_epsilon: float = option(1e-8, help="AdamW's epsilon.", group=_OPTIMIZER)
+    max_grad_norm: float = option(
+        1.0, help="Gradients are scaled down to this global norm; 0: never.", group=_OPTIMIZER
+    )
+    learning_rate: float = option(5e-5, help="The highest learning rate.", group=_SCHEDULE)
+    min_learning_rate: float = option(
+        0.0, help="Where the linear and the cosine schedule end.", group=_SCHEDULE
+    )
+    lr_scheduler_type: str = option(
+        "linear",
+        help="Shape of the learning rate over the steps.",
+        choices=SCHEDULES,
+        group=_SCHEDULE,
+    )
+    warmup_steps: int = option(
+        0, help="Steps of linear rise from 0; above 0 it overrides warmup_ratio.", group=_SCHEDULE
+    )
+    warmup_ratio: float = option(
+        0.0, help="Share of the steps that is such a rise.", group=_SCHEDULE
+    )
+    decay_steps: int | None = option(
+        None, help="Step at which the schedule ends, where not the last.", group=_SCHEDULE
+    )
+    num_cycles: float = option(0.5, help="Waves of the cosine schedule.", group=_SCHEDULE)
+    lr_end: float = option(1e-7, help="Where the polynomial schedule ends.", group=_SCHEDULE)
+    power: float = option(1.0, help="Power of the polynomial schedule.", group=_SCHEDULE)
+    logging_steps: int = option(
+        500, help="Write the training loss every so many steps.", group=_WATCH
+    )
+    logging_first_step: bool = flag(False, help="Also after the first step.", group=_WATCH)
+    evaluation_strategy: str = option(
+        "no",
+        help="When to evaluate; with do_eval, no becomes steps, as in PaddleNLP.",
+        choices=STRATEGIES,
+        group=_WATCH,
+    )
+    eval_steps: int | None = option(
+        None, help="Evaluate every so many steps; default: logging_steps.", group=_WATCH
+    )
+    eval_on_start: bool = flag(True, help="Also evaluate before the first step.", group=_WATCH)
+    max_evaluate_steps: int = option(
+        -1, help="Batches of an evaluation, always the first ones; -1: all.", group=_WATCH
+    )
+    save_strategy: str = option(
+        "steps", help="When to write a checkpoint.", choices=STRATEGIES, group=_CHECKPOINTS
+    )
+    save_steps: int = option(
+        500, help="Write a checkpoint every so many steps.", group=_CHECKPOINTS
+    )
+    save_total_limit: int | None = option(
+        None, help="Keep only so many checkpoints, the newest and the best.", group=_CHECKPOINTS
+    )
+    load_best_model_at_end: bool = flag(
+        False,
+        help="End with the checkpoint that evaluated best, not with the last step.",
+        group=_CHECKPOINTS,
+    )
+    metric_for_best_model: str = option(
+        "loss",
+        help="What best means.",
+        choices=("loss", "eval_loss", "ppl", "eval_ppl", "accuracy", "eval_accuracy"),
+        group=_CHECKPOINTS,
+    )
+    greater_is_better: bool | None = option(
+        None, help="Default: only for accuracy.", group=_CHECKPOINTS
+    )
+    resume_from_checkpoint: str | None = option(
+        None,
+        help="A checkpoint folder, or true for the newest complete one of output_dir.",
+        group=_CHECKPOINTS,
+    )
+    device: str = option(
+        "auto", help="Where to train.", choices=("auto", "cpu", "gpu"), group=_MACHINE
+    )
+    bf16: bool = flag(False, help="Refused so far: training is in float32.", group=_MACHINE)
+    fp16: bool = flag(False, help="Refused so far: training is in float32.", group=_MACHINE)
+    tensor_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
+    pipeline_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
+    sharding_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
+    sep_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
+    context_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
+    expert_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
+    virtual_pp_degree: int = option(1, help="At most 1 so far.", group=_PARALLEL)
+    sharding: str = option("", help="Empty so far.", group=_PARALLEL)
+    sequence_parallel: bool = flag(False, help="Refused so far.", group=_PARALLEL)
+    use_flash_attention: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    use_fused_rms_norm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    use_fused_rope: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    fuse_attention_qkv: bool | None = option(None, help="Has no effect.", group=_ACCEPTED)
+    fuse_attention_ffn: bool | None = option(None, help="Has no effect.", group=_ACCEPTED)
+    distributed_dataloader: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    unified_checkpoint: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    disable_tqdm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    fp16_opt_level: str = option("O1", help="Has no effect.", group=_ACCEPTED)
+    amp_master_grad: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    eval_accumulation_steps: int | None = option(None, help="Has no effect.", group=_ACCEPTED)
+
+    def __post_init__(self) -> None:
+        """Raise RecipeError for what cannot work, naming the option."""
+        refuse_what_is_missing(self)
+        _require_positive(self)
+        if self.warmup_steps < 0 or not 0 <= self.warmup_ratio <= 1:
+            message = (
+                f"--warmup_steps {self.warmup_steps} and --warmup_ratio {self.warmup_ratio}: "
+                "give a number of steps from 0 on, or a share between 0 and 1."
+            )
+            raise RecipeError(message)
+        if self.load_best_model_at_end and not self.evaluates:
+            message = "--load_best_model_at_end needs evaluations: set --do_eval true."
+            raise RecipeError(message)
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether held-out data is evaluated while training."""
+        return self.do_eval or self.evaluation_strategy != "no"
+
+    @property
+    def batch_size(self) -> int:
+        """B, the samples of one optimizer step."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+
+def refuse_what_is_missing(options: TrainingOptions) -> None:
+    """Raise RecipeError for parallel layouts and number formats that are not there yet."""
+    for name, most in _NEUTRAL.items():
+        value = getattr(options, name)
+        if value > most:
+            message = (
+                f"--{name} is {value}; this version trains in one process, so at most 1 works. "
+                "Set it to 1, or take it out of the recipe."
+            )
+            raise RecipeError(message)
+    if options.sharding or options.sequence_parallel:
+        name = "sharding" if options.sharding else "sequence_parallel"
+        message = (
+            f"--{name} {getattr(options, name)} needs several processes; this version trains in "
+            "one. Take it out of the recipe."
+        )
+        raise RecipeError(message)
+    for name in ("bf16", "fp16"):
+        if getattr(options, name):
+            message = (
+                f"--{name} true: this version trains in float32 only (Paddle has no {name} matrix "
+                f"product on a CPU). Set --{name} false."
+            )
+            raise RecipeError(message)
+
+
+def without_effect(options: TrainingOptions) -> list[str]:
+    """A sentence for every option that was set and does nothing here."""
+    defaults = type(options).__dataclass_fields__
+    return [
+        f"{name}={getattr(options, name)} has no effect here: {reason}."
+        for name, reason in WITHOUT_EFFECT.items()
+        if getattr(options, name) != defaults[name].default
+    ]
+
+
+def _require_positive(options: TrainingOptions) -> None:
+    for name in (
+        "per_device_train_batch_size",
+        "per_device_eval_batch_size",
+        "gradient_accumulation_steps",
+        "logging_steps",
+        "save_steps",
+        "learning_rate",
+        "num_train_epochs",
+    ):
+        if getattr(options, name) <= 0:
+            message = f"--{name} is {getattr(options, name)}; it must be above 0."
+            raise RecipeError(message)
