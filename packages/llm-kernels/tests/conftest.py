@@ -8,8 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from llm_kernels.families import FAMILIES, FamilySpec, Learned, ParameterKey, Sizes, parameters
+
+# Other work on the machine must not fail a test.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 
 @dataclass(frozen=True)
