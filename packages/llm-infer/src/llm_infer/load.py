@@ -18,14 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from llm_cli.progress import scaled
+from llm_convert.lora import merged, read_lora
 from llm_convert.model import Model, open_model
 from llm_infer.engine import Engine, EngineLimits, StepRunner
-from llm_infer.errors import UnsupportedError
+from llm_infer.errors import InferError, UnsupportedError
 from llm_infer.memory import CachePlan, available_bytes, plan_cache
 from llm_infer.quantize import ROUNDING, GetWeight, packed_bytes, quantizable, rounded
 from llm_kernels.decoder import NativeDecoder
-from llm_kernels.families import parameters
+from llm_kernels.families import ParameterKey, parameters
 
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
@@ -35,6 +38,8 @@ logger = logging.getLogger(__name__)
 DEFAULT_LENGTH = 2048
 """Tokens a sequence for which the cache is sized where the model states no context."""
 
+BLOCK_MULTIPLE = 16
+"""What the native decoder's blocks are multiples of."""
 UNBOUNDED = 2**31
 """Positions of a model whose configuration names no limit."""
 
@@ -68,15 +73,22 @@ def load_engine(
 
     `tokenizer` gives events their text. `native` false computes with the Paddle decoder.
     `quant_type`: None, weight_only_int8 or weight_only_int4 (see `llm_infer.quantize`).
-    `max_length`: tokens a sequence for which the cache is sized; longer ones are taken as long as
-    they fit. Raises UnsupportedError or InferError, and what llm_convert and
-    llm_kernels raise.
+    `lora_path`: an adapter, merged while the weights are read. `max_length`: tokens a sequence for
+    which the cache is sized; longer ones are taken as long as they fit. Raises UnsupportedError or
+    InferError, and what llm_convert and llm_kernels raise.
     """
     start = time.perf_counter()
     if not native:
         _need_paddle()
     model = open_model(path)
-    _check(model, lora_path, quant_type)
+    if model.spec.mask != "causal":
+        message = (
+            f"{model.path} is a {model.spec.name}, whose prompt tokens see each other both ways; "
+            "this version generates with causal models only."
+        )
+        raise UnsupportedError(message)
+    source = merged(model, read_lora(lora_path, model)) if lora_path else model.weight
+    weight = _quantized(source, quant_type)
     positions = model.sizes.max_positions or UNBOUNDED
     sizing = _Sizing(
         block_size=block_size,
@@ -85,11 +97,8 @@ def load_engine(
         max_batch_tokens=max_batch_tokens,
         max_length=min(max_length or model.sizes.max_positions or DEFAULT_LENGTH, positions),
     )
-    weight = rounded(model.weight, quant_type) if quant_type else model.weight
-    if native:
-        runner, plan = _native(model, weight, sizing, quant_type, threads)
-    else:
-        runner, plan = _paddle(model, sizing, threads)
+    build = _native if native else _paddle
+    runner, plan = build(model, weight, sizing, threads)
     limits = EngineLimits(
         num_blocks=plan.num_blocks,
         block_size=block_size,
@@ -126,20 +135,25 @@ def ending_tokens(model: Model, tokenizer: Tokenizer | None) -> set[int]:
     return found
 
 
-def weight_bytes(model: Model, quant_type: str | None) -> int:
+def weight_bytes(model: Model, weight: GetWeight) -> int:
     """Bytes that the packed weights will take; one linear of the layers stands for all of them."""
     sizes = {key: math.prod(shape) for key, shape in parameters(model.spec, model.sizes).items()}
     linears = [key for key in sizes if quantizable(key)]
-    get = rounded(model.weight, quant_type) if quant_type else model.weight
-    share = packed_bytes(get(linears[0])) / sizes[linears[0]]
+    share = packed_bytes(weight(linears[0])) / sizes[linears[0]]
     return int(sum(size * (share if quantizable(key) else 4) for key, size in sizes.items()))
 
 
 def _native(
-    model: Model, weight: GetWeight, sizing: _Sizing, quant_type: str | None, threads: int | None
+    model: Model, weight: GetWeight, sizing: _Sizing, threads: int | None
 ) -> tuple[StepRunner, CachePlan]:
+    if sizing.block_size < 1 or sizing.block_size % BLOCK_MULTIPLE:
+        message = (
+            f"block_size is {sizing.block_size}; the native engine takes multiples of "
+            f"{BLOCK_MULTIPLE}, such as 64."
+        )
+        raise InferError(message)
     block = NativeDecoder.cache_bytes_per_block(model.spec, model.sizes, sizing.block_size)
-    plan = _plan(block, sizing, weight_bytes(model, quant_type))
+    plan = _plan(block, sizing, weight_bytes(model, weight))
     decoder = NativeDecoder(
         model.spec,
         model.sizes,
@@ -159,15 +173,21 @@ def _native(
     return decoder, plan
 
 
-def _paddle(model: Model, sizing: _Sizing, threads: int | None) -> tuple[StepRunner, CachePlan]:
+def _paddle(
+    model: Model, weight: GetWeight, sizing: _Sizing, threads: int | None
+) -> tuple[StepRunner, CachePlan]:
     from llm_infer.paddle_runner import PaddleRunner, cache_bytes_per_block
 
+    def dense(key: ParameterKey) -> np.ndarray:
+        value = weight(key)
+        return np.asarray(value if isinstance(value, np.ndarray) else value.dequantize())
+
     block = cache_bytes_per_block(model.sizes, sizing.block_size)
-    plan = _plan(block, sizing, weight_bytes(model, None))
+    plan = _plan(block, sizing, weight_bytes(model, dense))
     runner = PaddleRunner(
         model.spec,
         model.sizes,
-        model.dense,
+        dense,
         num_blocks=plan.num_blocks,
         block_size=sizing.block_size,
         threads=threads,
@@ -189,16 +209,13 @@ def _plan(bytes_per_block: int, sizing: _Sizing, weights: int) -> CachePlan:
     )
 
 
-def _check(model: Model, lora_path: str | Path | None, quant_type: str | None) -> None:
-    if quant_type is not None and quant_type not in ROUNDING:
+def _quantized(weight: GetWeight, quant_type: str | None) -> GetWeight:
+    if quant_type is None:
+        return weight
+    if quant_type not in ROUNDING:
         message = f"quant_type is {quant_type!r}; possible: {', '.join(ROUNDING)}."
         raise UnsupportedError(message)
-    if lora_path is not None:
-        message = (
-            f"--lora_path {lora_path} cannot be merged while loading {model.path} in this version. "
-            "Merge it first with `llm peft merge`, and run the result."
-        )
-        raise UnsupportedError(message)
+    return rounded(weight, quant_type)
 
 
 def _need_paddle() -> None:

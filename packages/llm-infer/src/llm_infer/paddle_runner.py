@@ -13,7 +13,6 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
-from llm_infer.errors import UnsupportedError
 from llm_kernels.decoder import StepBatch
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 from llm_kernels.paddle.cache import KeyValueCache
@@ -27,10 +26,7 @@ def cache_bytes_per_block(sizes: Sizes, block_size: int) -> int:
 
 
 class PaddleRunner:
-    """A decoder in dynamic graph, float32 on the CPU; the weights come from `dense(key)`.
-
-    Raises UnsupportedError for a model whose prompt tokens see each other both ways.
-    """
+    """A decoder in dynamic graph, float32 on the CPU; the weights come from `dense(key)`."""
 
     def __init__(
         self,
@@ -42,9 +38,6 @@ class PaddleRunner:
         block_size: int,
         threads: int | None = None,
     ) -> None:
-        if spec.mask != "causal":
-            message = f"{spec.name} has a {spec.mask} mask, and the engine generates causally only."
-            raise UnsupportedError(message)
         paddle.set_device("cpu")
         if threads is not None:
             paddle.set_num_threads(threads)

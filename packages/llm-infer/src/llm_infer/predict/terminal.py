@@ -67,7 +67,7 @@ class _Screen:
         """Take an event of prompt `number`."""
         self._texts[number] += event.text
         self._done[number] = event.finish_reason is not None
-        while self._turn < len(self._prompts) and number >= self._turn:
+        while self._turn < len(self._prompts):
             turn = self._turn
             if self._live or self._done[turn]:
                 self._show(self._texts[turn])

@@ -1,0 +1,166 @@
+"""The command line: what a user types, what comes out, and how mistakes end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+
+def llm(*words, stdin="", **settings):
+    command = [sys.executable, "-m", "llm_cli", *map(str, words)]
+    return subprocess.run(
+        command, input=stdin, capture_output=True, text=True, timeout=60, check=False, **settings
+    )
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys, llm_infer.cli, llm_infer.predict.options\n"
+        "assert not {'numpy', 'paddle', 'tokenizers', 'jinja2', 'llm_kernels'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    page = llm("infer", "--help")
+    assert page.returncode == 0
+    assert "predict" in page.stdout
+    assert "--quant_type" in llm("infer", "predict", "--help").stdout
+
+
+def test_a_prompt_on_the_command_line_or_standard_input(tiny_model):
+    words = (
+        "infer",
+        "--model_name_or_path",
+        tiny_model,
+        "--max_length",
+        "24",
+        "--threads",
+        "1",
+        "--block_attn",
+    )
+    given = llm(*words, "--prompt", "Once upon")
+    assert given.returncode == 0, given.stderr
+    assert given.stdout.strip()
+    assert "tokens/s" in given.stderr
+    assert llm(*words, stdin="Once upon").stdout == given.stdout
+    whole = llm(*words, "--prompt", "Once upon", "--stream", "false")
+    assert whole.stdout == given.stdout
+
+
+def test_several_prompts_are_shown_in_order(tiny_model):
+    words = ("infer", "--model_name_or_path", tiny_model, "--max_length", "24", "--threads", "1")
+    single = [llm(*words, "--prompt", text).stdout for text in ("One", "[b]Two")]
+    both = llm(*words, "--prompt", "One", "--prompt", "[b]Two", "--batch_size", "2").stdout
+    assert both == f"[1] One\n{single[0]}[2] [b]Two\n{single[1]}"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--quant_type", "weight_only_int44"], "Did you mean weight_only_int4?"),
+        (["--quant_type", "a8w8"], "not supported"),
+        (["--decode_strategy", "beam_search"], "beam_search is not supported"),
+        (["--mode", "static"], "--mode dynamic"),
+        (["--device", "gpu"], "--device cpu"),
+        (["--dtype", "bfloat16"], "float32"),
+        (["--prefix_path", "x"], "--prefix_path is not supported"),
+        (["--cachekv_int8_type", "dynamic"], "--cachekv_int8_type is not supported"),
+        (["--top_p", "0.9"], "--decode_strategy sampling"),
+        (["--src_lenght", "9"], "src_length"),
+        (["--src_length", "4"], "6 tokens, but at most 4"),
+        (["--max_length", "1"], "--max_length is 1"),
+        (["--temperature", "-1", "--decode_strategy", "sampling"], "temperature is -1"),
+        (["--inference_model", "false", "--block_attn"], "--block_attn"),
+        (["--lora_path", "absent"], "absent"),
+        (["--chat_template", "absent"], "absent"),
+        (["--data_file", "absent.json"], "absent.json"),
+        (["--block_size", "7"], "multiples of 16"),
+    ],
+)
+def test_mistakes_end_with_a_sentence(tiny_model, tmp_path, words, told):
+    command = ("infer", "--model_name_or_path", tiny_model, "--prompt", "a lion", *words)
+    answer = llm(*command, cwd=tmp_path)
+    assert answer.returncode == 2, answer.stderr
+    assert told in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_model_and_truncated_weights(tiny_model, tmp_path):
+    absent = llm("infer", "--model_name_or_path", tmp_path / "absent", "--prompt", "x")
+    assert absent.returncode == 2
+    assert "absent does not exist" in absent.stderr
+    for file in tiny_model.iterdir():
+        content = file.read_bytes()
+        (tmp_path / file.name).write_bytes(content[:-99] if file.suffix != ".json" else content)
+    cut = llm("infer", "--model_name_or_path", tmp_path, "--prompt", "x")
+    assert cut.returncode == 2
+    assert "truncated" in cut.stderr
+    assert "Traceback" not in absent.stderr + cut.stderr
+
+
+def test_a_config_file_of_options(tiny_model, tmp_path):
+    config = {"model_name_or_path": str(tiny_model), "prompt": ["Once"], "max_length": 12}
+    (tmp_path / "run.json").write_text(json.dumps(config))
+    short = llm("infer", "predict", tmp_path / "run.json")
+    assert short.returncode == 0, short.stderr
+    longer = llm("infer", "predict", tmp_path / "run.json", "--max_length", "20")
+    assert longer.stdout.startswith(short.stdout.rstrip("\n"))
+    assert len(longer.stdout) > len(short.stdout)
+
+
+def test_a_killed_run_over_a_file_goes_on_without_losing_or_repeating(tiny_model, tmp_path):
+    lines = [{"src": f"line {i} of many", "tgt": f"é{i}"} for i in range(600)]
+    (tmp_path / "in.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    words = ["infer", "--model_name_or_path", tiny_model, "--data_file", tmp_path / "in.json"]
+    words += ["--max_length", "60", "--batch_size", "4", "--threads", "1"]
+    words += ["--output_file"]
+    journal = tmp_path / "out.json.partial"
+    for least in (20, 150):
+        running = subprocess.Popen(
+            [sys.executable, "-m", "llm_cli", *map(str, words), str(tmp_path / "out.json")],
+            stderr=subprocess.PIPE,
+        )
+        deadline = time.monotonic() + 30
+        while not journal.is_file() or journal.read_bytes().count(b"\n") < least:
+            assert time.monotonic() < deadline
+            assert running.poll() is None
+            time.sleep(0.002)
+        os.kill(running.pid, signal.SIGKILL)
+        running.communicate()
+    assert not (tmp_path / "out.json").exists()
+    kept = journal.read_bytes()
+    with journal.open("ab") as stream:
+        stream.write(b'{"index": 599, "out')
+    resumed = llm(*words, tmp_path / "out.json")
+    assert resumed.returncode == 0, resumed.stderr
+    assert f"holds {len(kept.splitlines()) - 1} answers" in resumed.stderr
+    assert not journal.exists()
+    assert llm(*words, tmp_path / "whole.json").returncode == 0
+    assert (tmp_path / "out.json").read_bytes() == (tmp_path / "whole.json").read_bytes()
+    answers = [json.loads(line) for line in (tmp_path / "out.json").read_text().splitlines()]
+    assert [{"src": a["src"], "tgt": a["tgt"]} for a in answers] == lines
+    assert all(answer["output"] for answer in answers)
+
+
+def test_benchmark_writes_its_figures(tiny_model, tmp_path):
+    words = ("infer", "--model_name_or_path", tiny_model, "--benchmark", "--src_length", "40")
+    words += ("--max_length", "60", "--batch_size", "3", "--output_file", tmp_path / "b.json")
+    answer = llm(*words, "--quant_type", "weight_only_int8")
+    assert answer.returncode == 0, answer.stderr
+    figures = json.loads((tmp_path / "b.json").read_text())
+    assert figures["new_tokens"] == 20
+    for name in ("load_s", "ttft_s", "prefill_tokens_per_s", "decode_tokens_per_s", "rss_mb"):
+        assert figures[name] > 0
+    assert figures["quant_type"] == "weight_only_int8"
+    assert figures["isa"] in ("scalar", "avx2", "avx512")
+    assert figures["threads"] >= 1
+    assert figures["weight_bytes"] > 10_000
+    assert 0 <= figures["python_share"] < 1
+    refused = llm(*words, "--max_length", "41")
+    assert refused.returncode == 2
+    assert "--src_length 40" in refused.stderr
