@@ -15,6 +15,8 @@ class KeyValueCache:
     def __init__(self) -> None:
         self._keys: dict[int, paddle.Tensor] = {}
         self._values: dict[int, paddle.Tensor] = {}
+        self.prompt = 0
+        """T of the first call, the prompt; 0 before it."""
 
     @property
     def length(self) -> int:
@@ -28,6 +30,7 @@ class KeyValueCache:
         if layer in self._keys:
             keys = paddle.concat([self._keys[layer], keys], axis=1)
             values = paddle.concat([self._values[layer], values], axis=1)
+        self.prompt = self.prompt or keys.shape[1]
         self._keys[layer], self._values[layer] = keys, values
         return keys, values
 

@@ -20,9 +20,9 @@ from llm_kernels.families import Alibi, FamilySpec, Learned, Rope, Sizes
 from llm_kernels.paddle.block import Block, make_norm
 from llm_kernels.paddle.cache import KeyValueCache
 from llm_kernels.paddle.layers import DENSE, Layers
-from llm_kernels.paddle.masks import alibi_slopes
 from llm_kernels.paddle.passing import Pass, logn_scale
 from llm_kernels.paddle.positions import RotaryTables
+from llm_kernels.reference import alibi_slopes
 
 
 class Decoder(nn.Layer):
@@ -92,6 +92,12 @@ class Decoder(nn.Layer):
         batch, tokens = input_ids.shape
         seen = tokens + (cache.length if cache is not None else 0)
         positions = self._positions(input_ids, position_ids, attention_mask, seen)
+        if positions.shape[1] < self._channels:
+            message = (
+                f"position_ids are missing or of shape {list(positions.shape)}: {self.spec.name} "
+                f"needs [B, 2, T]. Make them with llm_kernels.families.prefix_positions."
+            )
+            raise ShapeError(message)
         state = Pass(
             self.sizes, batch, tokens, seen,
             self.sizes.heads // self.degree, self.sizes.kv_heads // self.degree,
@@ -116,6 +122,8 @@ class Decoder(nn.Layer):
     def _add_positions(self) -> None:
         rule, sizes = self.spec.position, self.sizes
         self._tables = RotaryTables(rule, sizes) if isinstance(rule, Rope) else None
+        two = isinstance(rule, Learned) and rule.block
+        self._channels = rule.channels if isinstance(rule, Rope) else 1 + two
         self._slopes = (
             paddle.to_tensor(alibi_slopes(sizes.heads)) if isinstance(rule, Alibi) else None
         )
@@ -139,13 +147,16 @@ class Decoder(nn.Layer):
         if mask is not None and mask.ndim == 2:
             counted = paddle.clip(paddle.cumsum(mask.astype("int64"), axis=-1) - 1, min=0)
             return counted[:, seen - tokens :].unsqueeze(1)
-        counted = paddle.arange(seen - tokens, seen).reshape([1, 1, tokens])
-        # A second channel counts within a block; a plain sequence is all context, block position 0.
-        return paddle.concat([counted, paddle.zeros_like(counted)], axis=1)
+        return paddle.arange(seen - tokens, seen).reshape([1, 1, tokens])
 
     def _rotate(self, state: Pass, positions: paddle.Tensor) -> None:
         if self._tables is not None:
-            state.cos, state.sin = self._tables.rows(positions, state.seen)
+            cache = state.cache
+            # Qwen-1 keeps the frequencies that the prompt's length chose.
+            kept = cache is not None and cache.prompt and self.spec.position.dynamic_ntk
+            state.cos, state.sin = self._tables.rows(
+                positions, cache.prompt if kept else state.seen
+            )
             state.swap = self._tables.swap
         trained = self.sizes.max_positions
         if self.spec.attention.logn and state.seen > trained:

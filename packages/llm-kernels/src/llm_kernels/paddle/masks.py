@@ -6,21 +6,10 @@ None where nothing has to be hidden.
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
 import paddle
 
 HIDDEN = -1.0e9
 """Added to the score of a key that is not seen; finite, so that a padded query gives no NaN."""
-
-
-def alibi_slopes(heads: int) -> np.ndarray:
-    """float32 [heads]: the slopes of Press et al. 2021 (arXiv:2108.12409), for any head count."""
-    whole = 2 ** math.floor(math.log2(heads))
-    slopes = [2.0 ** (-8.0 * (i + 1) / whole) for i in range(whole)]
-    slopes += [2.0 ** (-4.0 * (i + 1) / whole) for i in range(0, 2 * (heads - whole), 2)]
-    return np.array(slopes, dtype=np.float32)
 
 
 def visible(
