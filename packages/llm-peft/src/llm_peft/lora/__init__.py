@@ -1,0 +1,1 @@
+"""Training adapters: the layer, where it goes (`targets`, `adapt`), and its files."""

@@ -1,0 +1,24 @@
+"""Runs `llm peft lora`."""
+
+from __future__ import annotations
+
+from llm_convert.model import open_model
+from llm_peft.lora.options import LoraOptions
+from llm_peft.lora.targets import target_keys
+
+
+def lora(options: LoraOptions) -> None:
+    """Train an adapter as the options say and leave it in output_dir.
+
+    Raises TargetError for targets that the model does not have, and the errors of `train_adapter`.
+    """
+    # What can be known without Paddle is said before the seconds that its import takes.
+    base = open_model(options.model_name_or_path)
+    keys = target_keys(base.spec, base.sizes, options.target_modules)
+
+    from llm_train.quiet import import_paddlenlp
+
+    import_paddlenlp()
+    from llm_peft.lora.training import train_adapter
+
+    train_adapter(options, base, keys)

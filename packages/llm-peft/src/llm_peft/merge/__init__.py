@@ -1,0 +1,1 @@
+"""Merging adapters without Paddle: shard by shard, with a certificate of the result."""

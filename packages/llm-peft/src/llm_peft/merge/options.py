@@ -1,0 +1,70 @@
+"""Options of `llm peft merge`, with the names of PaddleNLP's merge_lora_params."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_cli.options import flag, option
+from llm_peft.errors import LoraOptionError
+
+_INPUT, _OUTPUT, _CHECK = "Input", "Output", "Certificate"
+
+
+@dataclass(kw_only=True)
+class MergeOptions:
+    """Fold a LoRA adapter into its base model, without Paddle and one tensor at a time.
+
+    Sums are taken in float32 and rounded once. The result is a model folder in PaddleNLP's layout,
+    with certificate.json: how far its answers are from those of base and adapter.
+    """
+
+    model_name_or_path: str | None = option(
+        None,
+        help="Folder of the base model; by default the one that the adapter names.",
+        group=_INPUT,
+    )
+    lora_path: str = option(
+        help="Folder of the adapter: PaddleNLP's or Hugging Face PEFT's.", group=_INPUT
+    )
+    output_path: str = option(help="Folder to write; it appears whole.", group=_OUTPUT)
+    overwrite: bool = flag(False, help="Replace an earlier output at output_path.", group=_OUTPUT)
+    dtype: str | None = option(
+        None,
+        help="Type of all floating weights; without it every tensor keeps its own.",
+        choices=("float32", "float16", "bfloat16"),
+        group=_OUTPUT,
+    )
+    max_shard_size: str = option(
+        "4GB", help="Largest file, such as 4GB or 512MiB; a tensor is never split.", group=_OUTPUT
+    )
+    safe_serialization: bool = flag(
+        True, help="Always true: weights are written as safetensors.", group=_OUTPUT
+    )
+    device: str = option("cpu", help="Has no effect: merging needs no device.", group=_OUTPUT)
+    verify_tokens: int = option(
+        256,
+        help="Random tokens on which the result is compared with base and adapter; 0: none.",
+        group=_CHECK,
+    )
+    max_kl: float = option(
+        0.01,
+        help="Most nats (mean KL divergence) that the result may be away; beyond, nothing is "
+        "written.",
+        group=_CHECK,
+    )
+    seed: int = option(0, help="Seed of the random tokens.", group=_CHECK)
+
+    def __post_init__(self) -> None:
+        """Raise LoraOptionError for what cannot work, naming the option."""
+        if not self.safe_serialization:
+            message = (
+                "--safe_serialization false: pickled weights are read but never written. Leave it "
+                "out."
+            )
+            raise LoraOptionError(message)
+        if self.verify_tokens < 0:
+            message = f"--verify_tokens is {self.verify_tokens}; give 0 (no check) or more."
+            raise LoraOptionError(message)
+        if not self.max_kl > 0:
+            message = f"--max_kl is {self.max_kl}; it must be above 0."
+            raise LoraOptionError(message)

@@ -1,0 +1,143 @@
+"""`llm peft merge`: stream base and adapter into one model, then certify it before it appears."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from math import prod
+from pathlib import Path
+
+import numpy as np
+
+from llm_cli.console import console
+from llm_cli.outputs import check_output_folder, lineage, written_file, written_folder
+from llm_cli.progress import progress
+from llm_convert.files.dtypes import floating
+from llm_convert.files.json_file import read_json
+from llm_convert.lora import LoraAdapter, is_lora, merged, read_lora
+from llm_convert.model import Model, copy_companions, open_model, save_model
+from llm_kernels.families import ParameterKey
+from llm_peft.base import check_base
+from llm_peft.errors import BaseError, CertificateError
+from llm_peft.merge.certificate import Certificate, certify
+from llm_peft.merge.options import MergeOptions
+
+logger = logging.getLogger(__name__)
+
+CERTIFICATE_FILE = "certificate.json"
+
+
+def merge(options: MergeOptions) -> None:
+    """Merge as the options say and print what was written.
+
+    Raises BaseError for another base, CertificateError when the result does not answer as base and
+    adapter do, and llm_convert's errors for files that are not right; nothing is written then.
+    """
+    started = time.monotonic()
+    check_output_folder(options.output_path, overwrite=options.overwrite)
+    adapter_folder = Path(options.lora_path)
+    base = open_model(_base_path(options, adapter_folder))
+    adapter = read_lora(adapter_folder, base)
+    if not check_base(adapter_folder, base):
+        logger.info("%s does not say which weights its base had; shapes fit.", adapter_folder)
+    inputs = {"model_name_or_path": str(base.path), "lora_path": options.lora_path}
+    origin = lineage(command="peft merge", options=options, inputs=inputs)
+    with written_folder(options.output_path, origin, overwrite=options.overwrite) as folder:
+        _write(options, base, adapter, folder)
+        copy_companions(base.path, folder)
+        certificate = _certify(options, base, adapter, folder)
+    _report(options, base, adapter, certificate, time.monotonic() - started)
+
+
+def _base_path(options: MergeOptions, adapter: Path) -> str:
+    """The base that was named, or that the adapter names."""
+    if options.model_name_or_path is not None:
+        return options.model_name_or_path
+    for name in ("lora_config.json", "adapter_config.json"):
+        if is_lora(adapter) and (adapter / name).is_file():
+            path = read_json(adapter / name).get("base_model_name_or_path")
+            if path and Path(path).is_dir():
+                return str(path)
+    message = (
+        f"The adapter {adapter} names no base model that is here. Name its folder with "
+        "--model_name_or_path."
+    )
+    raise BaseError(message)
+
+
+def _write(options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Path) -> None:
+    types = {
+        key: floating(options.dtype) if options.dtype else base.dtype(key)
+        for key in base.parameters
+    }
+    total = sum(prod(shape) * types[key].itemsize for key, shape in base.parameters.items())
+    with progress("merge", total=total, unit="B") as bar:
+        save_model(
+            folder,
+            config=base.config,
+            spec=base.spec,
+            sizes=base.sizes,
+            parameters=_streamed(base, merged(base, adapter)),
+            naming="paddlenlp",
+            dtype=types,
+            max_shard_size=options.max_shard_size,
+            written=bar.advance,
+        )
+
+
+def _streamed(
+    base: Model, weight: Callable[[ParameterKey], np.ndarray]
+) -> Callable[[ParameterKey], np.ndarray]:
+    """`weight`, with the base's memory released behind it."""
+    last: list[ParameterKey] = []
+
+    def streamed(key: ParameterKey) -> np.ndarray:
+        if last:
+            base.release(last.pop())
+        last.append(key)
+        return weight(key)
+
+    return streamed
+
+
+def _certify(
+    options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Path
+) -> Certificate | None:
+    """The certificate, written into `folder`; None where none was asked for."""
+    if not options.verify_tokens:
+        return None
+    certificate = certify(
+        base, adapter, open_model(folder), tokens=options.verify_tokens, seed=options.seed
+    )
+    if not certificate.mean_kl <= options.max_kl:
+        message = (
+            f"The merged model is {certificate.mean_kl:.3g} nats (mean KL over "
+            f"{certificate.tokens} tokens) away from base and adapter, more than --max_kl "
+            f"{options.max_kl:g}. Nothing was written; a wider --dtype keeps more of the adapter."
+        )
+        raise CertificateError(message)
+    with written_file(folder / CERTIFICATE_FILE) as stream:
+        stream.write((json.dumps(certificate.content(), indent=2) + "\n").encode())
+    return certificate
+
+
+def _report(
+    options: MergeOptions,
+    base: Model,
+    adapter: LoraAdapter,
+    certificate: Certificate | None,
+    seconds: float,
+) -> None:
+    console.print(
+        f"Wrote {options.output_path}: {base.spec.name} with {len(adapter.pairs)} linears merged "
+        f"(rank {adapter.rank}, scaling {adapter.scaling:g}), in {seconds:.1f} s."
+    )
+    if certificate is not None:
+        console.print(
+            f"Certificate over {certificate.tokens} random tokens: logits differ by at most "
+            f"{certificate.max_abs_diff:.2g} (the adapter moved them by up to "
+            f"{certificate.adapter_effect:.2g}), KL {certificate.mean_kl:.2g} nats, top-1 "
+            f"agreement {certificate.top1_agreement:.1%}."
+        )
