@@ -150,13 +150,12 @@ class Decoder(nn.Layer):
         return paddle.arange(seen - tokens, seen).reshape([1, 1, tokens])
 
     def _rotate(self, state: Pass, positions: paddle.Tensor) -> None:
-        if self._tables is not None:
-            cache = state.cache
-            # Qwen-1 keeps the frequencies that the prompt's length chose.
-            kept = cache is not None and cache.prompt and self.spec.position.dynamic_ntk
-            state.cos, state.sin = self._tables.rows(
-                positions, cache.prompt if kept else state.seen
-            )
+        rule, context = self.spec.position, state.seen
+        if isinstance(rule, Rope) and self._tables is not None:
+            if rule.dynamic_ntk and state.cache is not None and state.cache.prompt:
+                # Qwen-1 keeps the frequencies that the prompt's length chose.
+                context = state.cache.prompt
+            state.cos, state.sin = self._tables.rows(positions, context)
             state.swap = self._tables.swap
         trained = self.sizes.max_positions
         if self.spec.attention.logn and state.seen > trained:
