@@ -1,0 +1,40 @@
+"""The memory map: pages of a tensor can be given back while its arrays live on."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm_convert.files.safetensors import open_safetensors, write_safetensors
+from llm_convert.files.tensor_file import TensorInfo
+
+
+def resident() -> int:
+    """Bytes of this process that are in memory, mapped files included."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_walking_over_a_file_keeps_one_tensor_resident(tmp_path: Path) -> None:
+    size = 16 << 20
+    infos = {f"t{i}": TensorInfo(np.dtype(np.uint8), (size,)) for i in range(6)}
+    write_safetensors(
+        tmp_path / "x.safetensors", infos, lambda name: np.full(size, int(name[1:]), np.uint8)
+    )
+    read = open_safetensors(tmp_path / "x.safetensors")
+    before, peak = resident(), 0
+    for name in read:
+        assert int(read[name][:: 1 << 12].max()) == int(name[1:])
+        peak = max(peak, resident() - before)
+        read.release(name)
+    assert size // 2 < peak < 1.5 * size
+
+
+def test_nbytes_of_an_info() -> None:
+    assert TensorInfo(np.dtype(np.float16), (3, 5)).nbytes == 30
+    assert TensorInfo(np.dtype(np.float16), ()).nbytes == 2
