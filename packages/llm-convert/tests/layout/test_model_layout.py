@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
@@ -43,7 +43,8 @@ def load(folder: Path) -> tuple[FamilySpec, Sizes, Tensors]:
 
 
 def decode_all(layout: Layout, tensors: Mapping[str, Weight]) -> dict[ParameterKey, Weight]:
-    return {key: layout.decode(key, tensors) for key in layout.keys()}
+    keys = parameters(layout.spec, layout.sizes)
+    return {key: layout.decode(key, tensors) for key in keys}
 
 
 def test_there_are_fixtures() -> None:
@@ -79,7 +80,7 @@ def test_golden_files_are_written_back_byte_by_byte(golden: Path, fixture: str) 
 def test_decoding_touches_one_tensor_only(golden: Path, fixture: str) -> None:
     spec, sizes, tensors = load(golden / fixture)
     layout = layout_of_files(spec, sizes, shapes(tensors))
-    for key in layout.keys():
+    for key in parameters(spec, sizes):
         alone = layout.names[layout.source[key]]
         layout.decode(key, {alone: tensors[alone]})
 
@@ -130,6 +131,7 @@ FORMS = [
 
 
 @pytest.mark.parametrize(("family", "naming", "number"), FORMS)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_every_form_returns_what_it_was_given(
     family: str, naming: str, number: int, data: st.DataObject
@@ -195,7 +197,7 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
 
 def test_long_lists_are_counted() -> None:
     files = {name: shape for name, shape in llama_shapes().items() if "layers.1" not in name}
-    with pytest.raises(TensorMismatchError, match="9 missing: .* and 1 more"):
+    with pytest.raises(TensorMismatchError, match=r"9 missing: .* and 1 more"):
         layout_of_files(LLAMA, SMALL, files)
 
 
@@ -225,7 +227,7 @@ def test_a_tied_head_that_is_stored_too_is_compared(naming: str) -> None:
     tensors["lm_head.weight"] = tensors["lm_head.weight"].T.copy()
     layout.check_tied_head(tensors)
     tensors["lm_head.weight"][0, 0] += 1
-    with pytest.raises(TensorMismatchError, match="ties the head.*tie_word_embeddings to false"):
+    with pytest.raises(TensorMismatchError, match=r"ties the head.*tie_word_embeddings to false"):
         layout.check_tied_head(tensors)
 
 

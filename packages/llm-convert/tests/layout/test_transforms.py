@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from llm_convert.errors import QuantizationError
@@ -19,6 +19,7 @@ from llm_kernels.weights import Int4Weight, Int8Weight
 SHAPES = st.tuples(st.integers(1, 4), st.lists(st.integers(1, 5), min_size=1, max_size=4))
 
 
+@settings(deadline=None)
 @given(SHAPES, st.sampled_from([(), (3,)]), st.integers(0, 2**32 - 1))
 def test_fused_rows_split_into_what_was_joined(
     shape: tuple[int, list[int]], tail: tuple[int, ...], seed: int
@@ -47,6 +48,7 @@ def test_parts_of_a_blocked_weight_are_views() -> None:
     assert np.shares_memory(Interleaving(1, (4, 4, 4)).split(fused, 1), fused)
 
 
+@settings(deadline=None)
 @given(heads=st.integers(1, 5), half=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
 def test_rotary_orders_are_inverse(heads: int, half: int, seed: int) -> None:
     rows = np.random.default_rng(seed).standard_normal((heads * 2 * half, 3))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from llm_convert.errors import ConvertError
-from llm_convert.names import FUSED, TABLES, checkpoint, checkpoints
+from llm_convert.names import FUSED, TABLES, Checkpoint, checkpoint, checkpoints
 from llm_convert.names.targets import adapter_targets
 from llm_kernels.families import FAMILIES, SLOTS
 
@@ -25,9 +25,9 @@ def test_every_family_has_a_table_and_every_table_a_family() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_tables_can_be_inverted(form: object) -> None:
-    names = form.names  # type: ignore[attr-defined]
-    stems = Counter([*names.values(), form.head.removesuffix(".weight")])  # type: ignore[attr-defined]
+def test_tables_can_be_inverted(form: Checkpoint) -> None:
+    names = form.names
+    stems = Counter([*names.values(), form.head.removesuffix(".weight")])
     assert max(stems.values()) == 1
     assert set(names) <= set(SLOTS) | set(FUSED)
     for slot, stem in names.items():
@@ -38,13 +38,13 @@ def test_tables_can_be_inverted(form: object) -> None:
 
 
 def test_a_naming_that_a_family_does_not_have() -> None:
-    with pytest.raises(ConvertError, match="bloom has no files in the naming 'meta'.*hf, paddle"):
+    with pytest.raises(ConvertError, match=r"bloom has no files in the naming 'meta'.*hf, paddle"):
         checkpoint(FAMILIES["bloom"], "meta")
 
 
 def test_a_family_without_tables() -> None:
     stranger = replace(FAMILIES["llama"], name="stranger")
-    with pytest.raises(ConvertError, match="No name table for the family stranger.*qwen2-moe"):
+    with pytest.raises(ConvertError, match=r"No name table for the family stranger.*qwen2-moe"):
         checkpoints(stranger)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +20,7 @@ from llm_convert.layout.transforms import (
 )
 from llm_convert.names import Checkpoint, checkpoints
 from llm_convert.names import checkpoint as checkpoint_of
-from llm_kernels.families import FamilySpec, ParameterKey, Sizes, parameters
+from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,6 @@ class Layout:
         tensors = stored_tensors(spec, sizes, form)
         source = {key: name for name, tensor in tensors.items() for key in tensor.parts}
         return cls(spec, sizes, naming, form, tensors, {n: n for n in tensors}, source)
-
-    def keys(self) -> Iterable[ParameterKey]:
-        """Every canonical parameter of the model, in forward order."""
-        return parameters(self.spec, self.sizes)
 
     def decode(self, key: ParameterKey, tensors: Mapping[str, Weight]) -> Weight:
         """One canonical parameter from the tensors of the files; a view where that is possible.
