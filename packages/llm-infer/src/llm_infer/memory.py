@@ -1,8 +1,8 @@
 """How much memory is free, and how many KV blocks of it an engine should take.
 
 The choice is the memory that the asked number of full-length sequences needs, but never more than
-half of what is free beside the weights, nor more than CACHE_CAP. Reads /proc and the limits of the
-control group (a container may have less than the machine).
+half of what is free beside the weights, nor more than CACHE_CAP unless one sequence needs it.
+Reads /proc and the limits of the control group (a container may have less than the machine).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from pathlib import Path
 from llm_cli.progress import scaled
 from llm_infer.errors import InferError
 
-CACHE_CAP = 16 * 10**9
-"""Most bytes that are taken without being asked for with num_blocks."""
+CACHE_CAP = 4 * 10**9
+"""Most bytes that are taken without being asked for with num_blocks, but for one sequence."""
 FREE_SHARE = 0.5
 """Share of the free memory, after the weights, that the cache may take."""
 
@@ -58,9 +58,10 @@ def plan_cache(
 
     Raises InferError with the numbers when not even one block is left.
     """
-    wanted = max_sequences * -(-max_length // block_size)
-    budget = min(CACHE_CAP, int((free - weight_bytes) * FREE_SHARE))
-    affordable = budget // bytes_per_block
+    single = -(-max_length // block_size)
+    wanted = max_sequences * single
+    cap = max(CACHE_CAP // bytes_per_block, single)
+    affordable = int((free - weight_bytes) * FREE_SHARE) // bytes_per_block
     if affordable < 1:
         message = (
             f"{_text(free)} of memory are free; the weights need {_text(weight_bytes)} and one KV "
@@ -68,12 +69,14 @@ def plan_cache(
             "or use --quant_type weight_only_int4."
         )
         raise InferError(message)
-    blocks = min(wanted, affordable)
-    reason = (
-        f"room for {max_sequences} sequences of {max_length:,} tokens"
-        if blocks == wanted
-        else f"what {_text(free)} of free memory allow"
-    )
+    blocks = min(wanted, affordable, cap)
+    holds = f"{min(max_sequences, blocks // single)} x {max_length:,} tokens"
+    if blocks == wanted:
+        reason = f"room for {holds}"
+    elif blocks == affordable:
+        reason = f"what {_text(free)} of free memory allow: {holds} at once"
+    else:
+        reason = f"the most without --num_blocks: {holds} at once"
     return CachePlan(blocks, blocks * bytes_per_block, reason)
 
 

@@ -8,6 +8,7 @@ the journal goes.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -24,7 +25,7 @@ class Journal:
     """The answers to one data file that are ready; `run` tells this run from others.
 
     `outputs` maps the number of a line to its answer. Raises DataFileError when the journal of
-    another run lies there.
+    another run lies there, or another process writes it.
     """
 
     def __init__(self, output_file: Path, run: Mapping[str, Any]) -> None:
@@ -32,12 +33,12 @@ class Journal:
         self.path = output_file.with_name(output_file.name + ".partial")
         self.outputs: dict[int, str] = {}
         output_file.parent.mkdir(parents=True, exist_ok=True)
-        header = {"run": dict(run)}
-        whole = self._read(header) if self.path.exists() else 0
         self._stream = self.path.open("ab")
-        self._stream.truncate(whole)
-        if not whole:
-            self._append(header)
+        try:
+            self._take_up({"run": dict(run)})
+        except BaseException:
+            self._stream.close()
+            raise
         if self.outputs:
             logger.info("%s holds %d answers; going on from there", self.path, len(self.outputs))
 
@@ -57,6 +58,20 @@ class Journal:
     def close(self) -> None:
         """Close the journal; it stays until `finish`."""
         self._stream.close()
+
+    def _take_up(self, header: Mapping[str, Any]) -> None:
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = (
+                f"Another process is writing {self.path}. Wait for it, or choose another "
+                "--output_file."
+            )
+            raise DataFileError(message) from error
+        whole = self._read(header)
+        self._stream.truncate(whole)
+        if not whole:
+            self._append(header)
 
     def _append(self, content: Mapping[str, Any]) -> None:
         self._stream.write(_line(content))

@@ -1,0 +1,60 @@
+"""Data files that cannot be used are refused before anything is generated or written."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from llm_infer.predict.data_file import answer_file
+from llm_infer.predict.options import PredictOptions
+
+
+def run(tiny_model, folder, lines, **options):
+    data = folder / "in.json"
+    data.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    values = {"max_length": 40, "threads": 1, "output_file": str(folder / "out.json"), **options}
+    answer_file(PredictOptions(model_name_or_path=str(tiny_model), data_file=str(data), **values))
+    return [json.loads(line) for line in (folder / "out.json").read_text().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{broken", "in.json:2: invalid JSON"),
+        ('{"tgt": "x"}', "in.json:2: missing key 'src'"),
+        ('{"src": ["a", "b"], "tgt": ["c", "d"]}', "in.json:2: .*--chat_template"),
+        ('{"src": "' + "x" * 50 + '"}', "in.json:2: .*50 tokens, but at most 39"),
+    ],
+)
+def test_the_line_at_fault_is_named(tiny_model, tmp_path, line, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        run(tiny_model, tmp_path, ['{"src": "fine"}', line])
+    assert caught.value.exit_code == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["in.json"]
+
+
+def test_an_empty_file_and_a_folder_as_output(tiny_model, tmp_path):
+    with pytest.raises(ValueError, match="no lines"):
+        run(tiny_model, tmp_path, [""])
+    with pytest.raises(ValueError, match="is a folder"):
+        run(tiny_model, tmp_path, ["{}"], output_file=str(tmp_path))
+
+
+def test_batches_answer_as_single_lines_do(tiny_model, tmp_path):
+    lines = [json.dumps({"src": f"{'ab' * i} {i}", "tgt": "", "id": i}) for i in range(9)]
+    sampling = {"decode_strategy": "sampling", "top_k": 0, "seed": 5}
+    for options in ({}, sampling):
+        single = run(tiny_model, tmp_path, lines, **options)
+        assert run(tiny_model, tmp_path, lines, batch_size=4, **options) == single
+        assert [line["id"] for line in single] == list(range(9))
+    # Line i has the seed 5 + i, so that equal prompts do not get equal answers.
+    equal = run(tiny_model, tmp_path, lines[:1] * 3, **sampling)
+    assert len({line["output"] for line in equal}) > 1
+
+
+def test_a_stop_string_is_no_part_of_the_answer(tiny_model, tmp_path):
+    whole = run(tiny_model, tmp_path, ['{"src": "hello"}'])[0]["output"]
+    middle = whole[5:7]
+    cut = run(tiny_model, tmp_path, ['{"src": "hello"}'], stop=[middle])[0]["output"]
+    assert cut == whole[: whole.index(middle)]
