@@ -16,7 +16,7 @@ command = Group(
         ),
         Command(
             "test",
-            options="llm_kernels.report.options:TestOptions",
+            options="llm_kernels.report.options:NumericsOptions",
             run="llm_kernels.report.numerics:test",
             help="Numerics of every native op against its NumPy reference.",
         ),

@@ -9,6 +9,8 @@ from llm_kernels.families import Alibi, DynamicScaling, FamilySpec, Learned, Rop
 from llm_kernels.ops.activation import CODES
 from llm_kernels.reference import alibi_slopes, attention_factor, inverse_frequencies
 
+_POSITIONS = (Rope, Alibi, Learned)
+
 
 def native_config(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
     """Every field of the C++ decoder's configuration but those of its cache and batch.
@@ -46,7 +48,7 @@ def native_config(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
 def unsupported(spec: FamilySpec) -> list[str]:
     """What the spec needs and the native decoder lacks, a phrase each; empty where nothing."""
     lacking = []
-    if not isinstance(spec.position, Rope | Alibi | Learned):
+    if type(spec.position) not in _POSITIONS:
         lacking.append(f"positions of the kind {type(spec.position).__name__}")
     if spec.mlp.activation not in CODES:
         lacking.append(f"the activation {spec.mlp.activation}")
@@ -68,9 +70,7 @@ def _position(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
         "rope_magnitude": attention_factor(sizes) if rope else 1.0,
         "inverse_frequency": inverse_frequencies(rope, sizes).tolist() if rope else [],
         "most_context": _most_context(spec, sizes),
-        "alibi_slopes": (
-            alibi_slopes(sizes.heads).tolist() if isinstance(position, Alibi) else []
-        ),
+        "alibi_slopes": (alibi_slopes(sizes.heads).tolist() if isinstance(position, Alibi) else []),
         "position_offset": position.offset if isinstance(position, Learned) else 0,
     }
 

@@ -167,8 +167,9 @@ def _check_array(
 def _check_groups(columns: int, group_size: int, multiple: int) -> None:
     fits = group_size > 0 and columns % group_size == 0
     if not fits or (group_size % multiple and group_size != columns):
+        also = f" and be a multiple of {multiple}" if multiple > 1 else ""
         message = (
-            f"group_size is {group_size}; for {columns} inputs it must divide {columns}"
-            f"{f' and be a multiple of {multiple}' if multiple > 1 else ''}, or be {columns} itself."
+            f"group_size is {group_size}; for {columns} inputs it must divide {columns}{also}, "
+            f"or be {columns} itself."
         )
         raise ShapeError(message)

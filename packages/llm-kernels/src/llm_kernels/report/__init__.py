@@ -1,0 +1,1 @@
+"""What `llm kernels` and `llm doctor` say: what runs here, whether its numbers are right."""

@@ -1,0 +1,42 @@
+"""`llm kernels info`: what the native kernels run on here, and why."""
+
+from __future__ import annotations
+
+import os
+
+from llm_cli.console import console, table
+from llm_kernels import native
+from llm_kernels.ops import __all__ as op_names
+from llm_kernels.report.options import InfoOptions
+
+ISA_VARIABLE = "LLM_KERNELS_ISA"
+
+
+def info(options: InfoOptions) -> None:  # noqa: ARG001
+    """Print the instruction set, the threads, and a row for each op."""
+    detected, selected = native.detected_isa(), native.selected_isa()
+    reason = why(detected, selected, os.environ.get(ISA_VARIABLE))
+    table(
+        "Native kernels",
+        ("what", "value"),
+        (
+            ("instruction set of this processor", detected),
+            ("instruction set used", selected),
+            ("why", reason),
+            ("threads", native.default_threads()),
+            ("extension", str(native.extension().__file__)),
+        ),
+    )
+    ops = (name for name in op_names if name not in ("PackedLinear", "pack"))
+    rows = [(name, f"C++, {selected}", reason) for name in (*ops, "decoder step")]
+    table("Ops", ("op", "runs on", "why"), rows)
+    console.print("Weights: float32, int8 and int4. Keys and values: float32. No GPU kernels.")
+
+
+def why(detected: str, selected: str, wanted: str | None) -> str:
+    """Why `selected` is used where the processor has `detected` and the variable says `wanted`."""
+    if selected != detected:
+        return f"{ISA_VARIABLE}={wanted} lowers it from {detected}"
+    if wanted and wanted != detected:
+        return f"best of this processor ({ISA_VARIABLE}={wanted} cannot raise it)"
+    return "best of this processor"
