@@ -144,7 +144,10 @@ class Engine:
                 self._thread.start()
 
     def close(self) -> None:
-        """Stop the background thread and end every request with ABORT; may be called twice."""
+        """Stop the background thread and end every request with ABORT; may be called twice.
+
+        Not from a sink: it waits for the step that calls the sinks.
+        """
         with self._changed:
             self._closed = self._closed or "The engine is closed."
             self._changed.notify_all()
