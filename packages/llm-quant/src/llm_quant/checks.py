@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
+
 from llm_cli.errors import UserError
 
 BITS = (4, 8)
+logger = logging.getLogger(__name__)
 
 
 def check_grid(bits: int, group_size: int, *, symmetric: bool) -> None:
@@ -29,3 +32,11 @@ def check_positive(**values: int) -> None:
         if value < 1:
             message = f"--{name} {value} must be at least 1."
             raise UserError(message)
+
+
+def model_length(name: str, asked: int, trained: int) -> int:
+    """The length to use when at most `asked` tokens are wanted; `trained` 0: no limit is known."""
+    if not 0 < trained < asked:
+        return asked
+    logger.info("--%s %d is reduced to %d, the length of the model.", name, asked, trained)
+    return trained

@@ -35,9 +35,7 @@ class GptqOptions:
     sym: bool = flag(
         True, help="Symmetric grids, no zero points; false: better, int4 only.", group=GRID
     )
-    mse: bool = flag(
-        False, help="Search each group's range for the least weight error.", group=GRID
-    )
+    mse: bool = flag(True, help="Search each group's range for the least weight error.", group=GRID)
     skip_list_names: list[str] = option(
         [],
         help="Linears to leave as they are: slots (down) or parts of names (layers.0.).",
@@ -83,7 +81,11 @@ class GptqOptions:
         group=CALIBRATION,
         aliases=("max_seq_length",),
     )
-    src_length: int = option(1024, help="Tokens of a prompt at most.", group=CALIBRATION)
+    src_length: int | None = option(
+        None,
+        help="Tokens of a prompt at most; absent: half of max_length.",
+        group=CALIBRATION,
+    )
     seed: int = option(42, help="Order in which samples are drawn.", group=CALIBRATION)
 
     def __post_init__(self) -> None:
@@ -93,7 +95,7 @@ class GptqOptions:
             gptq_step=self.gptq_step,
             batch_size=self.batch_size,
             max_length=self.max_length,
-            src_length=self.src_length,
+            src_length=1 if self.src_length is None else self.src_length,
         )
         if not 0 < self.percdamp <= 1:
             message = (

@@ -14,6 +14,7 @@ from llm_cli.outputs import check_output_folder, lineage
 from llm_cli.progress import progress
 from llm_convert.model import Model
 from llm_kernels.families import ParameterKey
+from llm_quant.checks import model_length
 from llm_quant.core.grid import Grid
 from llm_quant.core.linear import Outcome, Recipe
 from llm_quant.layerwise.calibration import check_vocabulary, pretrain_samples, sft_samples
@@ -45,7 +46,8 @@ def gptq(options: GptqOptions) -> None:
     )
     recipe = _recipe(options, stored_dtype(model, linears))
     storage(model, linears, recipe.grid)
-    samples = _samples(options)
+    length = model_length("max_length", options.max_length, model.sizes.max_positions)
+    samples = _samples(options, length)
     check_vocabulary(samples, model.sizes.vocab)
     work = WorkFolder(
         path.with_name(path.name + ".work"), _fingerprint(options, samples), model.sizes.layers
@@ -73,19 +75,17 @@ def gptq(options: GptqOptions) -> None:
     show(path, records)
 
 
-def _samples(options: GptqOptions) -> list[np.ndarray]:
+def _samples(options: GptqOptions, length: int) -> list[np.ndarray]:
     count = options.gptq_step * options.batch_size
     if options.input_dir is not None:
-        return pretrain_samples(
-            options.input_dir, options.split, options.max_length, count, options.seed
-        )
+        return pretrain_samples(options.input_dir, options.split, length, count, options.seed)
     assert options.dataset_name_or_path is not None
     return sft_samples(
         options.dataset_name_or_path,
         options.model_name_or_path,
         chat_template=options.chat_template,
-        src_length=options.src_length,
-        max_length=options.max_length,
+        src_length=options.src_length or length // 2,
+        max_length=length,
         count=count,
         seed=options.seed,
     )

@@ -41,13 +41,15 @@ class ReportOptions:
     max_seq_length: int = option(
         1024, help="Tokens a model sees at once.", group=DATA, aliases=("max_length",)
     )
-    src_length: int = option(1024, help="Tokens of a prompt at most.", group=DATA)
+    src_length: int | None = option(
+        None, help="Tokens of a prompt at most; absent: half of max_seq_length.", group=DATA
+    )
 
     def __post_init__(self) -> None:
         check_positive(
             max_eval_tokens=self.max_eval_tokens,
             max_seq_length=self.max_seq_length,
-            src_length=self.src_length,
+            src_length=1 if self.src_length is None else self.src_length,
         )
         if (self.dataset_name_or_path is None) == (self.input_dir is None):
             message = (

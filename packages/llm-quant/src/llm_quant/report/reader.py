@@ -6,12 +6,11 @@ The native engine does the work; this file only lays one sequence into its block
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from llm_convert.files.folder import open_weights
-from llm_convert.model import open_model
+from llm_convert.model import Model
 from llm_kernels.decoder import NativeDecoder, StepBatch
 from llm_kernels.families import Learned, Rope
 
@@ -20,17 +19,15 @@ CHUNK_BYTES = 64 << 20  # of float32 logits
 
 
 class Reader:
-    """One model, opened from a folder, that reads one window at a time.
+    """One model that reads one window at a time.
 
-    Attributes: `path`; `vocab` V; `chunk`, rows of logits at once; `weight_bytes` on disk.
+    Attributes: `path`; `chunk`, rows of logits at once; `weight_bytes` on disk.
     """
 
-    def __init__(self, path: str | Path, max_seq_length: int) -> None:
-        """Raises the errors of `open_model` and `NativeDecoder`."""
-        model = open_model(path)
-        self.path = Path(path)
-        self.vocab: int = model.sizes.vocab
-        files = open_weights(self.path)
+    def __init__(self, model: Model, max_seq_length: int) -> None:
+        """Pack the weights; raises the errors of `NativeDecoder`."""
+        self.path = model.path
+        files = open_weights(model.path)
         self.weight_bytes = sum(files.info(name).nbytes for name in files)
         # A plain sequence is all context, whose second position is 0 (ChatGLM-6B, GLM).
         rule = model.spec.position
@@ -38,7 +35,7 @@ class Reader:
             isinstance(rule, Learned) and rule.block
         )
         self._blocks = -(-max_seq_length // BLOCK_SIZE)
-        self.chunk = max(16, min(512, max_seq_length, CHUNK_BYTES // (4 * self.vocab)))
+        self.chunk = max(16, min(512, max_seq_length, CHUNK_BYTES // (4 * model.sizes.vocab)))
         self._decoder = NativeDecoder(
             model.spec,
             model.sizes,

@@ -8,9 +8,11 @@ from typing import Any
 from llm_cli.console import console, table
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import progress
+from llm_convert.model import open_model
+from llm_quant.checks import model_length
 from llm_quant.report.options import ReportOptions
 from llm_quant.report.reader import Reader
-from llm_quant.report.score import Score, score
+from llm_quant.report.score import Score, check_vocabulary, score
 from llm_quant.report.sft_windows import sft_windows
 from llm_quant.report.windows import (
     Window,
@@ -22,10 +24,14 @@ from llm_quant.report.windows import (
 
 def report(options: ReportOptions) -> None:
     """Compare models on held-out tokens and print a table; write JSON to `output_file`."""
-    windows, available = _windows(options)
     paths = [options.model_name_or_path, *options.quantized_model_name_or_path]
+    models = [open_model(path) for path in paths]
+    trained = min(model.sizes.max_positions for model in models)
+    length = model_length("max_seq_length", options.max_seq_length, trained)
+    windows, available = _windows(options, length)
+    check_vocabulary({model.sizes.vocab for model in models}, windows)
     longest = max(window.scored.size for window in windows)
-    readers = [Reader(path, longest) for path in paths]
+    readers = [Reader(model, longest) for model in models]
     count = scored_tokens(windows)
     with progress("report", total=count, unit="tokens") as bar:
         scores = score(readers, windows, bar.advance)
@@ -50,18 +56,16 @@ def report(options: ReportOptions) -> None:
             stream.write(json.dumps(content, indent=2, default=str).encode() + b"\n")
 
 
-def _windows(options: ReportOptions) -> tuple[list[Window], int]:
+def _windows(options: ReportOptions, length: int) -> tuple[list[Window], int]:
     if options.input_dir is not None:
-        return validation_windows(
-            options.input_dir, options.split, options.max_seq_length, options.max_eval_tokens
-        )
+        return validation_windows(options.input_dir, options.split, length, options.max_eval_tokens)
     assert options.dataset_name_or_path is not None
     return sft_windows(
         options.dataset_name_or_path,
         options.model_name_or_path,
         chat_template=options.chat_template,
-        src_length=options.src_length,
-        max_length=options.max_seq_length,
+        src_length=options.src_length or length // 2,
+        max_length=length,
         max_tokens=options.max_eval_tokens,
     )
 

@@ -1,13 +1,13 @@
 """Loss, KL divergence and agreement of several models that read the same windows in step.
 
-Works on logits alone: a reader is anything with `vocab`, `chunk` and `read(ids, chunk)`.
+Works on logits alone: a reader is anything with `chunk` and `read(ids, chunk)`.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,7 +20,6 @@ from llm_quant.report.windows import Window
 class LogitReader(Protocol):
     """What scoring needs of a model."""
 
-    vocab: int
     chunk: int
 
     def read(self, ids: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
@@ -82,9 +81,8 @@ def score(
 ) -> list[Score]:
     """Score every model on every window; `advance` is told of finished targets.
 
-    Raises QuantError when the models have different vocabularies or a token lies outside.
+    `check_vocabulary` must have passed.
     """
-    _check_vocabulary(readers, windows)
     scores = [Score() for _ in readers]
     chunk = min(reader.chunk for reader in readers)
     for window in windows:
@@ -112,8 +110,8 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted
 
 
-def _check_vocabulary(readers: Sequence[LogitReader], windows: Sequence[Window]) -> None:
-    sizes = {reader.vocab for reader in readers}
+def check_vocabulary(sizes: Collection[int], windows: Sequence[Window]) -> None:
+    """Refuse models of different vocabularies and tokens outside; raises QuantError."""
     if len(sizes) > 1:
         message = (
             f"The models have vocabularies of {sorted(sizes)} tokens; only models with one "

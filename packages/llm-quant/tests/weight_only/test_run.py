@@ -1,0 +1,47 @@
+"""`llm quant weight-only`: the file holds the nearest grid points of every linear."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm_cli.main import run
+from llm_cli.outputs import is_complete
+from llm_convert.model import open_model
+from llm_kernels.families import ParameterKey
+from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_quant.core.grid import Grid
+from llm_quant.core.quantized import round_to_nearest
+
+
+@pytest.mark.parametrize(
+    ("quant_type", "group", "kind"),
+    [("weight_only_int8", -1, Int8Weight), ("weight_only_int4", 32, Int4Weight)],
+)
+def test_rounding(llama: Path, tmp_path: Path, quant_type: str, group: int, kind: type) -> None:
+    out = tmp_path / "out"
+    words = ["quant", "weight-only", "--model_name_or_path", str(llama), "--output_path", str(out)]
+    assert run([*words, "--quant_type", quant_type, "--group_size", str(group)]) == 0
+    assert is_complete(out)
+    found, source = open_model(out), open_model(llama)
+    names = json.loads((out / "quant_report.json").read_text())["linears"]
+    assert len(names) == 14
+    for name in names:
+        key = ParameterKey.parse(name)
+        packed = found.weight(key)
+        assert isinstance(packed, kind)
+        expected = round_to_nearest(source.dense(key), Grid(4 if group == 32 else 8, group))
+        np.testing.assert_array_equal(packed.dequantize(), expected.dequantize())
+    head = ParameterKey("head")
+    np.testing.assert_array_equal(found.dense(head), source.dense(head))
+
+
+def test_progress_counts_every_linear_once(
+    llama_bfloat16: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["quant", "weight-only", "--model_name_or_path", str(llama_bfloat16)]
+    assert run([*words, "--output_path", str(tmp_path / "out")]) == 0
+    assert "14 linears of 14 linears" in capsys.readouterr().err
