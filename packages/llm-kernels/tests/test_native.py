@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from llm_kernels import native
+from llm_kernels.errors import NativeUnavailableError
+
+REPORT = "from llm_kernels import native; print(native.detected_isa(), native.selected_isa())"
+
+
+def report(value: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", REPORT],
+        env=os.environ | {"LLM_KERNELS_ISA": value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_levels_rise_to_the_detected_one() -> None:
+    levels = native.runnable_isas()
+    assert levels[0] == "scalar"
+    assert levels[-1] == native.detected_isa()
+    assert native.selected_isa() in levels
+
+
+@pytest.mark.parametrize("level", native.runnable_isas())
+def test_the_environment_lowers_the_level(level: str) -> None:
+    detected, selected = report(level).stdout.split()
+    assert detected == native.detected_isa()
+    assert selected == level
+
+
+def test_the_environment_cannot_raise_the_level() -> None:
+    highest = "avx512"
+    _, selected = report(highest).stdout.split()
+    assert selected == native.detected_isa()
+
+
+def test_an_unknown_level_is_refused_with_the_levels_there_are() -> None:
+    done = report("avx10")
+    assert done.returncode != 0
+    assert "LLM_KERNELS_ISA is 'avx10'" in done.stderr
+    assert "scalar, avx2 or avx512" in done.stderr
+
+
+def test_threads_are_the_processors_of_this_process() -> None:
+    assert native.default_threads() == len(os.sched_getaffinity(0))
+
+
+def test_a_missing_extension_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "llm_kernels._native", None)
+    with pytest.raises(NativeUnavailableError, match="C\\+\\+17 compiler"):
+        native.selected_isa()
+
+
+def test_pure_python_parts_do_not_load_the_extension() -> None:
+    code = (
+        "import sys, llm_kernels.families, llm_kernels.reference_decoder, llm_kernels.decoder; "
+        "sys.exit('llm_kernels._native' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
