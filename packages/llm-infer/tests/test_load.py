@@ -118,7 +118,7 @@ def test_cache_follows_sequences_and_says_so(golden, caplog):
     caplog.set_level("INFO", "llm_infer")
     engine = load_engine(golden / "llama_v2_gqa", max_sequences=3, max_length=130)
     assert engine.limits.num_blocks == 9
-    assert "9 blocks of 64 tokens, 442.4 KB (room for 3 x 130 tokens)" in caplog.text
+    assert "9 x 64 tokens, 442.4 KB (room for 3 x 130 tokens)" in caplog.text
     assert engine.runner.cache_bytes == 9 * 64 * 3 * 2 * 2 * 16 * 4
 
 

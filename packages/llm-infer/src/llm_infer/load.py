@@ -80,13 +80,7 @@ def load_engine(
     start = time.perf_counter()
     if not native:
         _need_paddle()
-    model = open_model(path)
-    if model.spec.mask != "causal":
-        message = (
-            f"{model.path} is a {model.spec.name}, whose prompt tokens see each other both ways; "
-            "this version generates with causal models only."
-        )
-        raise UnsupportedError(message)
+    model = _open_causal(path)
     source = merged(model, read_lora(lora_path, model)) if lora_path else model.weight
     weight = _quantized(source, quant_type)
     positions = model.sizes.max_positions or UNBOUNDED
@@ -107,13 +101,8 @@ def load_engine(
         max_positions=positions,
         vocab_size=model.sizes.vocab,
     )
-    logger.info(
-        "KV cache: %d blocks of %d tokens, %s (%s)",
-        plan.num_blocks,
-        block_size,
-        scaled(plan.bytes, "B"),
-        plan.reason,
-    )
+    took = scaled(plan.bytes, "B")
+    logger.info("KV cache: %d x %d tokens, %s (%s)", plan.num_blocks, block_size, took, plan.reason)
     logger.info("%s is ready after %.2f s", model.path, time.perf_counter() - start)
     return Engine(
         runner,
@@ -141,6 +130,17 @@ def weight_bytes(model: Model, weight: GetWeight) -> int:
     linears = [key for key in sizes if quantizable(key)]
     share = packed_bytes(weight(linears[0])) / sizes[linears[0]]
     return int(sum(size * (share if quantizable(key) else 4) for key, size in sizes.items()))
+
+
+def _open_causal(path: str | Path) -> Model:
+    model = open_model(path)
+    if model.spec.mask != "causal":
+        message = (
+            f"{model.path} is a {model.spec.name}, whose prompt tokens see each other both ways; "
+            "this version generates with causal models only."
+        )
+        raise UnsupportedError(message)
+    return model
 
 
 def _native(
