@@ -37,6 +37,9 @@ $(ORACLES)/ready: tests/oracles/requirements.txt $(PROJECTS) $(NATIVE)
 	$(ORACLES)/bin/python -m pip --disable-pip-version-check -q install -r tests/oracles/requirements.txt
 	$(ORACLES)/bin/python tools/install --editable llm-infer \
 	    --pip -q -c tests/oracles/requirements.txt --no-build-isolation
+	# Of llm-quant only what needs no Paddle is compared.
+	$(ORACLES)/bin/python -m pip --disable-pip-version-check -q install --no-deps \
+	    --no-build-isolation -e packages/llm-quant
 	touch $@
 
 lint: setup
