@@ -1,0 +1,24 @@
+"""Options of the merge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from llm_peft.errors import LoraOptionError
+from llm_peft.merge.options import MergeOptions
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "part"),
+    [
+        ("safe_serialization", False, "--safe_serialization false"),
+        ("verify_tokens", -1, "--verify_tokens is -1"),
+        ("max_kl", 0.0, "--max_kl is 0.0"),
+        ("max_kl", float("nan"), "--max_kl is nan"),
+    ],
+)
+def test_what_cannot_work_names_the_option(name: str, value: Any, part: str) -> None:
+    with pytest.raises(LoraOptionError, match=part):
+        MergeOptions(lora_path="a", output_path="o", **{name: value})
