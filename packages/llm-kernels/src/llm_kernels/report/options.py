@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from llm_cli.errors import UserError
 from llm_cli.options import option
 
 
@@ -23,7 +24,7 @@ class NumericsOptions:
         """Refuse a number of rounds that checks nothing."""
         if self.rounds < 1:
             message = f"--rounds is {self.rounds}; at least 1 is needed to check anything."
-            raise ValueError(message)
+            raise UserError(message)
 
 
 @dataclass(kw_only=True)
