@@ -34,7 +34,7 @@ class JsonLines:
         self._files = [_map(path) for path in self.paths]
         spans = [_line_starts(file) for file in self._files]
         for path, file, (starts, _) in zip(self.paths, self._files, spans, strict=True):
-            if starts.size and bytes(file[starts[0] : starts[0] + 1]) == b"[":
+            if starts.size and bytes(file[starts[0] : starts[0] + 64]).lstrip()[:1] == b"[":
                 message = f"{path} is one JSON array. Write one object a line (JSON Lines)."
                 raise RecordError(message)
         self._starts = [starts for starts, _ in spans]
@@ -109,10 +109,9 @@ def _line_starts(data: NDArray[np.uint8]) -> tuple[NDArray[np.int64], NDArray[np
     starts = np.concatenate([np.zeros(1, np.int64), *(part + 1 for part in ends)])
     starts = starts[starts < data.size]
     stops = np.append(starts[1:], data.size)
-    # Only a short line can be blank; looking at those alone keeps the scan vectorised.
-    blank = [
-        i for i in np.flatnonzero(stops - starts <= 16) if _is_blank(data, starts[i], stops[i])
-    ]
+    # Looking closer only at lines that begin with a blank keeps the scan vectorised.
+    maybe = np.flatnonzero(np.isin(data[starts], np.frombuffer(b" \t\r\n\v\f", np.uint8)))
+    blank = [i for i in maybe if _is_blank(data, starts[i], stops[i])]
     keep = np.ones(starts.size, dtype=bool)
     keep[blank] = False
     return starts[keep], np.flatnonzero(keep) + 1

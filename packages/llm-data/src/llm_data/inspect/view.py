@@ -15,6 +15,7 @@ from llm_data.tokenizer import Tokenizer
 PER_LINE = 24
 _VISIBLE = str.maketrans({" ": "\u00b7", "\n": "\u23ce", "\t": "\u21e5", "\r": "\u240d"})
 _INCOMPLETE = "\ufffd"
+_LONGEST_CHARACTER = 4
 
 
 def show_sample(name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer) -> None:
@@ -27,11 +28,14 @@ def show_sample(name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer)
     learnt = int(np.count_nonzero(sample["labels"] != IGNORED))
     size = sample["input_ids"].size
     console.print(f"\n{name}: {size} tokens, {learnt} learnt", markup=False, style="bold")
-    for position, ids, marks in _segments(sample):
-        for start in range(0, len(ids), PER_LINE):
-            stop = start + PER_LINE
-            line = _line(position + start, ids[start:stop], marks[start:stop], tokenizer)
-            console.print(line)
+    special = set(tokenizer.special_tokens.values())
+    for ids, marks in _segments(sample):
+        tokens = [
+            (text, mark, token_id in special)
+            for text, mark, token_id in zip(token_texts(ids, tokenizer), marks, ids, strict=True)
+        ]
+        for start in range(0, len(tokens), PER_LINE):
+            console.print(_line(start, tokens[start : start + PER_LINE]))
 
 
 def list_tokens(name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer) -> None:
@@ -50,10 +54,8 @@ def list_tokens(name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer)
     )
 
 
-def _segments(
-    sample: Mapping[str, IntArray],
-) -> Iterator[tuple[int, list[int], list[bool]]]:
-    """(first position, ids, whether each is learnt) of every sample in the row.
+def _segments(sample: Mapping[str, IntArray]) -> Iterator[tuple[list[int], list[bool]]]:
+    """(ids, whether each is learnt) of every sample in the row.
 
     The last label of a sample is no input of it, so it is added where it is learnt.
     """
@@ -64,35 +66,38 @@ def _segments(
         learnt = [False, *(marks != IGNORED).tolist()]
         shown = [*part.tolist(), int(marks[-1]) if marks.size else IGNORED]
         stop = None if learnt[-1] else -1
-        yield 0, shown[:stop], learnt[:stop]
+        yield shown[:stop], learnt[:stop]
 
 
-def _line(position: int, ids: list[int], learnt: list[bool], tokenizer: Tokenizer) -> Text:
+def _line(position: int, tokens: list[tuple[str, bool, bool]]) -> Text:
     line = Text(f"{position:>6} ", style="dim")
-    special = set(tokenizer.special_tokens.values())
     inside = False
-    for token_id, mark, text in zip(ids, learnt, _texts(ids, tokenizer), strict=True):
+    for text, learnt, special in tokens:
         line.append(" ")
-        if mark != inside:
-            line.append("[" if mark else "] ", style="bold")
-            inside = mark
-        style = "green" if mark else "not dim"
-        line.append(text, style=f"bold {style}" if token_id in special else style)
+        if learnt != inside:
+            line.append("[" if learnt else "] ", style="bold")
+            inside = learnt
+        style = "green" if learnt else "not dim"
+        line.append(text, style=f"bold {style}" if special else style)
     if inside:
         line.append("]", style="bold")
     return line
 
 
-def _texts(ids: list[int], tokenizer: Tokenizer) -> Iterator[str]:
-    """What each token adds to the text of the tokens before it."""
-    before = ""
-    for count in range(1, len(ids) + 1):
-        text = tokenizer.decode(ids[:count], skip_special_tokens=False)
-        if text.endswith(_INCOMPLETE):
+def token_texts(ids: list[int], tokenizer: Tokenizer) -> Iterator[str]:
+    """What each token adds to the text before it, blanks made visible.
+
+    A token that ends inside a character gives an ellipsis, the one that completes it the whole.
+    """
+    begin = done = 0
+    for index in range(len(ids)):
+        before = tokenizer.decode(ids[begin:done], skip_special_tokens=False)
+        text = tokenizer.decode(ids[begin : index + 1], skip_special_tokens=False)
+        if text.endswith(_INCOMPLETE) and index - done < _LONGEST_CHARACTER:
             yield "\u2026"
             continue
         yield text[len(before) :].translate(_VISIBLE)
-        before = text
+        begin, done = done, index + 1
 
 
 def _piece(tokenizer: Tokenizer, token_id: int) -> str:

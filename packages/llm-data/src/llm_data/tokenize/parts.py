@@ -65,8 +65,7 @@ class Parts:
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("wb") as lock:
             self._lock(lock)
-            known = self._plan()
-            text = json.dumps(plan, indent=1, sort_keys=True)
+            known, text = self._plan(), _plan_text(plan)
             if known is not None and known != text:
                 self._refuse_other_plan(json.loads(known), plan, overwrite=overwrite)
             if known != text:
@@ -78,6 +77,10 @@ class Parts:
             for path in self.folder.glob(".*.tmp"):
                 path.unlink(missing_ok=True)
             yield
+
+    def are_of(self, plan: Mapping[str, Any]) -> bool:
+        """Whether the folder holds work of this plan."""
+        return self._plan() == _plan_text(plan)
 
     def _lock(self, lock: BinaryIO) -> None:
         try:
@@ -147,3 +150,7 @@ class Parts:
     def remove(self) -> None:
         """Delete the folder: the output is whole."""
         shutil.rmtree(self.folder)
+
+
+def _plan_text(plan: Mapping[str, Any]) -> str:
+    return json.dumps(plan, indent=1, sort_keys=True)

@@ -7,6 +7,7 @@ when the parent does, however it ends.
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import subprocess
 import sys
@@ -28,7 +29,7 @@ class WorkerPool:
         self._job = job
         self._workers = workers
         self._idle: list[subprocess.Popen[bytes]] = []
-        self._all: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
         self._threads = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> WorkerPool:
@@ -40,17 +41,19 @@ class WorkerPool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for process in self._all:
+        for process in self.processes:
             if kind is not None:
                 process.kill()
             elif process.stdin is not None:
                 process.stdin.close()
         self._threads.shutdown(wait=True)
-        for process in self._all:
+        for process in self.processes:
             process.wait()
             for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+                # What a dead process did not read any more is of no use now.
+                with contextlib.suppress(BrokenPipeError):
+                    if pipe is not None:
+                        pipe.close()
 
     def run(self, blocks: Iterable[Block]) -> Iterator[Part]:
         """Parts of the blocks, in the order in which they are done."""
@@ -67,7 +70,7 @@ class WorkerPool:
     def _start(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-P", "-m", "llm_data.tokenize.worker"]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        self._all.append(process)
+        self.processes.append(process)
         self._send(process, self._job)
         return process
 

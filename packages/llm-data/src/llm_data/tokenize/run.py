@@ -32,10 +32,6 @@ logger = logging.getLogger(__name__)
 def tokenize(options: TokenizeOptions, *, block_bytes: int = BLOCK_BYTES) -> None:
     """Run the command; `block_bytes` is how much text makes one part."""
     prefix = Path(options.output_prefix).expanduser()
-    idx = suffixed(prefix, ".idx")
-    if idx.exists() and not options.overwrite:
-        message = f"{idx} exists. Add --overwrite to replace it, or choose another --output_prefix."
-        raise IndexedDataError(message)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path)
     if options.append_eos and tokenizer.eos_token_id is None:
         message = (
@@ -46,6 +42,11 @@ def tokenize(options: TokenizeOptions, *, block_bytes: int = BLOCK_BYTES) -> Non
     paths = expand_inputs(options.input_path, options.data_format)
     run = _Run(options, prefix, tokenizer, paths, block_bytes)
     plan = run.plan()
+    idx = suffixed(prefix, ".idx")
+    # With parts of this very run beside it, the run was killed between joining and tidying up.
+    if idx.exists() and not options.overwrite and not run.parts.are_of(plan):
+        message = f"{idx} exists. Add --overwrite to replace it, or choose another --output_prefix."
+        raise IndexedDataError(message)
     with run.parts.opened(plan, overwrite=options.overwrite):
         parts = run.tokenized()
         run.join(parts)

@@ -26,28 +26,29 @@ class HuggingFaceTokenizer:
     def __init__(self, folder: Path) -> None:
         """Raises TokenizerError when `tokenizer.json` is corrupt."""
         self.path = folder
-        self._plain = _read(folder / "tokenizer.json")
+        self._special = read_special_tokens(folder)
         # One instance for texts of users, another (made when asked for) that parses specials:
         # the switch is a property of the instance, and flipping it is not safe between threads.
-        self._plain.encode_special_tokens = True
-        self._special = read_special_tokens(folder)
+        self._plain = self._instance(parse_special=False)
+        vocabulary = self._plain.get_vocab(with_added_tokens=True)
+        self.vocab_size = max(vocabulary.values(), default=-1) + 1
         added = self._plain.get_added_tokens_decoder()
-        highest = max(added, default=-1)
-        self.vocab_size = max(self._plain.get_vocab_size(with_added_tokens=True), highest + 1)
         self.special_tokens = {token.content: i for i, token in added.items() if token.special}
-        for text in self._special.texts():
-            token_id = self._plain.token_to_id(text)
-            if token_id is not None:
-                self.special_tokens[text] = token_id
 
     def __reduce__(self) -> tuple[type[HuggingFaceTokenizer], tuple[Path]]:
         return HuggingFaceTokenizer, (self.path,)
 
     @cached_property
     def _parsing(self) -> Any:
+        return self._instance(parse_special=True)
+
+    def _instance(self, *, parse_special: bool) -> Any:
         tokenizer = _read(self.path / "tokenizer.json")
-        tokenizer.encode_special_tokens = False
-        tokenizer.add_special_tokens(list(self.special_tokens))
+        known = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+        # Special by config only: the vocabulary has the piece, and decoding must know to skip it.
+        missing = [text for text in self._special.texts() if text not in known]
+        tokenizer.add_special_tokens([t for t in missing if tokenizer.token_to_id(t) is not None])
+        tokenizer.encode_special_tokens = not parse_special
         return tokenizer
 
     def _role(self, name: str) -> int | None:
