@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -24,13 +24,11 @@ def test_help_is_fast_and_imports_nothing_heavy() -> None:
     )
     command = [sys.executable, "-c", script]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
-    # The best of several runs: the bound is on the command, not on a busy machine.
-    seconds = []
-    for _ in range(5):
-        start = time.perf_counter()
-        assert llm("--help").returncode == 0
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.3
+    # Processor time, which is the wall time on an idle machine and the same on a busy one.
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert llm("--help").returncode == 0
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.3
 
 
 @pytest.mark.parametrize("name", ["convert", "data", "infer", "kernels", "peft", "quant", "train"])

@@ -25,16 +25,16 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     console.print(grid)
 
 
-def set_up_logging(*, debug: bool) -> None:
-    """Our records from INFO on (DEBUG with ``--debug``), other libraries' from WARNING on."""
+def set_up_logging(packages: Iterable[str], *, debug: bool) -> None:
+    """Records of ``packages`` from INFO on (DEBUG with ``--debug``), others' from WARNING on.
+
+    Each package's logger gets a level of its own: some libraries set the root's when imported.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(levelname).1s %(name)s: %(message)s"))
-    handler.addFilter(_ours_or_warning)
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
-
-
-def _ours_or_warning(record: logging.LogRecord) -> bool:
-    return record.name.startswith("llm_") or record.levelno >= logging.WARNING
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    for package in packages:
+        logging.getLogger(package).setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 def _cell(value: object) -> str:

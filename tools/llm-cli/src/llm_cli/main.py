@@ -16,9 +16,7 @@ import click
 
 from llm_cli.command import Command, Group
 from llm_cli.errors import sentence
-from llm_cli.tree import LazyGroup, to_click
-
-ENTRY_POINTS = "llm_toolchain.commands"
+from llm_cli.tree import ENTRY_POINTS, LazyGroup, to_click
 
 
 class Root(LazyGroup):

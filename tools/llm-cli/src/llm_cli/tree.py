@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -13,6 +14,9 @@ from llm_cli.command import Command, Group
 from llm_cli.console import set_up_logging
 from llm_cli.options import OptionSpec, option_specs
 from llm_cli.values import build_options, nearest, read_config
+
+ENTRY_POINTS = "llm_toolchain.commands"
+"""Group of the entry points by which packages announce their commands."""
 
 HELP = ["--help", "-h"]
 CONTEXT: dict[str, Any] = {
@@ -62,7 +66,7 @@ class OptionsCommand(RichCommand):
 
     def _call(self, **parsed: Any) -> int | None:
         context = click.get_current_context()
-        set_up_logging(debug=bool(parsed.pop("debug", False)))
+        set_up_logging(_packages(), debug=bool(parsed.pop("debug", False)))
         path = parsed.pop(_CONFIG)
         given = {
             name: _unpacked(value)
@@ -134,6 +138,11 @@ def to_click(description: Command | Group) -> click.Command:
         return OptionsCommand(description)
     commands = {command.name: OptionsCommand(command) for command in description.commands}
     return LazyGroup(description.name, description.help, commands, description.default)
+
+
+def _packages() -> list[str]:
+    """Import names of the packages that announce commands."""
+    return [point.module.split(".")[0] for point in entry_points(group=ENTRY_POINTS)]
 
 
 def _parameter(spec: OptionSpec) -> click.Option:
