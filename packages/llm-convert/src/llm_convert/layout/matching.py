@@ -9,7 +9,8 @@ from llm_convert.errors import TensorMismatchError
 from llm_convert.layout.stored import StoredTensor
 from llm_convert.names import Checkpoint
 
-SHOWN = 8
+SHOWN = 24
+_NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
 
 
 def relevant(names: Iterable[str], checkpoint: Checkpoint) -> list[str]:
@@ -65,5 +66,41 @@ def check(
 def _listed(title: str, items: Sequence[str]) -> str:
     if not items:
         return ""
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return f"{title}: {', '.join(items[:SHOWN])}{more}"
+    groups = folded(items)
+    more = f" and {len(groups) - SHOWN} more kinds" if len(groups) > SHOWN else ""
+    return f"{title}: {', '.join(groups[:SHOWN])}{more}"
+
+
+def folded(names: Sequence[str]) -> list[str]:
+    """Names that differ in numbers only, as one: `layers.{0-30,32}.q.weight`, in their order.
+
+    Where several numbers differ, each is `*`, and how many names there are follows.
+    """
+    groups: dict[str, list[list[int]]] = {}
+    for name in names:
+        numbers = [int(number) for number in _NUMBER.findall(name)]
+        groups.setdefault(_NUMBER.sub("*", name), []).append(numbers)
+    return [_pattern(shape, numbers) for shape, numbers in groups.items()]
+
+
+def _pattern(shape: str, numbers: list[list[int]]) -> str:
+    columns = [sorted(set(column)) for column in zip(*numbers, strict=True)]
+    varying = [column for column in columns if len(column) > 1]
+    if len(varying) > 1:
+        return f"{shape} ({len(numbers)} of them)"
+    for column in columns:
+        shape = shape.replace("*", _ranges(column), 1)
+    return shape
+
+
+def _ranges(numbers: list[int]) -> str:
+    if len(numbers) == 1:
+        return str(numbers[0])
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    shown = [f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs]
+    return f"{{{','.join(shown)}}}"
