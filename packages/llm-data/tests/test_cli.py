@@ -1,9 +1,12 @@
-"""The commands' descriptions import nothing heavy, and every option dataclass is sound."""
+"""The commands: nothing heavy to describe them, sound options, and the README's lines run."""
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +17,8 @@ from llm_data.cli import command
 from llm_data.inspect.options import InspectOptions
 from llm_data.tokenize.options import TokenizeOptions
 from llm_data.train_tokenizer.options import TrainTokenizerOptions
+
+README = Path(__file__).resolve().parents[1] / "README.md"
 
 
 def test_describing_the_commands_imports_nothing_heavy() -> None:
@@ -99,3 +104,27 @@ def test_values_that_cannot_work_are_refused(make: object, message: str) -> None
     assert callable(make)
     with pytest.raises(UserError, match=message):
         make()
+
+
+def _blocks(language: str) -> list[str]:
+    text = README.read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readmes_commands_and_code(tmp_path: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    commands = _blocks("bash")
+    assert len(commands) >= 5
+    script = "set -e\n" + "\n".join(commands)
+    result = subprocess.run(
+        ["bash", "-c", script],
+        cwd=tmp_path,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "Passed: every share is within its limit." in result.stdout
+    (code,) = _blocks("python")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)

@@ -94,3 +94,26 @@ def test_find_prefixes(tmp_path: Path) -> None:
     assert find_prefixes(tmp_path / "b.bin") == [tmp_path / "b"]
     with pytest.raises(IndexedDataError, match=r"no \*\.idx"):
         find_prefixes(tmp_path / "c")
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_paddlenlp_reads_and_writes_the_same(tmp_path: Path, dtype: type[np.generic]) -> None:
+    theirs = pytest.importorskip("paddlenlp.data.indexed_dataset", exc_type=ImportError)
+    rng = np.random.default_rng(5)
+    documents = [rng.integers(0, 60_000, size) for size in rng.integers(1, 40, 50)]
+    with IndexedWriter(tmp_path / "ours", dtype) as writer:
+        for document in documents:
+            writer.add_document(document)
+    read = theirs.make_dataset(str(tmp_path / "ours"), "mmap", skip_warmup=True)
+    assert [read[i].tolist() for i in range(len(read))] == [d.tolist() for d in documents]
+
+    builder = theirs.make_builder(str(tmp_path / "theirs.bin"), "mmap", dtype)
+    for document in documents:
+        builder.add_item(document.tolist())
+        builder.end_document()
+    builder.finalize(str(tmp_path / "theirs.idx"))
+    for suffix in ("bin", "idx"):
+        ours = (tmp_path / f"ours.{suffix}").read_bytes()
+        assert (tmp_path / f"theirs.{suffix}").read_bytes() == ours
+    assert len(IndexedDataset(tmp_path / "theirs")) == len(documents)

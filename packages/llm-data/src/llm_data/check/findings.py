@@ -26,6 +26,11 @@ class Finding:
         """Whether the share is above its limit."""
         return self.limit is not None and self.share > self.limit
 
+    def verdict(self) -> str:
+        """The share beside its limit, in words."""
+        limit = "there is no limit" if self.limit is None else f"the limit is {self.limit:.2%}"
+        return f"{self.share:.2%} {self.name}, {limit}"
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -46,14 +46,9 @@ def check(options: CheckOptions) -> int:
             batch_size=options.per_device_train_batch_size,
             train_digests=train if split in ("dev", "test") else None,
         )
-        if split == "train":
-            train = data.digests
+        train = data.digests if split == "train" else train
         _show(split, data, findings)
-        failed += [
-            f"{split}: {item.share:.2%} {item.name}, the limit is {item.limit:.2%}"
-            for item in findings
-            if item.failed
-        ]
+        failed += [f"{split}: {item.verdict()}" for item in findings if item.failed]
     for line in failed:
         console.print(f"FAILED  {line}", markup=False)
     if not failed:
