@@ -26,7 +26,7 @@ def test_folding(names: list[str], expected: list[str]) -> None:
 
 def test_what_is_left_out_is_counted() -> None:
     tensors = {f"part{n}.weight": StoredTensor(f"part{n}.weight", (), (1,)) for n in range(30)}
-    with pytest.raises(TensorMismatchError, match=f"30 missing: .* and {30 - SHOWN} more kinds"):
+    with pytest.raises(TensorMismatchError, match=rf"30 missing: .* and {30 - SHOWN} more kinds"):
         check(tensors, {}, {}, [], "a model")
 
 
