@@ -1,7 +1,9 @@
 """config.json as each ecosystem's tools read it.
 
-Family and sizes are stated by the same fields everywhere; what differs is the name of the model's
-class in `architectures` and the field that holds the element type.
+Family and sizes are stated by the same fields almost everywhere. What differs: the name of the
+model's class in `architectures`, the field of the element type, PaddleNLP's own fields for rope
+scaling, and sizes that PaddleNLP would default to another value. What a hub file had and PaddleNLP
+has no place for is kept under `torch_checkpoint`, so that the way back restores it.
 """
 
 from __future__ import annotations
@@ -13,25 +15,51 @@ from typing import Any
 
 from llm_convert.files.dtypes import dtype_name, is_floating
 from llm_convert.files.tensor_file import TensorInfo
+from llm_convert.names.classes import class_of
 from llm_convert.quantization import FIELD
+from llm_kernels.families import (
+    ALIASES,
+    DynamicScaling,
+    FamilySpec,
+    LinearScaling,
+    NtkScaling,
+    Sizes,
+)
 
+ORIGIN = "torch_checkpoint"
 _DTYPE_FIELD: Mapping[str, str] = MappingProxyType({"hf": "torch_dtype", "paddlenlp": "dtype"})
 _DTYPE_FIELDS = ("torch_dtype", "dtype")
+# PaddleNLP's names of the scalings that it states by type and factor alone.
+_SCALINGS: Mapping[type, str] = MappingProxyType(
+    {LinearScaling: "linear", NtkScaling: "ntk", DynamicScaling: "dynamic_ntk"}
+)
+_SCALING_FIELDS = ("rope_scaling_type", "rope_scaling_factor")
 
 
 def config_for(
     config: Mapping[str, Any],
+    spec: FamilySpec,
+    sizes: Sizes,
     naming: str,
     tensors: Mapping[str, TensorInfo],
+    *,
     quantization: Mapping[str, Any] | None = None,
+    without_prefix: bool = False,
 ) -> dict[str, Any]:
-    """The configuration for `naming`'s tools; `tensors` are the ones that will be written.
+    """The configuration for `naming`'s tools; the same family is detected in it again.
 
-    `architectures` keeps naming the family, so that a converted checkpoint is detected again. A
-    `quantization_config` of the source is replaced by `quantization`, or left out without one.
+    Args:
+        tensors: what will be written; the element type that most of it has is stated.
+        quantization: the `quantization_config`; that of the source never stays.
+        without_prefix: the hub's names lacked their optional prefix.
     """
-    replaced = (*_DTYPE_FIELDS, FIELD)
+    replaced = (*_DTYPE_FIELDS, FIELD, ORIGIN)
     translated = {name: value for name, value in config.items() if name not in replaced}
+    origin = dict(config.get(ORIGIN) or {})
+    if naming == "paddlenlp":
+        _to_paddlenlp(translated, origin, spec, sizes, without_prefix=without_prefix)
+    else:
+        _to_hub(translated, origin, spec, sizes)
     bytes_of: Counter[str] = Counter()
     for info in tensors.values():
         if is_floating(info.dtype):
@@ -42,3 +70,58 @@ def config_for(
     if quantization is not None:
         translated[FIELD] = dict(quantization)
     return translated
+
+
+def lacks_prefix(config: Mapping[str, Any]) -> bool:
+    """Whether a converted checkpoint came from hub files without their optional prefix."""
+    origin = config.get(ORIGIN)
+    return isinstance(origin, Mapping) and origin.get("without_prefix") is True
+
+
+def _to_paddlenlp(
+    config: dict[str, Any],
+    origin: dict[str, Any],
+    spec: FamilySpec,
+    sizes: Sizes,
+    *,
+    without_prefix: bool,
+) -> None:
+    own = class_of(spec, "paddlenlp")
+    if own is not None and config.get("architectures") != [own]:
+        origin.setdefault("architectures", config.get("architectures"))
+        config["architectures"] = [own]
+    if without_prefix:
+        origin["without_prefix"] = True
+    added: dict[str, Any] = {}
+    if not any(config.get(field) is not None for field in ALIASES["mlp"]):
+        added[ALIASES["mlp"][0]] = round(sizes.mlp / spec.mlp.width_factor)
+    scaling = sizes.rope_scaling
+    if scaling is not None and type(scaling) in _SCALINGS:
+        kind, factor = _SCALING_FIELDS
+        added |= {kind: _SCALINGS[type(scaling)], factor: _factor(scaling)}
+    added = {field: value for field, value in added.items() if field not in config}
+    if added:
+        config.update(added)
+        origin["added"] = sorted({*origin.get("added", ()), *added})
+    if origin:
+        config[ORIGIN] = origin
+
+
+def _to_hub(
+    config: dict[str, Any], origin: Mapping[str, Any], spec: FamilySpec, sizes: Sizes
+) -> None:
+    own = class_of(spec, "paddlenlp")
+    if own is not None and config.get("architectures") == [own]:
+        config["architectures"] = origin.get("architectures") or [class_of(spec, "hf")]
+    for field in origin.get("added", ()):
+        config.pop(field, None)
+    stated = {field: config.pop(field, None) for field in _SCALING_FIELDS}
+    scaling = sizes.rope_scaling
+    if stated["rope_scaling_type"] and not config.get("rope_scaling") and scaling is not None:
+        kind = "dynamic" if isinstance(scaling, DynamicScaling) else stated["rope_scaling_type"]
+        config["rope_scaling"] = {"type": kind, "factor": _factor(scaling)}
+
+
+def _factor(scaling: object) -> float:
+    assert isinstance(scaling, LinearScaling | NtkScaling | DynamicScaling)
+    return scaling.factor

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from llm_convert.config import lacks_prefix
 from llm_convert.errors import ConvertError, TensorMismatchError
 from llm_convert.files.folder import find_weights, open_weights
 from llm_convert.files.json_file import read_json
@@ -28,6 +29,7 @@ from llm_kernels.families import FamilySpec, ParameterKey, Sizes, detect, parame
 __all__ = ["CONFIG_FILE", "Model", "copy_companions", "open_model", "read_config", "save_model"]
 
 CONFIG_FILE = "config.json"
+_EMBED, _HEAD = ParameterKey("embed"), ParameterKey("head")
 
 
 class Model:
@@ -39,6 +41,7 @@ class Model:
         spec, sizes: the family and the sizes (llm_kernels.families).
         naming: "hf" or "paddlenlp", found from the tensors' names.
         quantization: how which parameters are quantized; None for a dense checkpoint.
+        without_prefix: the hub's names lack, or lacked, their optional prefix.
         parameters: canonical key -> shape ([out, in] for linear weights).
     """
 
@@ -54,6 +57,7 @@ class Model:
         self._layout = _layout(spec, sizes, files, self._tensors)
         self.naming = self._layout.naming
         self.quantization = self._quantization()
+        self.without_prefix = lacks_prefix(config) or self._lacks_prefix()
 
     def keys(self) -> Set[ParameterKey]:
         """The canonical parameters of this checkpoint."""
@@ -82,7 +86,14 @@ class Model:
         self._tensors.release(self._stored_name(key))
 
     def _stored_name(self, key: ParameterKey) -> str:
-        return self._layout.names[self._layout.source[key]]
+        source = self._layout.source
+        # Some namings store no head where the embedding serves as one.
+        shared = key == _HEAD and key in self.parameters and key not in source
+        return self._layout.names[source[_EMBED if shared else key]]
+
+    def _lacks_prefix(self) -> bool:
+        named = self._layout.names.items()
+        return self.naming == "hf" and any(full != name for full, name in named)
 
     def _quantization(self) -> Quantization | None:
         schemes = {

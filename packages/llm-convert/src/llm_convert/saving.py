@@ -11,7 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -61,6 +61,7 @@ def save_model(
     dtype: str | Mapping[ParameterKey, np.dtype] = "float32",
     max_shard_size: str | int = DEFAULT_SHARD,
     quantization: Quantization | None = None,
+    without_prefix: bool = False,
     written: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write config.json and weights into an existing folder (use `written_folder` around it).
@@ -74,6 +75,8 @@ def save_model(
         dtype: "float32", "float16" or "bfloat16" for all floating parameters, or the type of each.
             Scales of quantized weights are stored in it too.
         quantization: which parameters are quantized and how; written as compressed-tensors.
+        without_prefix: leave out the prefix that the hub's names of this family may lack; for
+            PaddleNLP's names it is only noted in config.json, for the way back.
         max_shard_size: bytes, or a text like "4GB"; one tensor is never split.
         written: told the bytes written after each piece, for a progress bar.
 
@@ -83,10 +86,29 @@ def save_model(
             linears by input rows, which quantized files cannot.
     """
     folder = Path(folder)
-    plan = _Plan(Layout.of(spec, sizes, naming), parameters, dtype, quantization)
-    quantized = to_config(quantization, plan.layout.tensors) if quantization else None
-    write_config(folder, config_for(config, naming, plan.infos, quantized))
-    _write_shards(folder, naming, plan.infos, plan.read, parse_size(max_shard_size), written)
+    layout = Layout.of(spec, sizes, naming)
+    prefix = layout.checkpoint.optional_prefix if without_prefix and naming == "hf" else ""
+    plan = _Plan(layout, parameters, dtype, quantization, prefix)
+    translated = config_for(
+        config,
+        spec,
+        sizes,
+        naming,
+        plan.infos,
+        quantization=to_config(quantization, layout.tensors) if quantization else None,
+        without_prefix=without_prefix,
+    )
+    limit = parse_size(max_shard_size)
+    write_config(folder, translated)
+    _write_shards(folder, naming, plan.infos, plan.read, limit, written)
+
+
+class _Part(NamedTuple):
+    """What a tensor of a file holds: a stored tensor, or one part of a quantized one."""
+
+    tensor: StoredTensor
+    scheme: Scheme | None
+    suffix: str
 
 
 class _Plan:
@@ -98,37 +120,35 @@ class _Plan:
         parameters: Callable[[ParameterKey], Weight],
         dtype: str | Mapping[ParameterKey, np.dtype],
         quantization: Quantization | None,
+        prefix: str,
     ) -> None:
-        self.layout = layout
+        self._layout = layout
         self._parameters = parameters
+        self._parts: dict[str, _Part] = {}
         self.infos: dict[str, TensorInfo] = {}
-        # Name in the file -> stored tensor, its scheme, which part of it.
-        self._parts: dict[str, tuple[StoredTensor, Scheme, str]] = {}
         type_of = _target_types(layout.tensors, dtype)
-        for name, tensor in layout.tensors.items():
+        for full, tensor in layout.tensors.items():
+            name = full.removeprefix(prefix)
             scheme = quantization.of(tensor) if quantization else None
-            if scheme is None:
-                self.infos[name] = TensorInfo(type_of(name), tensor.shape)
-                continue
-            infos = stored_infos(name, tensor.shape, scheme, type_of(name))
+            infos = {name: TensorInfo(type_of(full), tensor.shape)}
+            if scheme is not None:
+                infos = stored_infos(name, tensor.shape, scheme, type_of(full))
             self.infos |= infos
-            for part in infos:
-                self._parts[part] = (tensor, scheme, part.removeprefix(name))
+            for file_name in infos:
+                self._parts[file_name] = _Part(tensor, scheme, file_name.removeprefix(name))
 
     def read(self, name: str) -> np.ndarray:
         """The array to store under a name of `infos`."""
-        info = self.infos[name]
-        if name not in self._parts:
-            array = self.layout.encode(name, self._parameters)
-            if not isinstance(array, np.ndarray):
-                message = f"{name} is quantized, but was to be written dense. Dequantize it first."
-                raise QuantizationError(message)
-            return array.astype(info.dtype, copy=False)
-        tensor, scheme, part = self._parts[name]
-        if part == SHAPE:
+        info, (tensor, scheme, suffix) = self.infos[name], self._parts[name]
+        if suffix == SHAPE:
             return np.array(tensor.shape, info.dtype)
-        weight = self.layout.encode(tensor.name, self._parameters)
-        return stored_array(part, weight, tensor.name, scheme).astype(info.dtype, copy=False)
+        weight = self._layout.encode(tensor.name, self._parameters)
+        if scheme is not None:
+            weight = stored_array(suffix, weight, tensor.name, scheme)
+        elif not isinstance(weight, np.ndarray):
+            message = f"{name} is quantized, but was to be written dense. Dequantize it first."
+            raise QuantizationError(message)
+        return weight.astype(info.dtype, copy=False)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:

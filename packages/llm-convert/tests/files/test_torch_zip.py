@@ -194,7 +194,7 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
 def test_other_kinds_of_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(pickle.dumps(OrderedDict(), protocol=2))
-    with pytest.raises(FileFormatError, match="torch before 1.6"):
+    with pytest.raises(FileFormatError, match="torch before"):
         open_torch_zip(path)
     archive(path, {}, {}, byteorder=b"big")
     with pytest.raises(FileFormatError, match="big-endian"):
@@ -207,7 +207,7 @@ def test_other_kinds_of_files_are_named(tmp_path: Path) -> None:
         open_torch_zip(path)
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("readme", b"hello")
-    with pytest.raises(FileFormatError, match="one data.pkl"):
+    with pytest.raises(FileFormatError, match=r"one data\.pkl"):
         open_torch_zip(path)
 
 

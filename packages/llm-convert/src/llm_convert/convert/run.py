@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from math import prod
+from pathlib import Path
 
 import numpy as np
 
@@ -52,6 +53,7 @@ def convert(options: ConvertOptions) -> None:
             dtype=options.dtype or {key: model.dtype(key) for key in model.parameters},
             max_shard_size=options.max_shard_size,
             quantization=quantization,
+            without_prefix=model.without_prefix,
             written=bar.advance,
         )
         companions = copy_companions(source, folder)
@@ -121,5 +123,11 @@ def _report(
 
 def peak_memory() -> int:
     """Most bytes this process has had resident, mapped files included."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        # Bytes on macOS; elsewhere KB, and no less than the process had that started this one.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024

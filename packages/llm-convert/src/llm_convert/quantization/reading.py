@@ -11,6 +11,7 @@ from llm_convert.errors import QuantizationError
 from llm_convert.files.tensor_file import TensorFile
 from llm_convert.layout import Weight
 from llm_convert.quantization.scheme import (
+    FIELD,
     FORMAT,
     METHOD,
     PACKED,
@@ -37,6 +38,7 @@ class QuantizedTensors(Mapping[str, Weight]):
         self._shapes: dict[str, tuple[int, ...]] = {}
         if config is None:
             self._shapes = {name: files.info(name).shape for name in files}
+            _check_dense(files)
             return
         allowed = _allowed_schemes(config)
         parts = set()
@@ -94,6 +96,16 @@ class QuantizedTensors(Mapping[str, Weight]):
             zeros=zeros,
             group_size=scheme.group_size or columns,
         )
+
+
+def _check_dense(files: TensorFile) -> None:
+    packed = [name for name in files if name.endswith(".weight" + PACKED)]
+    if packed:
+        message = (
+            f"{files.path} holds {len(packed)} packed weights, but config.json has no {FIELD}. "
+            "Copy the config.json that was written with them."
+        )
+        raise QuantizationError(message)
 
 
 def _nibbles(packed: np.ndarray) -> np.ndarray:

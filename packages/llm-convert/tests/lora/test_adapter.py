@@ -1,0 +1,85 @@
+"""Folding an adapter into a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from llm_convert.errors import AdapterError
+from llm_convert.lora import LoraAdapter, merged
+from llm_convert.model import open_model, save_model
+from llm_convert.quantization import Quantization, Scheme
+from llm_kernels.families import ParameterKey
+from llm_kernels.weights import Int4Weight
+
+KEY = ParameterKey("q", 0)
+RNG = np.random.default_rng(8)
+A = RNG.normal(size=(64, 3)).astype(np.float32)
+B = RNG.normal(size=(3, 64)).astype(np.float32)
+DELTA = 0.5 * (A.astype(np.float64) @ B).T
+
+
+def adapter(**changes: object) -> LoraAdapter:
+    return LoraAdapter(
+        **{"rank": 3, "alpha": 1.5, "scaling": 0.5, "pairs": {KEY: (A, B)}} | changes
+    )  # type: ignore[arg-type]
+
+
+def test_the_delta_is_out_by_in(golden: Path) -> None:
+    np.testing.assert_allclose(adapter().delta(KEY), DELTA, rtol=1e-5, atol=1e-6)
+    model = open_model(golden / "llama_v2_gqa")
+    np.testing.assert_allclose(
+        merged(model, adapter())(KEY), model.dense(KEY) + DELTA, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_a_half_precision_base_is_rounded_once(golden: Path, tmp_path: Path) -> None:
+    source = open_model(golden / "llama_v2_gqa")
+    save_model(
+        tmp_path,
+        config=source.config,
+        spec=source.spec,
+        sizes=source.sizes,
+        parameters=source.weight,
+        naming="hf",
+        dtype="bfloat16",
+    )
+    model = open_model(tmp_path)
+    weight = merged(model, adapter())(KEY)
+    assert weight.dtype == ml_dtypes.bfloat16
+    exact = model.dense(KEY, np.float64) + DELTA
+    assert np.abs(weight.astype(np.float64) / exact - 1).max() < 2**-8
+
+
+def test_a_quantized_base_is_dequantized(golden: Path, tmp_path: Path) -> None:
+    source = open_model(golden / "llama_v2_gqa")
+    packed = Int4Weight.from_dense(source.dense(KEY))
+    save_model(
+        tmp_path,
+        config=source.config,
+        spec=source.spec,
+        sizes=source.sizes,
+        parameters=lambda key: packed if key == KEY else source.weight(key),
+        naming="hf",
+        quantization=Quantization({KEY: Scheme(4, None)}),
+    )
+    weight = merged(open_model(tmp_path), adapter())(KEY)
+    np.testing.assert_allclose(weight, packed.dequantize() + DELTA, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pairs": {}}, "it adapts nothing"),
+        ({"pairs": {ParameterKey("q", 9): (A, B)}}, r"layers\.9\.q\.weight does not exist"),
+        ({"pairs": {ParameterKey("k", 0): (A, B)}}, r"layers\.0\.k\.weight is \[32, 64\]"),
+        ({"pairs": {KEY: (A, B[:2])}}, "B "),
+        ({"replaced": {ParameterKey("head"): A}}, r"head\.weight is \(256, 64\)"),
+    ],
+)
+def test_adapters_that_do_not_fit(golden: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(AdapterError, match=message):
+        merged(open_model(golden / "llama_v2_gqa"), adapter(**changes))
