@@ -7,6 +7,8 @@ nothing but the key, so it stays the same on every machine and under every NumPy
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 _MASK = (1 << 64) - 1
 _ROUNDS = 6
 
@@ -19,15 +21,21 @@ def mix(value: int) -> int:
     return value ^ (value >> 31)
 
 
+@lru_cache(maxsize=64)
+def _round_keys(key: int) -> tuple[int, ...]:
+    return tuple(mix(key + step) for step in range(_ROUNDS))
+
+
 def permuted(index: int, count: int, key: int) -> int:
     """Where `index` of 0, ..., count - 1 goes under the order that `key` chooses."""
     assert 0 <= index < count
     half_bits = max((count - 1).bit_length() + 1, 2) // 2
     mask = (1 << half_bits) - 1
+    round_keys = _round_keys(key)
     while True:
         left, right = index >> half_bits, index & mask
-        for step in range(_ROUNDS):
-            left, right = right, left ^ (mix(right ^ mix(key + step)) & mask)
+        for round_key in round_keys:
+            left, right = right, left ^ (mix(right ^ round_key) & mask)
         index = (left << half_bits) | right
         if index < count:
             return index
