@@ -107,10 +107,14 @@ def test_the_description_lists_the_fields(client: httpx.Client) -> None:
 
 
 def test_answers_are_logged_on_request(
-    serve: Serve, state: ServerState, caplog: pytest.LogCaptureFixture
+    serve: Serve,
+    state: ServerState,
+    caplog: pytest.LogCaptureFixture,
+    eventually: Callable[[Callable[[], bool]], None],
 ) -> None:
     caplog.set_level(logging.INFO, "llm_serve")
     serve(create_app(state)).get("/v1/nothing")
-    assert caplog.messages == []
-    serve(create_app(state, access_log=True)).get("/v1/nothing")
-    assert caplog.messages == ["GET /v1/nothing 404"]
+    serve(create_app(state, access_log=True)).get("/v1/models/nothing")
+    # The line is written once the answer is on its way.
+    eventually(lambda: bool(caplog.messages))
+    assert caplog.messages == ["GET /v1/models/nothing 404"]

@@ -22,11 +22,15 @@ def read(client: httpx.Client) -> dict[str, float]:
     }
 
 
-def test_tokens_requests_and_blocks_are_counted(client: httpx.Client) -> None:
+def test_tokens_requests_and_blocks_are_counted(
+    client: httpx.Client, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
     client.post("/v1/completions", json={"prompt": "abc", "max_tokens": 4, "temperature": 0})
     client.post("/v1/completions", json={"prompt": 3})
     client.get("/nowhere")
     client.get("/v1/models/other")
+    # An answer is counted once it is on its way.
+    eventually(lambda: "llm_serve_requests_total,/v1/models/{name:path},404" in read(client))
     found = read(client)
     assert found["llm_serve_prompt_tokens_total"] == 3
     assert found["llm_serve_generated_tokens_total"] == 4

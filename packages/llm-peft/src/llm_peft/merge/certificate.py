@@ -19,6 +19,9 @@ from llm_kernels.families import ParameterKey
 from llm_kernels.reference import Adapted, Weight
 from llm_kernels.reference_decoder import forward
 
+PASSES = 3
+"""How often `certify` runs the model."""
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -44,14 +47,25 @@ class Certificate:
 
 
 def certify(
-    base: Model, adapter: LoraAdapter, merged: Model, *, tokens: int, seed: int
+    base: Model,
+    adapter: LoraAdapter,
+    merged: Model,
+    *,
+    tokens: int,
+    seed: int,
+    passed: Callable[[int], None] = lambda _: None,
 ) -> Certificate:
-    """Compare `merged` with `base` and `adapter` on `tokens` random ones (at most a context)."""
+    """Compare `merged` with `base` and `adapter` on `tokens` random ones (at most a context).
+
+    `passed` is told 1 after each of the PASSES, for a progress bar.
+    """
     count = min(tokens, base.sizes.max_positions or tokens)
     ids = np.random.default_rng(seed).integers(0, base.sizes.vocab, count)
 
     def logits(source: Callable[[ParameterKey], Weight]) -> np.ndarray:
-        return forward(base.spec, base.sizes, source, ids).astype(np.float64)
+        found = forward(base.spec, base.sizes, source, ids).astype(np.float64)
+        passed(1)
+        return found
 
     beside = logits(adapted(base, adapter))
     found = logits(merged.weight)

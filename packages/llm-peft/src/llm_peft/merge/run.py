@@ -21,7 +21,7 @@ from llm_convert.model import Model, copy_companions, open_model, save_model
 from llm_kernels.families import ParameterKey
 from llm_peft.base import check_base
 from llm_peft.errors import BaseError, CertificateError
-from llm_peft.merge.certificate import Certificate, certify
+from llm_peft.merge.certificate import PASSES, Certificate, certify
 from llm_peft.merge.options import MergeOptions
 
 logger = logging.getLogger(__name__)
@@ -108,9 +108,15 @@ def _certify(
     """The certificate, written into `folder`; None where none was asked for."""
     if not options.verify_tokens:
         return None
-    certificate = certify(
-        base, adapter, open_model(folder), tokens=options.verify_tokens, seed=options.seed
-    )
+    with progress("certify", total=PASSES, unit="passes") as bar:
+        certificate = certify(
+            base,
+            adapter,
+            open_model(folder),
+            tokens=options.verify_tokens,
+            seed=options.seed,
+            passed=bar.advance,
+        )
     if not certificate.mean_kl <= options.max_kl:
         message = (
             f"The merged model is {certificate.mean_kl:.3g} nats (mean KL over "

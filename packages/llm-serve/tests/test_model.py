@@ -1,4 +1,4 @@
-"""The command in a process of its own, with real weights: answers equal the reference's."""
+"""Real weights, loaded and served by the command: the answers are the reference's."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 
 from llm_data.tokenizer import load_tokenizer
+from llm_infer.engine import SamplingParams
+from llm_serve.model import load_model
+from llm_serve.options import ServeOptions
 from llm_serve.run import listen
 
 LLM = [sys.executable, "-m", "llm_cli"]
@@ -36,6 +39,23 @@ def model_folder(
     tokenizer["added_tokens"] = []
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     return folder
+
+
+def test_a_model_is_loaded_as_the_options_say(model_folder: Path, tokenizer_folder: Path) -> None:
+    path = str(model_folder)
+    plain = load_model(ServeOptions(model_name_or_path=path, num_blocks=3, block_size=16))
+    try:
+        assert (plain.name, plain.context_length, plain.template) == ("tiny-llama", 48, None)
+        prompt = plain.tokenizer.encode("hello")
+        stream = plain.engine.submit(prompt, SamplingParams(max_new_tokens=3, ignore_eos=True))
+        assert len([event for event in stream if event.token_id is not None]) == 3
+    finally:
+        plain.engine.close()
+    template = str(tokenizer_folder / "chat_template.json")
+    options = ServeOptions(model_name_or_path=path, num_blocks=1, chat_template=template)
+    chatting = load_model(options)
+    chatting.engine.close()
+    assert chatting.template is not None
 
 
 class Process:
