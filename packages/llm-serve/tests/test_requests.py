@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -233,3 +234,17 @@ def test_a_client_that_hangs_up_frees_its_blocks(
     eventually(lambda: engine.stats().free_blocks == engine.stats().num_blocks)
     # 90 tokens take 1.8 seconds: far fewer were made.
     assert engine.stats().generated_tokens < 45
+
+
+def test_a_client_that_hangs_up_while_it_sends_is_no_error(
+    client: httpx.Client,
+    caplog: pytest.LogCaptureFixture,
+    eventually: Callable[[Callable[[], bool]], None],
+) -> None:
+    address = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(address) as connection:
+        head = "POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n"
+        connection.sendall(head.encode() + b'{"prompt":')
+    gone = 'llm_serve_requests_total{path="/v1/completions",status="499"} 1.0'
+    eventually(lambda: gone in client.get("/metrics").text)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from llm_data.chat_template import encode_prompt, from_messages
@@ -24,7 +24,7 @@ from llm_serve.schema import (
     parse,
 )
 from llm_serve.state import ServerState
-from llm_serve.stream import EventStream, unless_gone
+from llm_serve.stream import ClientGoneError, EventStream, unless_gone
 
 
 async def completions(state: ServerState, request: Request) -> Response:
@@ -103,11 +103,14 @@ class _Work:
 async def _json(state: ServerState, request: Request) -> object:
     limit = state.limits.max_body_bytes
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            message = f"The body is larger than {limit} bytes, the most this server reads."
-            raise ApiError(413, message, code="body_too_large")
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > limit:
+                message = f"The body is larger than {limit} bytes, the most this server reads."
+                raise ApiError(413, message, code="body_too_large")
+    except ClientDisconnect:
+        raise ClientGoneError from None
     try:
         return json.loads(body)
     except ValueError as error:
