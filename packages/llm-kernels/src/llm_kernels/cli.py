@@ -10,14 +10,14 @@ command = Group(
     commands=(
         Command(
             "info",
-            options="llm_kernels.report.options:InfoOptions",
-            run="llm_kernels.report.info:info",
+            options="llm_kernels.commands.options:InfoOptions",
+            run="llm_kernels.commands.info:info",
             help="Instruction set, threads, and what each op runs on and why.",
         ),
         Command(
             "test",
-            options="llm_kernels.report.options:NumericsOptions",
-            run="llm_kernels.report.numerics:test",
+            options="llm_kernels.commands.options:NumericsOptions",
+            run="llm_kernels.commands.numerics:test",
             help="Numerics of every native op against its NumPy reference.",
         ),
     ),
@@ -25,7 +25,7 @@ command = Group(
 
 doctor = Command(
     "doctor",
-    options="llm_kernels.report.options:DoctorOptions",
-    run="llm_kernels.report.doctor:doctor",
+    options="llm_kernels.commands.options:DoctorOptions",
+    run="llm_kernels.commands.doctor:doctor",
     help="Look at this machine: Python, packages, processor, memory, disk, frameworks.",
 )

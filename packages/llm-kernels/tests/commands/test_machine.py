@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_kernels.report import machine
+from llm_kernels.commands import machine
 
 CPU = """processor\t: 0
 model name\t: Some Processor @ 3 GHz

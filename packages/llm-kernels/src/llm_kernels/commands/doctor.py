@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 from collections.abc import Mapping
@@ -10,9 +11,9 @@ from pathlib import Path
 
 from llm_cli.console import console, table
 from llm_kernels import native
+from llm_kernels.commands import machine
+from llm_kernels.commands.options import DoctorOptions
 from llm_kernels.errors import NativeUnavailableError
-from llm_kernels.report import machine
-from llm_kernels.report.options import DoctorOptions
 
 _GIB = 1 << 30
 _LEAST_PYTHON = (3, 11)
@@ -46,31 +47,48 @@ FRAMEWORKS: Mapping[str, Framework] = {
 """Optional frameworks by distribution name."""
 
 
-def doctor(options: DoctorOptions) -> int:  # noqa: ARG001
+def doctor(options: DoctorOptions) -> int:
     """Print what is here and what to do; 1 where something keeps the toolchain from working."""
     problems: list[str] = []
     advice: list[str] = []
-    table("Machine", ("what", "value"), _machine_rows(problems, advice))
-    packages = [(name, machine.version_of(name)) for name in machine.PACKAGES]
+    facts = _machine_rows(problems, advice)
+    packages = {name: machine.version_of(name) for name in machine.PACKAGES}
+    frameworks = {name: machine.version_of(name) for name in FRAMEWORKS}
+    advice += [
+        f"{name} is only for {FRAMEWORKS[name].purpose}: {FRAMEWORKS[name].remedy}."
+        for name, version in frameworks.items()
+        if version is None
+    ]
+    if options.json:
+        found = {"machine": dict(facts), "packages": packages, "frameworks": frameworks}
+        console.print(json.dumps(found | {"problems": problems, "notes": advice}), markup=False)
+    else:
+        _print_tables(facts, packages, frameworks)
+        for line in (
+            *(f"PROBLEM  {text}" for text in problems),
+            *(f"note     {t}" for t in advice),
+        ):
+            console.print(line, markup=False)
+        if not problems:
+            console.print("Everything that the installed packages need is here.")
+    return 1 if problems else 0
+
+
+def _print_tables(
+    facts: list[tuple[str, str]],
+    packages: Mapping[str, str | None],
+    frameworks: Mapping[str, str | None],
+) -> None:
+    missing = "not installed"
+    table("Machine", ("what", "value"), facts)
     table(
-        "Packages", ("package", "version"), [(name, v or "not installed") for name, v in packages]
+        "Packages", ("package", "version"), [(name, v or missing) for name, v in packages.items()]
     )
-    frameworks = [(name, machine.version_of(name), f) for name, f in FRAMEWORKS.items()]
     table(
         "Optional frameworks",
         ("framework", "version", "needed for"),
-        [(name, version or "not installed", f.purpose) for name, version, f in frameworks],
+        [(name, v or missing, FRAMEWORKS[name].purpose) for name, v in frameworks.items()],
     )
-    for name, version, framework in frameworks:
-        if version is None:
-            advice.append(f"{name} is only for {framework.purpose}: {framework.remedy}.")
-    for line in problems:
-        console.print(f"PROBLEM  {line}")
-    for line in advice:
-        console.print(f"note     {line}")
-    if not problems:
-        console.print("Everything that the installed packages need is here.")
-    return 1 if problems else 0
 
 
 def _machine_rows(problems: list[str], advice: list[str]) -> list[tuple[str, str]]:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from llm_kernels import native, ops
-from llm_kernels.report import checks, numerics
-from llm_kernels.report.checks import CHECKS, Outcome
-from llm_kernels.report.options import NumericsOptions
+from llm_kernels.commands import checks, numerics
+from llm_kernels.commands.checks import CHECKS, Outcome
+from llm_kernels.commands.options import NumericsOptions
 
 
 @pytest.mark.parametrize("name", CHECKS)

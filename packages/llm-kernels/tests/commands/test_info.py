@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from llm_kernels import native
-from llm_kernels.report.info import info, why
-from llm_kernels.report.options import InfoOptions
+from llm_kernels.commands.info import info, why
+from llm_kernels.commands.options import InfoOptions
 
 
 @pytest.mark.parametrize(
@@ -26,3 +28,11 @@ def test_every_op_has_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert native.selected_isa() in text
     for op in ("linear", "rms_norm", "layer_norm", "rope", "activation", "paged_att", "decoder"):
         assert op in text
+
+
+def test_json_holds_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    info(InfoOptions(json=True))
+    found = json.loads(capsys.readouterr().out)
+    assert found["selected"] == native.selected_isa()
+    assert found["threads"] == native.default_threads()
+    assert found["ops"]["linear"].endswith(native.selected_isa())

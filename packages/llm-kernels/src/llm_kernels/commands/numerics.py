@@ -6,8 +6,8 @@ import numpy as np
 
 from llm_cli.console import console, table
 from llm_kernels import native
-from llm_kernels.report.checks import CHECKS, Outcome
-from llm_kernels.report.options import NumericsOptions
+from llm_kernels.commands.checks import CHECKS, Outcome
+from llm_kernels.commands.options import NumericsOptions
 
 
 def test(options: NumericsOptions) -> int:

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
 
 from llm_kernels import native
-from llm_kernels.report import doctor as module
-from llm_kernels.report import machine
-from llm_kernels.report.doctor import doctor
-from llm_kernels.report.options import DoctorOptions
+from llm_kernels.commands import doctor as module
+from llm_kernels.commands import machine
+from llm_kernels.commands.doctor import doctor
+from llm_kernels.commands.options import DoctorOptions
 
 GIB = 1 << 30
 
@@ -70,3 +71,14 @@ def test_no_vector_instructions_are_worth_a_note(
     code, text = run(capsys)
     assert code == 0
     assert "without vector instructions" in text
+
+
+def test_json_holds_the_same(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(module, "_LEAST_PYTHON", (99, 0))
+    assert doctor(DoctorOptions(json=True)) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["packages"]["llm-toolchain-kernels"] == machine.version_of("llm-toolchain-kernels")
+    assert found["frameworks"].keys() >= {"paddlepaddle", "torch"}
+    assert len(found["problems"]) == 1

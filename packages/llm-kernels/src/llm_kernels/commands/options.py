@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_cli.errors import UserError
-from llm_cli.options import option
+from llm_cli.options import flag, option
 
 
 @dataclass(kw_only=True)
 class InfoOptions:
     """Say which instruction set and how many threads the native kernels use, op by op and why."""
+
+    json: bool = flag(False, help="Print one JSON object instead of tables.")
 
 
 @dataclass(kw_only=True)
@@ -29,4 +31,9 @@ class NumericsOptions:
 
 @dataclass(kw_only=True)
 class DoctorOptions:
-    """Look at this machine and say what is missing, and what to do about it."""
+    """Look at this machine and say what is missing, and what to do about it.
+
+    Ends with 1 where something keeps the installed packages from working.
+    """
+
+    json: bool = flag(False, help="Print one JSON object instead of tables.")
