@@ -38,7 +38,8 @@ def documented_commands() -> list[tuple[str, str]]:
     """Every command line of a fenced block, as (page, line); continued lines are joined."""
     found = []
     for page in PAGES:
-        for block in re.findall(r"```(?:sh|bash)?\n(.*?)```", page.read_text("utf-8"), re.S):
+        blocks = re.findall(r"^```(\w*)\n(.*?)^```", page.read_text("utf-8"), re.S | re.M)
+        for block in (text for language, text in blocks if language in ("", "sh", "bash")):
             for line in block.replace("\\\n", " ").splitlines():
                 words = line.split("#")[0].strip().removeprefix("$ ")
                 if words:
