@@ -1,14 +1,15 @@
 # make setup | quickstart | test | test-oracles | lint | format | wheels
 # Needs Python 3.11, git and a C++ compiler; everything else is installed into .venv.
 
+MAKEFLAGS += --no-builtin-rules
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 ORACLES := .venv-oracles
 PACKAGES := llm-kernels llm-data llm-convert llm-infer llm-serve llm-train llm-peft llm-quant
 PROJECTS := tools/llm-cli/pyproject.toml $(foreach p,$(PACKAGES),packages/$(p)/pyproject.toml)
-NATIVE := $(wildcard packages/llm-kernels/CMakeLists.txt packages/llm-kernels/include/*/* \
-            packages/llm-kernels/csrc/* packages/llm-kernels/csrc/*/*)
+NATIVE := packages/llm-kernels/CMakeLists.txt \
+          $(shell find packages/llm-kernels/include packages/llm-kernels/csrc -type f)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
 .PHONY: setup quickstart test test-oracles lint format wheels clean
