@@ -29,6 +29,7 @@ class Options:
     strategy: str = option("greedy", help="How.", choices=("greedy", "sampling"))
     block_attn: bool = flag(help="Paged.")
     lora_path: str | None = option(None, help="Adapter.")
+    check: str | None = option(None, help="Folder to check, or whether to.", bare="yes")
 
 
 def run_and_remember(options: Options) -> int:
@@ -51,6 +52,12 @@ def test_underscores_and_dashes_are_one_option() -> None:
     assert call("--input-path", "a", "--lora-rank", "3", "--block-attn") == call(
         "--input_path", "a", "--lora_rank", "3", "--block_attn", "true"
     )
+
+
+def test_an_option_may_have_a_value_of_its_own_when_it_stands_alone() -> None:
+    options = call("--input_path", "a", "--check", "--lora_rank", "2")
+    assert (options.check, options.lora_rank) == ("yes", 2)
+    assert call("--input_path", "a", "--check", "folder").check == "folder"
 
 
 def test_a_list_takes_many_values_and_may_be_repeated() -> None:

@@ -1,6 +1,8 @@
-"""Exactly one source."""
+"""One purpose, one source, and switches that fit together."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import pytest
 
@@ -13,7 +15,34 @@ def test_one_source_is_enough() -> None:
     assert ConvertOptions(to_torch="a", output_path="b").dtype is None
 
 
-@pytest.mark.parametrize("sources", [{}, {"from_torch": "a", "to_torch": "b"}])
-def test_none_or_two_are_not(sources: dict[str, str]) -> None:
-    with pytest.raises(UserError, match="--from_torch or --to_torch"):
-        ConvertOptions(output_path="x", **sources)
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"output_path": "x"}, "Name one of --from_torch, --to_torch"),
+        ({"output_path": "x", "from_torch": "a", "to_torch": "b"}, "--from_torch and --to_torch"),
+        ({"from_torch": "a"}, "Missing --output_path"),
+        ({"from_torch": "a", "output_path": "b", "verify": "c"}, "name them with --golden"),
+        ({"from_torch": "a", "output_path": "b", "max_kl": 0.0}, "above 0"),
+        ({"from_torch": "a", "output_path": "b", "max_kl": 1.0, "verify": "false"}, "--verify"),
+        ({"golden": "g"}, "--verify FOLDER"),
+        ({"golden": "g", "verify": "true"}, "--verify FOLDER"),
+        ({"golden": "g", "verify": "m", "output_path": "x"}, "leave out --output_path"),
+        ({"golden": "g", "verify": "m", "tolerance": -1.0}, "--tolerance is -1"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        ConvertOptions(**given)
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, None),
+        ({"verify": "true"}, True),
+        ({"verify": "False"}, False),
+        ({"max_kl": 0.1}, True),
+    ],
+)
+def test_when_a_conversion_is_verified(given: dict[str, Any], wanted: bool | None) -> None:
+    assert ConvertOptions(from_torch="a", output_path="b", **given).verified is wanted

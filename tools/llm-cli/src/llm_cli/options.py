@@ -40,6 +40,7 @@ class OptionSpec:
     choices: tuple[str, ...]
     aliases: tuple[str, ...]
     hidden: bool
+    bare: str | None
 
 
 def option(
@@ -50,10 +51,12 @@ def option(
     choices: tuple[str, ...] = (),
     aliases: tuple[str, ...] = (),
     hidden: bool = False,
+    bare: str | None = None,
 ) -> Any:
     """A field of an options dataclass; without ``default`` the option is required.
 
     ``group`` is the panel it is shown in, ``aliases`` are further names that mean the same.
+    ``bare`` is the value of ``--name`` without one; by default a value must follow.
     """
     metadata = {
         "option": {
@@ -62,6 +65,7 @@ def option(
             "choices": choices,
             "aliases": aliases,
             "hidden": hidden,
+            "bare": bare,
         }
     }
     if isinstance(default, list | dict):
@@ -78,7 +82,7 @@ def flag(
     hidden: bool = False,
 ) -> Any:
     """A yes/no field: ``--name``, ``--name true`` and ``--name false`` all work."""
-    return option(default, help=help, group=group, aliases=aliases, hidden=hidden)
+    return option(default, help=help, group=group, aliases=aliases, hidden=hidden, bare="true")
 
 
 def option_specs(options: type[Any]) -> list[OptionSpec]:

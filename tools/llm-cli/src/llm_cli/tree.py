@@ -151,8 +151,8 @@ def _parameter(spec: OptionSpec) -> click.Option:
     extra: dict[str, Any] = {}
     if not spec.required and spec.default not in (None, "", []):
         extra = {"default": _shown(spec.default), "show_default": True}
-    if spec.type is bool and not spec.many:
-        extra |= {"is_flag": False, "flag_value": "true"}
+    if spec.bare is not None and not spec.many:
+        extra |= {"is_flag": False, "flag_value": spec.bare}
     return RichOption(
         [f"--{name}" for name in (spec.name, *spec.aliases)] + [spec.name],
         type=click.STRING,

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
 
+_SWITCH = {"true": True, "false": False}
+
 
 @dataclass(kw_only=True)
 class ConvertOptions:
     """Convert model weights between torch's and PaddleNLP's files, without torch or paddle.
 
     Tensors are streamed: memory holds about one of them at a time, however large the model is.
-    The tokenizer's files and generation_config.json come along.
+    The tokenizer's files and generation_config.json come along. `--verify MODEL --golden FILE`
+    instead compares a model with logits that were saved from its original implementation.
     """
 
     from_torch: str | None = option(
@@ -27,7 +30,9 @@ class ConvertOptions:
         "Face checkpoint.",
         group="Input and output",
     )
-    output_path: str = option(help="Folder to write; it appears whole.", group="Input and output")
+    output_path: str | None = option(
+        None, help="Folder to write; it appears whole.", group="Input and output"
+    )
     overwrite: bool = flag(
         False, help="Replace an earlier output at output_path.", group="Input and output"
     )
@@ -47,12 +52,84 @@ class ConvertOptions:
         "4GB", help="Largest file, such as 4GB or 512MiB; a tensor is never split.", group="Weights"
     )
 
+    verify: str | None = option(
+        None,
+        help="true or false: run the source and what was written on 256 random tokens and write "
+        "certificate.json; by default for models under 2 B parameters. With --golden: the folder "
+        "of the model to verify, and nothing is converted.",
+        group="Verification",
+        bare="true",
+    )
+    max_kl: float | None = option(
+        None,
+        help="Most nats (mean KL divergence) between source and result; beyond, nothing is "
+        "written. Turns --verify on.",
+        group="Verification",
+    )
+    golden: str | None = option(
+        None,
+        help="File of logits saved from the original implementation (.npz with prompt_i int64 "
+        "[T], logits_i float32 [T, V], optionally generated int64 [N, G]).",
+        group="Verification",
+    )
+    decoder: str = option(
+        "reference",
+        help="What computes the logits that are compared with --golden.",
+        choices=("reference", "paddle", "native"),
+        group="Verification",
+    )
+    tolerance: float = option(
+        1e-4,
+        help="Largest difference of a logit from --golden; beyond, the exit code is 1.",
+        group="Verification",
+    )
+
     def __post_init__(self) -> None:
-        """Exactly one source is named."""
-        if (self.from_torch is None) == (self.to_torch is None):
-            named = "both" if self.from_torch is not None else "neither"
+        """One purpose: a model against a golden file, or exactly one source to convert."""
+        if self.golden is not None:
+            self._check_golden()
+            return
+        sources = {"--from_torch": self.from_torch, "--to_torch": self.to_torch}
+        named = [option for option, path in sources.items() if path is not None]
+        if len(named) != 1:
             message = (
-                f"Name either --from_torch or --to_torch, not {named}: the folder of the "
+                f"Name one of {', '.join(sources)} (now: {' and '.join(named) or 'none'}): the "
                 "checkpoint to convert."
             )
+            raise UserError(message)
+        if self.output_path is None:
+            message = "Missing --output_path: the folder to write."
+            raise UserError(message)
+        if self.verify is not None and self.verify.lower() not in _SWITCH:
+            message = (
+                f"--verify is {self.verify!r}; a conversion takes true or false. To compare a "
+                "model with saved logits, name them with --golden."
+            )
+            raise UserError(message)
+        if self.max_kl is not None and not (self.max_kl > 0 and self.verified is not False):
+            message = (
+                f"--max_kl is {self.max_kl:g}, with --verify {self.verify}; it must be above 0, "
+                "and needs the verification."
+            )
+            raise UserError(message)
+
+    @property
+    def verified(self) -> bool | None:
+        """Whether to certify a conversion; None: that depends on the model's size."""
+        if self.verify is None:
+            return True if self.max_kl is not None else None
+        return _SWITCH[self.verify.lower()]
+
+    def _check_golden(self) -> None:
+        if self.verify is None or self.verify.lower() in _SWITCH:
+            message = "--golden needs the model to compare with it: --verify FOLDER."
+            raise UserError(message)
+        if self.from_torch or self.to_torch or self.output_path:
+            message = (
+                "--golden verifies a model that is there; leave out --output_path and the source, "
+                "or convert first."
+            )
+            raise UserError(message)
+        if not self.tolerance > 0:
+            message = f"--tolerance is {self.tolerance:g}; it must be above 0."
             raise UserError(message)

@@ -20,16 +20,22 @@ from llm_convert.files.dtypes import floating
 from llm_convert.layout import Weight
 from llm_convert.model import Model, copy_companions, open_model, save_model
 from llm_convert.saving import Naming
+from llm_convert.verify.run import verify_golden
 from llm_kernels.families import ParameterKey
 
 
-def convert(options: ConvertOptions) -> None:
-    """Convert a checkpoint as the options say and print what was written.
+def convert(options: ConvertOptions) -> int:
+    """Convert a checkpoint, or verify one against golden logits, as the options say.
+
+    Prints what was written or found; the exit code: 1 for a model beyond the tolerance.
 
     Raises:
         ConvertError: the source is not what the option says, or does not fit its config.json.
         UserError: output_path is not empty.
     """
+    if options.golden is not None:
+        return verify_golden(options)
+    assert options.output_path is not None
     started = time.monotonic()
     source = str(options.from_torch or options.to_torch)
     model = open_model(source)
@@ -58,6 +64,7 @@ def convert(options: ConvertOptions) -> None:
         )
         companions = copy_companions(source, folder)
     _report(options, model, target, companions, time.monotonic() - started)
+    return 0
 
 
 def _target(options: ConvertOptions, model: Model) -> Naming:
