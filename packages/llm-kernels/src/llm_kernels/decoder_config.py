@@ -2,14 +2,102 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from llm_kernels.errors import UnsupportedSpecError
-from llm_kernels.families import Alibi, DynamicScaling, FamilySpec, Learned, Rope, Sizes
+from llm_kernels.families import (
+    Alibi,
+    Attention,
+    DynamicScaling,
+    FamilySpec,
+    Head,
+    Learned,
+    LinearScaling,
+    Llama3Scaling,
+    Mlp,
+    Moe,
+    Norm,
+    NtkScaling,
+    Rope,
+    Sizes,
+    YarnScaling,
+)
 from llm_kernels.ops.activation import CODES
 from llm_kernels.reference import alibi_slopes, attention_factor, inverse_frequencies
 
-_POSITIONS = (Rope, Alibi, Learned)
+# The fields that the decoder computes with, or that are settled before it is built.
+_COMPUTED: Mapping[type, frozenset[str]] = {
+    FamilySpec: frozenset(
+        [
+            "name",
+            "norm",
+            "position",
+            "attention",
+            "mlp",
+            "moe",
+            "head",
+            "mask",
+            "length_fields",
+            "default_length",
+        ]
+    ),
+    Norm: frozenset(
+        ["kind", "placement", "residual", "residual_scale", "embedding", "final", "default_eps"]
+    ),
+    Rope: frozenset(
+        ["pairing", "fraction", "channels", "dynamic_ntk", "half_precision", "default_theta"]
+    ),
+    Alibi: frozenset(),
+    Learned: frozenset({"offset", "block"}),
+    Attention: frozenset(["qkv_bias", "out_bias", "qk_norm", "logn", "single_kv", "windowed"]),
+    Mlp: frozenset(["activation", "gated", "bias", "width_factor", "default_width"]),
+    Moe: frozenset({"renormalize", "shared_expert"}),
+    Head: frozenset({"tied", "tied_default", "normalized"}),
+    Sizes: frozenset(
+        [
+            "hidden",
+            "layers",
+            "heads",
+            "kv_heads",
+            "head_dim",
+            "mlp",
+            "vocab",
+            "eps",
+            "theta",
+            "tied",
+            "max_positions",
+            "embed_dim",
+            "window",
+            "full_layers",
+            "rope_scaling",
+            "experts",
+            "experts_per_token",
+            "expert_mlp",
+            "shared_mlp",
+            "renormalize",
+            "dense_layers",
+        ]
+    ),
+}
+_SCALINGS = (
+    type(None),
+    LinearScaling,
+    NtkScaling,
+    DynamicScaling,
+    Llama3Scaling,
+    YarnScaling,
+)
+# Of those that choose among ways, the ways that the decoder has.
+_VALUES: Mapping[str, tuple[str, ...]] = {
+    "mask": ("causal", "prefix"),
+    "norm.kind": ("rms", "layer"),
+    "norm.placement": ("pre", "post"),
+    "norm.residual": ("input", "normed"),
+    "position.pairing": ("half", "interleaved"),
+    "mlp.activation": tuple(CODES),
+}
 
 
 def native_config(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
@@ -17,10 +105,10 @@ def native_config(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
 
     Raises UnsupportedSpecError that lists everything the spec needs and the decoder lacks.
     """
-    lacking = unsupported(spec)
+    lacking = unsupported(spec, sizes)
     if lacking:
         message = (
-            f"The native decoder lacks what {spec.name} needs: {'; '.join(lacking)}. "
+            f"The native decoder lacks what the family {spec.name} needs: {'; '.join(lacking)}. "
             "Run it with --inference_model false, which uses the Paddle decoder."
         )
         raise UnsupportedSpecError(message)
@@ -45,19 +133,36 @@ def native_config(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
     }
 
 
-def unsupported(spec: FamilySpec) -> list[str]:
-    """What the spec needs and the native decoder lacks, a phrase each; empty where nothing."""
+def unsupported(spec: FamilySpec, sizes: Sizes) -> list[str]:
+    """What the model needs and the native decoder lacks, a phrase each; empty where nothing.
+
+    A field of the spec or of the sizes that is not listed here counts as lacking as soon as it has
+    another value than its default, so that an axis added later is refused, never ignored.
+    """
+    parts: Mapping[str, Any] = {
+        "": spec,
+        "norm.": spec.norm,
+        "position.": spec.position,
+        "attention.": spec.attention,
+        "mlp.": spec.mlp,
+        "moe.": spec.moe,
+        "head.": spec.head,
+        "sizes.": sizes,
+    }
     lacking = []
-    if type(spec.position) not in _POSITIONS:
-        lacking.append(f"positions of the kind {type(spec.position).__name__}")
-    if spec.mlp.activation not in CODES:
-        lacking.append(f"the activation {spec.mlp.activation}")
-    if spec.norm.kind not in ("rms", "layer"):
-        lacking.append(f"norms of the kind {spec.norm.kind}")
-    if spec.norm.placement not in ("pre", "post"):
-        lacking.append(f"norms placed {spec.norm.placement}")
-    if spec.mask not in ("causal", "prefix"):
-        lacking.append(f"a {spec.mask} mask")
+    for where, part in parts.items():
+        if part is None:
+            continue
+        if type(part) not in _COMPUTED:
+            lacking.append(f"positions of the kind {type(part).__name__}")
+            continue
+        for field in fields(part):
+            value, name = getattr(part, field.name), where + field.name
+            unknown = field.name not in _COMPUTED[type(part)] and value != field.default
+            if unknown or value not in _VALUES.get(name, (value,)):
+                lacking.append(f"{name} = {value!r}")
+    if type(sizes.rope_scaling) not in _SCALINGS:
+        lacking.append(f"rotary frequencies stretched by {type(sizes.rope_scaling).__name__}")
     return lacking
 
 

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from llm_kernels import decoder_config
+from llm_kernels.decoder_config import native_config, unsupported
+from llm_kernels.families import FAMILIES, Alibi, Attention, DynamicScaling, Learned, Sizes
+
+
+@dataclass(frozen=True)
+class LaterAttention(Attention):
+    """An attention with an axis that the decoder has never heard of."""
+
+    sinks: int = 0
+
+
+@dataclass(frozen=True)
+class LaterSizes(Sizes):
+    """Sizes with a field that the decoder has never heard of."""
+
+    sink_tokens: int = 0
+
+
+@pytest.mark.parametrize(
+    "family",
+    ["llama", "qwen", "qwen2", "qwen2-moe", "mixtral", "gpt2", "opt", "bloom", "chatglm", "glm"],
+)
+def test_these_families_are_computed(random_model: Callable[..., Any], family: str) -> None:
+    model = random_model(family)
+    assert unsupported(model.spec, model.sizes) == []
+    assert native_config(model.spec, model.sizes)["heads"] == model.sizes.heads
+
+
+def test_an_axis_added_later_is_refused_once_it_is_used(random_model: Callable[..., Any]) -> None:
+    model = random_model("llama")
+    unused = replace(model.spec, attention=LaterAttention())
+    used = replace(model.spec, attention=LaterAttention(sinks=4))
+    sizes = LaterSizes(**{**vars(model.sizes), "sink_tokens": 2})
+    # a type of its own is unknown as a whole, so it is registered here as the real one would be
+    with pytest.MonkeyPatch.context() as patch:
+        known = dict(decoder_config._COMPUTED)
+        known |= {LaterAttention: known[Attention], LaterSizes: known[Sizes]}
+        patch.setattr(decoder_config, "_COMPUTED", known)
+        assert unsupported(unused, model.sizes) == []
+        assert unsupported(used, sizes) == ["attention.sinks = 4", "sizes.sink_tokens = 2"]
+
+
+def test_a_position_of_another_kind_is_refused(random_model: Callable[..., Any]) -> None:
+    @dataclass(frozen=True)
+    class Spiral:
+        turns: int = 3
+
+    model = random_model("llama")
+    lacking = unsupported(replace(model.spec, position=Spiral()), model.sizes)
+    assert lacking == ["positions of the kind Spiral"]
+
+
+def test_another_stretch_of_the_frequencies_is_refused(random_model: Callable[..., Any]) -> None:
+    class Spline:
+        pass
+
+    model = random_model("llama")
+    lacking = unsupported(model.spec, replace(model.sizes, rope_scaling=Spline()))
+    assert lacking == ["rotary frequencies stretched by Spline"]
+
+
+def test_positions(random_model: Callable[..., Any]) -> None:
+    for family, spec in FAMILIES.items():
+        model = random_model(family)
+        if unsupported(spec, model.sizes):
+            continue
+        config = native_config(spec, model.sizes)
+        assert bool(config["alibi_slopes"]) == isinstance(spec.position, Alibi)
+        learned = isinstance(spec.position, Learned)
+        assert config["position_offset"] == (spec.position.offset if learned else 0)
+        assert bool(config["inverse_frequency"]) == (not learned and not config["alibi_slopes"])
+
+
+def test_the_longest_context(random_model: Callable[..., Any]) -> None:
+    def most(family: str, **changes: Any) -> int:
+        model = random_model(family, **changes)
+        found: int = native_config(model.spec, model.sizes)["most_context"]
+        return found
+
+    assert most("llama") == 0
+    assert most("qwen", max_positions=99) == 99
+    assert most("llama", rope_scaling=DynamicScaling(2.0, 50), max_positions=99) == 50
