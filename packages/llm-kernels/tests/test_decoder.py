@@ -196,7 +196,7 @@ def test_a_step_that_does_not_fit_is_refused_and_changes_nothing(
     model = random_model("llama", seed=11)
     decoder = native(model)
     before = decoder.step(batch(model, 0, 5))
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ShapeError, match=message):
         decoder.step(replace(batch(model, 0, 3), **change))
     after = decoder.step(batch(model, 5, 8))
     whole = native(model).step(batch(model, 0, 8))

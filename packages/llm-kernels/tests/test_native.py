@@ -49,6 +49,15 @@ def test_an_unknown_level_is_refused_with_the_levels_there_are() -> None:
     assert done.returncode != 0
     assert "LLM_KERNELS_ISA is 'avx10'" in done.stderr
     assert "scalar, avx2 or avx512" in done.stderr
+    command = subprocess.run(
+        [sys.executable, "-m", "llm_cli", "kernels", "info"],
+        env=os.environ | {"LLM_KERNELS_ISA": "avx10"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert command.returncode == 2
+    assert "LLM_KERNELS_ISA is 'avx10'" in command.stderr
 
 
 def test_threads_are_the_processors_of_this_process() -> None:

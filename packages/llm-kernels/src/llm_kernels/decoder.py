@@ -91,19 +91,23 @@ class NativeDecoder:
     def step(self, batch: StepBatch) -> npt.NDArray[np.float32]:
         """Run the tokens of `batch` through the model: float32 logits [R, V].
 
-        Keys and values of the tokens are in the cache afterwards. Raises ValueError, and changes
-        nothing, for ids, positions, blocks or lengths that are out of range.
+        Keys and values of the tokens are in the cache afterwards. Raises ShapeError, and changes
+        nothing, for arrays of another dtype or shape, and for ids, positions, blocks or lengths
+        that are out of range.
         """
-        logits: npt.NDArray[np.float32] = self._native.step(
-            batch.token_ids,
-            batch.positions,
-            batch.block_positions,
-            batch.query_start,
-            batch.context_length,
-            batch.prefix_length,
-            batch.block_tables,
-            batch.logits_rows,
-        )
+        try:
+            logits: npt.NDArray[np.float32] = self._native.step(
+                batch.token_ids,
+                batch.positions,
+                batch.block_positions,
+                batch.query_start,
+                batch.context_length,
+                batch.prefix_length,
+                batch.block_tables,
+                batch.logits_rows,
+            )
+        except ValueError as error:
+            raise ShapeError(str(error)) from error
         return logits
 
     @property

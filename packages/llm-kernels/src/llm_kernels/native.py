@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
-from llm_kernels.errors import NativeUnavailableError
+from llm_kernels.errors import KernelsError, NativeUnavailableError
 
 
 def extension() -> ModuleType:
@@ -30,8 +30,16 @@ def detected_isa() -> str:
 
 
 def selected_isa() -> str:
-    """The instruction set that is used: the detected one, or a lower one by LLM_KERNELS_ISA."""
-    return str(extension().selected_isa())
+    """The instruction set that is used: the detected one, or a lower one by LLM_KERNELS_ISA.
+
+    Raises KernelsError where the variable holds anything else than the name of a level.
+    """
+    try:
+        return str(extension().selected_isa())
+    except NativeUnavailableError:
+        raise
+    except ValueError as error:
+        raise KernelsError(str(error)) from error
 
 
 def runnable_isas() -> tuple[str, ...]:
