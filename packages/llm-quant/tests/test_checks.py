@@ -22,6 +22,8 @@ from llm_quant.weight_only.options import WeightOnlyOptions
         ({"percdamp": 1.5}, "--percdamp 1.5"),
         ({"gptq_step": 0}, "--gptq_step 0"),
         ({"block": 0}, "--block 0"),
+        ({"max_kl": 0.0}, "--max_kl 0 must be above 0"),
+        ({"max_kl": 0.1, "verify": False}, "needs --verify true"),
         ({"input_dir": None}, "--dataset_name_or_path"),
         ({"dataset_name_or_path": "b"}, "one kind"),
     ],

@@ -41,7 +41,7 @@ def test_what_contradicts_itself_is_refused(given: dict[str, Any], said: str) ->
         ({}, None),
         ({"verify": "true"}, True),
         ({"verify": "False"}, False),
-        ({"max_kl": 0.1}, True),
+        ({"max_kl": 0.1}, None),
     ],
 )
 def test_when_a_conversion_is_verified(given: dict[str, Any], wanted: bool | None) -> None:

@@ -106,7 +106,41 @@ def test_what_the_command_writes_and_says(
     out = capsys.readouterr().out
     assert "169,152 parameters, paddlenlp layout, bfloat16" in out
     assert "tokenizer.json" in out
-    assert re.search(r"Peak memory [\d.]+ MB; the largest tensor is 65\.5 KB", out)
+    assert re.search(
+        r"Peak memory of the conversion [\d.]+ MB; the largest tensor is\s65\.5 KB", out
+    )
+
+
+def test_what_was_written_is_compared_with_the_source(
+    golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def certificate(name: str, **more: str) -> dict[str, float]:
+        run(from_torch=golden / "llama_v1", output_path=tmp_path / name, **more)
+        content = json.loads((tmp_path / name / "certificate.json").read_text())
+        assert isinstance(content, dict)
+        return content
+
+    same = certificate("same")
+    assert (same["max_abs_diff"], same["mean_kl"], same["top1_agreement"]) == (0, 0, 1)
+    assert same["tokens"] == min(256, open_model(golden / "llama_v1").sizes.max_positions or 256)
+    assert "Certificate over" in capsys.readouterr().out
+    rounded = certificate("rounded", dtype="bfloat16")
+    assert 1e-7 < rounded["mean_kl"] < 0.01
+    assert 1e-3 < rounded["max_abs_diff"] < 1
+    run(from_torch=golden / "llama_v1", output_path=tmp_path / "not", verify="false")
+    assert not (tmp_path / "not" / "certificate.json").exists()
+
+
+def test_nothing_is_written_beyond_max_kl(golden: Path, tmp_path: Path) -> None:
+    options = ConvertOptions(
+        from_torch=str(golden / "llama_v1"),
+        output_path=str(tmp_path / "x"),
+        dtype="bfloat16",
+        max_kl=1e-9,
+    )
+    with pytest.raises(ConvertError, match=r"more than --max_kl 1e-09\. Nothing was written"):
+        convert(options)
+    assert not list(tmp_path.iterdir())
 
 
 def test_recasting_within_one_layout(golden: Path, tmp_path: Path) -> None:
@@ -273,8 +307,8 @@ def test_memory_follows_the_largest_tensor_not_the_model(golden: Path, tmp_path:
     )
     (source / "config.json").write_text(json.dumps(config))
     total = sum(prod(info.shape) * 4 for info in infos.values())
-    done = llm("--from-torch", source, "--output_path", tmp_path / "out")
-    peak = re.search(r"Peak memory ([\d.]+) MB", done.stdout)
+    done = llm("--from-torch", source, "--output_path", tmp_path / "out", "--verify", "false")
+    peak = re.search(r"Peak memory of the conversion ([\d.]+) MB", done.stdout)
     assert peak is not None, done.stderr
     assert total > 250e6
     assert float(peak[1]) < 110

@@ -26,6 +26,13 @@ def check_grid(bits: int, group_size: int, *, symmetric: bool) -> None:
         raise UserError(message)
 
 
+def check_gate(verify: bool | None, max_kl: float | None) -> None:
+    """Refuse a bound without the comparison that it bounds; raises UserError."""
+    if max_kl is not None and (verify is False or not max_kl > 0):
+        message = f"--max_kl {max_kl:g} must be above 0, and needs --verify true."
+        raise UserError(message)
+
+
 def check_positive(**values: int) -> None:
     """Refuse counts below 1, naming the option; raises UserError."""
     for name, value in values.items():

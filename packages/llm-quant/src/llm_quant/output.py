@@ -21,6 +21,7 @@ from llm_convert.layout import Layout
 from llm_convert.model import Model, open_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_convert.saving import copy_companions, save_model
+from llm_convert.verify.certificate import certified, said
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight, Int8Weight
 from llm_quant.core.grid import Grid
@@ -32,11 +33,16 @@ REPORT_FILE = "quant_report.json"
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where a command writes, and what it says of itself there."""
+    """Where a command writes, what it says of itself there, and whether it compares the result.
+
+    `verify` and `max_kl` are those of `llm_convert.verify.certificate.certified`.
+    """
 
     path: Path
     overwrite: bool
     lineage: Mapping[str, Any]
+    verify: bool | None = None
+    max_kl: float | None = None
 
 
 def open_dense(path: str | Path) -> Model:
@@ -90,7 +96,11 @@ def write_model(
     quantized: Callable[[ParameterKey], Int4Weight | Int8Weight],
     report: Mapping[str, Any],
 ) -> None:
-    """Write the folder: `quantized` gives the weights of `linears`, `model` all others."""
+    """Write the folder: `quantized` gives the weights of `linears`, `model` all others.
+
+    Raises llm-convert's ConvertError, and writes nothing, when the result is further than `max_kl`
+    from `model`.
+    """
     quantization = storage(model, linears, grid)
     # Saving asks for a weight once for each stored part of it (codes, scales, zeros), often in a
     # row; a fused tensor joins at most three weights.
@@ -113,6 +123,9 @@ def write_model(
         copy_companions(model.path, folder)
         with written_file(folder / REPORT_FILE) as stream:
             stream.write(json.dumps(report, indent=1, default=str).encode() + b"\n")
+        certificate = certified(model, folder, wanted=outputs.verify, max_kl=outputs.max_kl)
+    if certificate is not None:
+        console.print(said(certificate))
 
 
 def summarize(records: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

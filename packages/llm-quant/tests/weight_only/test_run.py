@@ -45,3 +45,21 @@ def test_progress_counts_every_linear_once(
     words = ["quant", "weight-only", "--model_name_or_path", str(llama_bfloat16)]
     assert run([*words, "--output_path", str(tmp_path / "out")]) == 0
     assert "14 linears of 14 linears" in capsys.readouterr().err
+
+
+def test_the_result_is_compared_and_may_be_refused(
+    llama: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def call(name: str, *more: str) -> int:
+        words = ["quant", "weight-only", "--model_name_or_path", str(llama)]
+        words += ["--quant_type", "weight_only_int4", "--group_size", "32"]
+        return run([*words, "--output_path", str(tmp_path / name), *more])
+
+    assert call("out") == 0
+    certificate = json.loads((tmp_path / "out" / "certificate.json").read_text())
+    assert 1e-4 < certificate["mean_kl"] < 5
+    assert call("gated", "--max_kl", "1e-6") == 2
+    assert "more than --max_kl 1e-06" in capsys.readouterr().err
+    assert not (tmp_path / "gated").exists()
+    assert call("unverified", "--verify", "false") == 0
+    assert not (tmp_path / "unverified" / "certificate.json").exists()

@@ -115,10 +115,8 @@ class ConvertOptions:
 
     @property
     def verified(self) -> bool | None:
-        """Whether to certify a conversion; None: that depends on the model's size."""
-        if self.verify is None:
-            return True if self.max_kl is not None else None
-        return _SWITCH[self.verify.lower()]
+        """Whether to certify a conversion; None: as `verify.certificate.certified` decides."""
+        return None if self.verify is None else _SWITCH[self.verify.lower()]
 
     def _check_golden(self) -> None:
         if self.verify is None or self.verify.lower() in _SWITCH:

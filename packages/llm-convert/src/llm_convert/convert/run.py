@@ -5,11 +5,8 @@ from __future__ import annotations
 import resource
 import sys
 import time
-from collections.abc import Callable
 from math import prod
 from pathlib import Path
-
-import numpy as np
 
 from llm_cli.console import console
 from llm_cli.outputs import lineage, written_folder
@@ -17,9 +14,9 @@ from llm_cli.progress import progress, scaled
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.errors import ConvertError
 from llm_convert.files.dtypes import floating
-from llm_convert.layout import Weight
 from llm_convert.model import Model, copy_companions, open_model, save_model
 from llm_convert.saving import Naming
+from llm_convert.verify.certificate import certified, said, streamed
 from llm_convert.verify.run import verify_golden
 from llm_kernels.families import ParameterKey
 
@@ -54,7 +51,7 @@ def convert(options: ConvertOptions) -> int:
             config=model.config,
             spec=model.spec,
             sizes=model.sizes,
-            parameters=_streamed(model, dense=quantization is None),
+            parameters=streamed(model, dense=quantization is None),
             naming=target,
             dtype=options.dtype or {key: model.dtype(key) for key in model.parameters},
             max_shard_size=options.max_shard_size,
@@ -63,7 +60,10 @@ def convert(options: ConvertOptions) -> int:
             written=bar.advance,
         )
         companions = copy_companions(source, folder)
-    _report(options, model, target, companions, time.monotonic() - started)
+        peak = peak_memory()
+        certificate = certified(model, folder, wanted=options.verified, max_kl=options.max_kl)
+    _report(options, model, target, companions, peak, time.monotonic() - started)
+    console.print(said(certificate) if certificate else "Not verified; --verify true does that.")
     return 0
 
 
@@ -83,20 +83,6 @@ def _target(options: ConvertOptions, model: Model) -> Naming:
     return "hf" if target == "hf" else "paddlenlp"
 
 
-def _streamed(model: Model, *, dense: bool) -> Callable[[ParameterKey], Weight]:
-    """The model's weights, each released when the next one is asked for."""
-    last: list[ParameterKey] = []
-
-    def weight(key: ParameterKey) -> Weight:
-        if last:
-            model.release(last.pop())
-        last.append(key)
-        value = model.weight(key)
-        return value if isinstance(value, np.ndarray) or not dense else value.dequantize()
-
-    return weight
-
-
 def _output_bytes(model: Model, dtype: str | None) -> int:
     """What will be written, but for the scales of quantized weights."""
     schemes = model.quantization.schemes if model.quantization and dtype is None else {}
@@ -110,7 +96,12 @@ def _output_bytes(model: Model, dtype: str | None) -> int:
 
 
 def _report(
-    options: ConvertOptions, model: Model, target: Naming, companions: list[str], seconds: float
+    options: ConvertOptions,
+    model: Model,
+    target: Naming,
+    companions: list[str],
+    peak: int,
+    seconds: float,
 ) -> None:
     count = sum(prod(shape) for shape in model.parameters.values())
     largest = max(
@@ -124,7 +115,8 @@ def _report(
         f"Carried along: {', '.join(companions) or 'nothing (no tokenizer files there)'}."
     )
     console.print(
-        f"Peak memory {scaled(peak_memory(), 'B')}; the largest tensor is {scaled(largest, 'B')}."
+        f"Peak memory of the conversion {scaled(peak, 'B')}; the largest tensor is "
+        f"{scaled(largest, 'B')}."
     )
 
 

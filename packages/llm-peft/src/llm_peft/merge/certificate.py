@@ -9,41 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
 from llm_convert.lora import LoraAdapter
 from llm_convert.model import Model
+from llm_convert.verify.certificate import plain_logits, random_tokens
+from llm_convert.verify.comparison import Comparison, compare
 from llm_kernels.families import ParameterKey
 from llm_kernels.reference import Adapted, Weight
-from llm_kernels.reference_decoder import forward
 
 PASSES = 3
 """How often `certify` runs the model."""
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(Comparison):
     """What the comparison of two models' logits [T, V] found.
 
-    max_abs_diff: largest difference of a logit. max_abs_logit: largest logit, to relate it to.
-    mean_kl: mean over tokens of KL(base with adapter || merged), nats. top1_agreement: share of
-    tokens whose likeliest successor is the same. adapter_effect: largest difference that the
-    adapter makes to a logit of the base; 0 would mean that it changes nothing.
+    Wanted is the base with the adapter, found the merged model. adapter_effect: largest difference
+    that the adapter makes to a logit of the base; 0 would mean that it changes nothing.
     """
 
-    tokens: int
     seed: int
-    max_abs_diff: float
-    max_abs_logit: float
-    mean_kl: float
-    top1_agreement: float
     adapter_effect: float
-
-    def content(self) -> dict[str, Any]:
-        """The certificate as JSON holds it."""
-        return asdict(self)
 
 
 def certify(
@@ -59,24 +48,17 @@ def certify(
 
     `passed` is told 1 after each of the PASSES, for a progress bar.
     """
-    count = min(tokens, base.sizes.max_positions or tokens)
-    ids = np.random.default_rng(seed).integers(0, base.sizes.vocab, count)
+    ids = random_tokens(base.sizes, tokens, seed)
 
     def logits(source: Callable[[ParameterKey], Weight]) -> np.ndarray:
-        found = forward(base.spec, base.sizes, source, ids).astype(np.float64)
+        found = plain_logits(base.spec, base.sizes, source, ids)
         passed(1)
         return found
 
     beside = logits(adapted(base, adapter))
-    found = logits(merged.weight)
-    wanted, got = _log_softmax(beside), _log_softmax(found)
     return Certificate(
-        tokens=count,
+        **asdict(compare(beside, logits(merged.weight))),
         seed=seed,
-        max_abs_diff=float(np.abs(found - beside).max()),
-        max_abs_logit=float(np.abs(beside).max()),
-        mean_kl=float((np.exp(wanted) * (wanted - got)).sum(-1).mean()),
-        top1_agreement=float((found.argmax(-1) == beside.argmax(-1)).mean()),
         adapter_effect=float(np.abs(logits(base.weight) - beside).max()),
     )
 
@@ -92,8 +74,3 @@ def adapted(base: Model, adapter: LoraAdapter) -> Callable[[ParameterKey], Weigh
         return Adapted(base.weight(key), *adapter.pairs[key], adapter.scaling_of(key))
 
     return weight
-
-
-def _log_softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = logits - logits.max(-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))

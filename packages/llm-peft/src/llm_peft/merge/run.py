@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -12,12 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from llm_cli.console import console
-from llm_cli.outputs import check_output_folder, lineage, written_file, written_folder
+from llm_cli.outputs import check_output_folder, lineage, written_folder
 from llm_cli.progress import progress
 from llm_convert.files.dtypes import floating
 from llm_convert.files.json_file import read_json
 from llm_convert.lora import LoraAdapter, is_lora, merged, read_lora
 from llm_convert.model import Model, copy_companions, open_model, save_model
+from llm_convert.verify.certificate import write_certificate
 from llm_kernels.families import ParameterKey
 from llm_peft.base import check_base
 from llm_peft.errors import BaseError, CertificateError
@@ -25,8 +25,6 @@ from llm_peft.merge.certificate import PASSES, Certificate, certify
 from llm_peft.merge.options import MergeOptions
 
 logger = logging.getLogger(__name__)
-
-CERTIFICATE_FILE = "certificate.json"
 
 
 def merge(options: MergeOptions) -> None:
@@ -124,8 +122,7 @@ def _certify(
             f"{options.max_kl:g}. Nothing was written; a wider --dtype keeps more of the adapter."
         )
         raise CertificateError(message)
-    with written_file(folder / CERTIFICATE_FILE) as stream:
-        stream.write((json.dumps(certificate.content(), indent=2) + "\n").encode())
+    write_certificate(folder, certificate.content())
     return certificate
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
-from llm_quant.checks import check_grid, check_positive
+from llm_quant.checks import check_gate, check_grid, check_positive
 
 CALIBRATION = "Calibration data"
 GRID = "Grid"
 METHOD = "Method"
+CHECK = "Certificate"
 
 
 @dataclass(kw_only=True)
@@ -88,7 +89,21 @@ class GptqOptions:
     )
     seed: int = option(42, help="Order in which samples are drawn.", group=CALIBRATION)
 
+    verify: bool | None = option(
+        None,
+        bare="true",
+        help="Compare the result with the source on 256 random tokens and write certificate.json; "
+        "by default for models under 2 B parameters.",
+        group=CHECK,
+    )
+    max_kl: float | None = option(
+        None,
+        help="Most nats (mean KL divergence) between the two; beyond, nothing is written.",
+        group=CHECK,
+    )
+
     def __post_init__(self) -> None:
+        check_gate(self.verify, self.max_kl)
         check_grid(self.bits, self.group_size, symmetric=self.sym)
         check_positive(
             block=self.block,

@@ -69,6 +69,8 @@ def gptq(options: GptqOptions) -> None:
         path,
         options.overwrite_output_dir,
         lineage(command="quant gptq", options=options, inputs=inputs),
+        options.verify,
+        options.max_kl,
     )
     write_model(outputs, model, linears, recipe.grid, work.weight, report)
     work.remove()
@@ -129,7 +131,7 @@ def _short(outcome: Outcome) -> str:
 def _fingerprint(options: GptqOptions, samples: list[np.ndarray]) -> str:
     """Equal for runs that would compute the same: model, options and calibration tokens."""
     settings = dataclasses.asdict(options)
-    for irrelevant in ("output_path", "overwrite_output_dir"):
+    for irrelevant in ("output_path", "overwrite_output_dir", "verify", "max_kl"):
         del settings[irrelevant]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(fingerprint(options.model_name_or_path).encode())

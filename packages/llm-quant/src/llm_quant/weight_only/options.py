@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_cli.options import flag, option
-from llm_quant.checks import check_grid
+from llm_quant.checks import check_gate, check_grid
 
 BITS_OF_TYPE = {"weight_only_int8": 8, "weight_only_int4": 4}
 
@@ -31,7 +31,19 @@ class WeightOnlyOptions:
         [], help="Linears to leave as they are: slots (down) or parts of names (layers.0.)."
     )
 
+    verify: bool | None = option(
+        None,
+        bare="true",
+        help="Compare the result with the source on 256 random tokens and write certificate.json; "
+        "by default for models under 2 B parameters.",
+    )
+    max_kl: float | None = option(
+        None,
+        help="Most nats (mean KL divergence) between the two; beyond, nothing is written.",
+    )
+
     def __post_init__(self) -> None:
+        check_gate(self.verify, self.max_kl)
         check_grid(self.bits, self.group_size, symmetric=self.sym)
 
     @property

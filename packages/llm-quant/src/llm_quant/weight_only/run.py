@@ -35,6 +35,8 @@ def weight_only(options: WeightOnlyOptions) -> None:
         path,
         options.overwrite_output_dir,
         lineage(command="quant weight-only", options=options, inputs=inputs),
+        options.verify,
+        options.max_kl,
     )
     waiting = set(linears)
     with progress("weight-only", total=len(linears), unit="linears") as bar:
