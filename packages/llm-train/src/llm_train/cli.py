@@ -21,6 +21,12 @@ command = Group(
             help="Fine-tune all weights on questions and answers.",
         ),
         Command(
+            "merge-tp",
+            options="llm_train.merge_tp.options:MergeTpOptions",
+            run="llm_train.merge_tp.run:merge_tp",
+            help="Merge the shards of parallel training into whole weights, or split them.",
+        ),
+        Command(
             "run",
             options="llm_train.stage.options:StageOptions",
             run="llm_train.stage.run:run_stage",

@@ -14,7 +14,7 @@ class RecipeError(TrainError):
 
 
 class BatchError(TrainError):
-    """A batch cannot be trained on: no token of it has a label, or an id is out of range."""
+    """A batch cannot be trained on: no token has a label, or an id has no embedding."""
 
 
 class DivergedError(TrainError):

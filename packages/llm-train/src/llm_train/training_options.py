@@ -28,6 +28,19 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "use_fused_rope": "the decoder takes the fastest rotation it has on this device",
         "fuse_attention_qkv": "the decoder keeps q, k and v apart; results are the same",
         "fuse_attention_ffn": "the decoder keeps gate and up apart; results are the same",
+        "use_fused_linear_cross_entropy": "head and loss are computed apart; results are the same",
+        "use_fused_head_and_loss_fn": "head and loss are computed apart; results are the same",
+        "use_sparse_head_and_loss_fn": "tokens without a label count nothing anyway",
+        "flash_mask": "the decoder takes the fastest attention it has on this device",
+        "sharding": "there is one process, so there is nothing to shard",
+        "sequence_parallel": "there is one process",
+        "tensor_parallel_output": "there is one process",
+        "tensor_parallel_config": "there is one process",
+        "pipeline_parallel_config": "there is one process",
+        "sharding_parallel_config": "there is one process",
+        "data_parallel_config": "there is one process",
+        "sequence_parallel_config": "there is one process",
+        "hybrid_parallel_topo_order": "there is one process",
         "distributed_dataloader": "there is one process",
         "unified_checkpoint": "checkpoints are independent of the parallel layout anyway",
         "disable_tqdm": "progress is this toolchain's own",
@@ -155,6 +168,9 @@ class TrainingOptions:
     max_evaluate_steps: int = option(
         -1, help="Batches of an evaluation, always the first ones; -1: all.", group=_WATCH
     )
+    max_test_steps: int = option(
+        -1, help="Batches of the test evaluation (do_predict); -1: all.", group=_WATCH
+    )
     save_strategy: str = option(
         "steps", help="When to write a checkpoint.", choices=STRATEGIES, group=_CHECKPOINTS
     )
@@ -195,13 +211,34 @@ class TrainingOptions:
     context_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
     expert_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
     virtual_pp_degree: int = option(1, help="At most 1 so far.", group=_PARALLEL)
-    sharding: str = option("", help="Empty so far.", group=_PARALLEL)
-    sequence_parallel: bool = flag(False, help="Refused so far.", group=_PARALLEL)
     use_flash_attention: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_fused_rms_norm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_fused_rope: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     fuse_attention_qkv: bool | None = option(None, help="Has no effect.", group=_ACCEPTED)
     fuse_attention_ffn: bool | None = option(None, help="Has no effect.", group=_ACCEPTED)
+    use_fused_linear_cross_entropy: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    use_fused_head_and_loss_fn: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    use_sparse_head_and_loss_fn: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    flash_mask: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    sharding: str = option("", help="Has no effect on one process.", group=_ACCEPTED)
+    sequence_parallel: bool = flag(False, help="Has no effect on one process.", group=_ACCEPTED)
+    tensor_parallel_output: bool = flag(
+        False, help="Has no effect on one process.", group=_ACCEPTED
+    )
+    tensor_parallel_config: str = option("", help="Has no effect on one process.", group=_ACCEPTED)
+    pipeline_parallel_config: str = option(
+        "", help="Has no effect on one process.", group=_ACCEPTED
+    )
+    sharding_parallel_config: str = option(
+        "", help="Has no effect on one process.", group=_ACCEPTED
+    )
+    data_parallel_config: str = option("", help="Has no effect on one process.", group=_ACCEPTED)
+    sequence_parallel_config: str = option(
+        "", help="Has no effect on one process.", group=_ACCEPTED
+    )
+    hybrid_parallel_topo_order: str | None = option(
+        None, help="Has no effect on one process.", group=_ACCEPTED
+    )
     distributed_dataloader: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     unified_checkpoint: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     disable_tqdm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
@@ -218,9 +255,6 @@ class TrainingOptions:
                 f"--warmup_steps {self.warmup_steps} and --warmup_ratio {self.warmup_ratio}: "
                 "give a number of steps from 0 on, or a share between 0 and 1."
             )
-            raise RecipeError(message)
-        if self.load_best_model_at_end and not self.evaluates:
-            message = "--load_best_model_at_end needs evaluations: set --do_eval true."
             raise RecipeError(message)
 
     @property
@@ -244,13 +278,6 @@ def refuse_what_is_missing(options: TrainingOptions) -> None:
                 "Set it to 1, or take it out of the recipe."
             )
             raise RecipeError(message)
-    if options.sharding or options.sequence_parallel:
-        name = "sharding" if options.sharding else "sequence_parallel"
-        message = (
-            f"--{name} {getattr(options, name)} needs several processes; this version trains in "
-            "one. Take it out of the recipe."
-        )
-        raise RecipeError(message)
     for name in ("bf16", "fp16"):
         if getattr(options, name):
             message = (
@@ -263,11 +290,14 @@ def refuse_what_is_missing(options: TrainingOptions) -> None:
 def without_effect(options: TrainingOptions) -> list[str]:
     """A sentence for every option that was set and does nothing here."""
     defaults = type(options).__dataclass_fields__
-    return [
+    said = [
         f"{name}={getattr(options, name)} has no effect here: {reason}."
         for name, reason in WITHOUT_EFFECT.items()
         if getattr(options, name) != defaults[name].default
     ]
+    if options.load_best_model_at_end and not options.evaluates:
+        said.append("load_best_model_at_end=True has no effect: nothing is evaluated (do_eval).")
+    return said
 
 
 def _require_positive(options: TrainingOptions) -> None:

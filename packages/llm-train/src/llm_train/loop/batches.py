@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import paddle
 
 from llm_train.errors import BatchError
-from llm_train.loop.data import Batch
+from llm_train.loop.data import Batch, Samples
 from llm_train.loop.loss import trained_tokens
+from llm_train.loop.order import SampleOrder
 
 
 def cut(
@@ -22,6 +23,30 @@ def cut(
         return [collate(samples[first : first + size]) for first in range(0, len(samples), size)]
 
     return collate_step
+
+
+class StepLoader:
+    """The steps of a run, read in this process.
+
+    Paddle's own loader reads in a thread even without workers, and an error of the data then ends
+    as "blocking queue is killed" instead of what it says.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        order: SampleOrder,
+        collate: Callable[[Sequence[Any]], list[Batch]],
+    ) -> None:
+        self._samples, self._order, self._collate = samples, order, collate
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        """The micro-batches of each step."""
+        return (self._collate([self._samples[i] for i in step]) for step in self._order)
+
+    def __len__(self) -> int:
+        """All steps of the run, those that a resumed run leaves out included."""
+        return len(self._order)
 
 
 def model_inputs(batch: Mapping[str, Any]) -> dict[str, paddle.Tensor]:

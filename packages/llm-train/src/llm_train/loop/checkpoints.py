@@ -50,9 +50,10 @@ class Checkpoints:
         Half-written and damaged ones are passed over, each with a line in the log.
         """
         for folder in reversed(self.all()):
-            if self.problem(folder) is None:
+            problem = self.problem(folder)
+            if problem is None:
                 return folder
-            logger.warning("%s; it is passed over.", self.problem(folder))
+            logger.warning("%s; it is passed over.", problem)
         return None
 
     def problem(self, folder: Path) -> str | None:

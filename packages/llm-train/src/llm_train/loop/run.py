@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_cli.outputs import COMPLETE, lineage, written_folder
+from llm_cli.console import table
+from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import progress
-from llm_train.errors import RecipeError, ResumeError
+from llm_train.errors import RecipeError
 from llm_train.loop.checkpoints import RUN_FILE, Checkpoints, step_of
 from llm_train.loop.data import ModelFiles, TrainingData
+from llm_train.loop.folder import prepare_folder, publish
 from llm_train.loop.plan import Plan, make_plan
 from llm_train.loop.plot import draw_losses
 from llm_train.loop.watch import Watch
@@ -56,10 +58,12 @@ def run_training(
         logger.info("%s", line)
     _check(options, data)
     output_dir = Path(options.output_dir)
+    if not options.do_train:
+        return TrainingResult(output_dir, 0, _evaluate_only(model, options, data))
     checkpoints = Checkpoints(output_dir, options.save_total_limit)
     plan = make_plan(options, data.epoch_samples)
     identity = _identity(options, data)
-    resume = _prepare_folder(options, checkpoints, identity)
+    resume = prepare_folder(options, checkpoints, identity)
     start = step_of(resume) if resume else 0
     with progress(command.split()[-1], total=plan.steps, unit="steps") as bar:
         from llm_train.loop.trainer import Run
@@ -68,7 +72,7 @@ def run_training(
         watch = Watch(output_dir, bar, start)
         run = Run(options, plan, data, files, checkpoints, watch, origin, identity, start)
         metrics = _train(model, run, resume)
-    _publish(output_dir, files, origin)
+    publish(output_dir, files, origin)
     draw_losses(output_dir, f"llm {command}")
     logger.info("The model is in %s.", output_dir)
     return TrainingResult(output_dir, plan.steps, metrics)
@@ -82,22 +86,43 @@ def _train(model: nn.Layer, run: Run, resume: Path | None) -> dict[str, float]:
     trainer = LoopTrainer(model, _arguments(options, run.plan), run)
     if resume is not None:
         _restore_best(trainer, resume)
-    metrics: dict[str, float] = {}
-    if options.do_train:
-        if run.plan.evaluate_every and options.eval_on_start and not run.start:
-            trainer.evaluate()
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if run.plan.evaluate_every and options.eval_on_start and not run.start:
+        trainer.evaluate()
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    metrics = trainer.last_metrics
     if options.load_best_model_at_end and run.checkpoints.best is not None:
         best = run.checkpoints.output_dir / f"checkpoint-{run.checkpoints.best}"
         logger.info("%s evaluated best (%s); its weights are kept.", best, trainer.best)
         run.files.load(best)
-    if data.valid is not None and (not options.do_train or options.load_best_model_at_end):
         metrics = trainer.evaluate()
     if options.do_predict and data.test is not None:
-        size = options.per_device_eval_batch_size
-        metrics |= evaluate(model, data, data.test, size, prefix="test")
+        metrics |= evaluate(model, data, data.test, **_sizes(options, "test"))
         run.watch.evaluated(run.plan.steps, metrics, 0.0)
     return metrics
+
+
+def _evaluate_only(
+    model: nn.Layer, options: TrainingOptions, data: TrainingData
+) -> dict[str, float]:
+    from llm_train.loop.evaluation import evaluate
+
+    metrics: dict[str, float] = {}
+    for samples, prefix in ((data.valid, "eval"), (data.test, "test")):
+        if samples is not None:
+            metrics |= evaluate(model, data, samples, **_sizes(options, prefix))
+    with written_file(Path(options.output_dir) / "eval_results.json") as stream:
+        stream.write((json.dumps(metrics, indent=1) + "\n").encode())
+    table("Held-out data", ("figure", "value"), metrics.items())
+    return metrics
+
+
+def _sizes(options: TrainingOptions, prefix: str) -> dict[str, Any]:
+    limit = options.max_evaluate_steps if prefix == "eval" else options.max_test_steps
+    return {
+        "batch_size": options.per_device_eval_batch_size,
+        "limit": limit if limit > 0 else None,
+        "prefix": prefix,
+    }
 
 
 def _arguments(options: TrainingOptions, plan: Plan) -> Any:
@@ -162,68 +187,6 @@ def _identity(options: TrainingOptions, data: TrainingData) -> dict[str, Any]:
     }
 
 
-def _prepare_folder(
-    options: TrainingOptions, checkpoints: Checkpoints, identity: Mapping[str, Any]
-) -> Path | None:
-    """The checkpoint to resume from; None for a fresh start in a folder made ready for it."""
-    folder = checkpoints.output_dir
-    folder.mkdir(parents=True, exist_ok=True)
-    checkpoints.clear_leftovers()
-    named = options.resume_from_checkpoint
-    if named and named.lower() not in ("true", "false"):
-        resume: Path | None = Path(named)
-        problem = checkpoints.problem(Path(named))
-        if problem is not None:
-            message = f"{problem}. Name another --resume_from_checkpoint."
-            raise ResumeError(message)
-    elif options.overwrite_output_dir and not named:
-        checkpoints.clear()
-        return None
-    else:
-        resume = checkpoints.newest()
-        if resume is None and named and named.lower() == "true":
-            message = f"{folder} holds no complete checkpoint to resume from. Start without it."
-            raise ResumeError(message)
-    if resume is None:
-        _refuse_finished(folder)
-        return None
-    _same_run(resume, identity)
-    logger.info("Going on at %s.", resume)
-    return resume
-
-
-def _refuse_finished(folder: Path) -> None:
-    if (folder / COMPLETE).exists() or (folder / "config.json").exists():
-        message = (
-            f"{folder} holds a finished model. Choose another --output_dir, or set "
-            "--overwrite_output_dir true."
-        )
-        raise RecipeError(message)
-
-
-def _same_run(resume: Path, identity: Mapping[str, Any]) -> None:
-    written = json.loads((resume / RUN_FILE).read_text(encoding="utf-8"))
-    for name, value in identity.items():
-        if written.get(name) != value:
-            message = (
-                f"{resume} was written with {name} {written.get(name)}, this run has {value}: it "
-                "would not read the same samples. Use the same data and options, or start anew "
-                "with --overwrite_output_dir true."
-            )
-            raise ResumeError(message)
-
-
 def _restore_best(trainer: LoopTrainer, resume: Path) -> None:
     written = json.loads((resume / RUN_FILE).read_text(encoding="utf-8"))
     trainer.best, trainer.run.checkpoints.best = written["best"], written["best_step"]
-
-
-def _publish(output_dir: Path, files: ModelFiles, origin: Mapping[str, Any]) -> None:
-    """Put the finished model's files into output_dir itself, its COMPLETE marker last."""
-    staged = output_dir / ".finished"
-    with written_folder(staged, origin, overwrite=True) as folder:
-        files.save(folder)
-    (output_dir / COMPLETE).unlink(missing_ok=True)
-    for file in sorted(staged.iterdir(), key=lambda path: path.name == COMPLETE):
-        file.replace(output_dir / file.name)
-    staged.rmdir()

@@ -20,7 +20,14 @@ from paddlenlp.trainer import Trainer, TrainerCallback, TrainingArguments
 from paddlenlp.trainer.trainer_callback import DefaultFlowCallback, PrinterCallback
 
 from llm_train.errors import DivergedError
-from llm_train.loop.batches import count_trained, cut, model_inputs, real_tokens
+from llm_train.loop.batches import (
+    StepLoader,
+    as_tensor,
+    count_trained,
+    cut,
+    model_inputs,
+    real_tokens,
+)
 from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.evaluation import evaluate
@@ -55,12 +62,13 @@ class LoopTrainer(Trainer):
     def __init__(self, model: nn.Layer, arguments: TrainingArguments, run: Run) -> None:
         self.run = run
         self.best: float | None = None
+        self.last_metrics: dict[str, float] = {}
         super().__init__(model=model, args=arguments, train_dataset=run.data.train)
         self.pop_callback(PrinterCallback)
         self.pop_callback(DefaultFlowCallback)
         self.add_callback(_Flow(run.plan, run.options))
 
-    def get_train_dataloader(self) -> paddle.io.DataLoader:
+    def get_train_dataloader(self) -> StepLoader | paddle.io.DataLoader:
         """Steps of micro-batches, beginning at the step the run begins at."""
         options, run = self.run.options, self.run
         order = SampleOrder(
@@ -71,10 +79,13 @@ class LoopTrainer(Trainer):
             run.data.shuffle,
             run.start,
         )
+        collate = cut(run.data.collate, options.per_device_train_batch_size)
+        if options.dataloader_num_workers == 0:
+            return StepLoader(run.data.train, order, collate)
         return paddle.io.DataLoader(
             run.data.train,
             batch_sampler=order,
-            collate_fn=cut(run.data.collate, options.per_device_train_batch_size),
+            collate_fn=collate,
             num_workers=options.dataloader_num_workers,
         )
 
@@ -97,7 +108,8 @@ class LoopTrainer(Trainer):
         total = count_trained(inputs, step + 1)
         mean = paddle.zeros([])
         for batch in inputs:
-            loss = summed_loss(model(**model_inputs(batch)), batch["labels"]) / total
+            labels = as_tensor(batch["labels"])
+            loss = summed_loss(model(**model_inputs(batch)), labels) / total
             loss.backward()
             mean = mean + loss.detach()
         self.run.watch.stepped(sum(real_tokens(batch) for batch in inputs))
@@ -111,6 +123,7 @@ class LoopTrainer(Trainer):
         size = run.options.per_device_eval_batch_size
         metrics = evaluate(self.model, run.data, run.data.valid, size, limit if limit > 0 else None)
         run.watch.evaluated(self.state.global_step, metrics, time.monotonic() - began)
+        self.last_metrics = metrics
         return metrics
 
     def log(self, logs: dict[str, float], **_: Any) -> None:

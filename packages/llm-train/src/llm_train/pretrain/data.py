@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from functools import partial
 
 from llm_data.pretrain import build_pretrain_datasets
 from llm_kernels.families import FamilySpec, Learned, Sizes
-from llm_train.errors import RecipeError
+from llm_train.errors import BatchError, RecipeError
 from llm_train.loop import TrainingData
-from llm_train.loop.data import stacked
+from llm_train.loop.data import Batch, Sample, stacked
 from llm_train.loop.plan import make_plan
 from llm_train.pretrain.options import PretrainOptions
 
@@ -41,7 +43,21 @@ def pretraining_data(options: PretrainOptions, spec: FamilySpec, sizes: Sizes) -
         options.max_seq_length,
         needed,
     )
-    return TrainingData(train, stacked, valid, test, epoch=len(once), shuffle=False)
+    collate = partial(stacked_below, sizes.vocab)
+    return TrainingData(train, collate, valid, test, epoch=len(once), shuffle=False)
+
+
+def stacked_below(vocab: int, samples: Sequence[Sample]) -> Batch:
+    """A batch of whole samples. Raises BatchError for ids that are not below `vocab`."""
+    batch = stacked(samples)
+    highest = max(int(array.max()) for array in batch.values())
+    if highest >= vocab:
+        message = (
+            f"The data hold token id {highest}, the model has {vocab} embeddings. Tokenize them "
+            "with the model's tokenizer, or raise vocab_size in config.json."
+        )
+        raise BatchError(message)
+    return batch
 
 
 def _check_length(length: int, spec: FamilySpec, sizes: Sizes) -> None:

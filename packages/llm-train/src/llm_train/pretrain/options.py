@@ -50,3 +50,5 @@ class PretrainOptions(TrainingOptions):
             raise RecipeError(message)
         if self.max_evaluate_steps < 0:
             self.max_evaluate_steps = self.eval_iters
+        if self.max_test_steps < 0:
+            self.max_test_steps = self.test_iters

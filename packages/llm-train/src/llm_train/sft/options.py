@@ -35,6 +35,7 @@ class SftDataOptions:
     zero_padding: bool = flag(
         False, help="Refused so far: packing of samples.", group=_DATA, aliases=("intokens",)
     )
+    greedy_zero_padding: bool = flag(False, help="Refused so far: packing of samples.", group=_DATA)
     eval_with_do_generation: bool = flag(
         False, help="Refused so far: evaluation by generated answers.", group="Watching"
     )
@@ -42,7 +43,7 @@ class SftDataOptions:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for what is not there yet."""
-        for name in ("zero_padding", "eval_with_do_generation"):
+        for name in ("zero_padding", "greedy_zero_padding", "eval_with_do_generation"):
             if getattr(self, name):
                 message = f"--{name} true is not supported by this version. Set it to false."
                 raise RecipeError(message)

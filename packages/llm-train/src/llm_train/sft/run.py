@@ -7,8 +7,10 @@ from llm_train.sft.options import SftOptions
 
 def sft(options: SftOptions) -> None:
     """Train as the options say. Raises the errors of `llm_train.loop.run_training`."""
+    from llm_train.precheck import check_model
     from llm_train.quiet import import_paddlenlp
 
+    check_model(options.model_name_or_path)
     import_paddlenlp()
     from llm_train.loop import run_training
     from llm_train.model import FullModelFiles, build_model

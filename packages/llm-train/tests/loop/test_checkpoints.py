@@ -1,0 +1,85 @@
+"""Checkpoint folders: written whole, found, rotated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from llm_train.errors import ResumeError
+from llm_train.loop.checkpoints import Checkpoints, step_of
+
+
+def save(checkpoints: Checkpoints, step: int) -> None:
+    checkpoints.save(step, lambda folder: (folder / "w").write_text(str(step)) and None, {}, {})
+
+
+def names(checkpoints: Checkpoints) -> list[int]:
+    return [step_of(folder) for folder in checkpoints.all()]
+
+
+def test_the_newest_is_by_step_not_by_name(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (9, 100, 20):
+        save(checkpoints, step)
+    assert names(checkpoints) == [9, 20, 100]
+    assert checkpoints.newest() == tmp_path / "checkpoint-100"
+
+
+def test_damaged_and_incomplete_ones_are_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (1, 2, 3):
+        save(checkpoints, step)
+    (tmp_path / "checkpoint-3" / "COMPLETE").unlink()
+    (tmp_path / "checkpoint-2" / "w").write_text("x")
+    assert checkpoints.newest() == tmp_path / "checkpoint-1"
+    assert "checkpoint-3 is not complete" in caplog.text
+    assert "checkpoint-2 is damaged (w)" in caplog.text
+
+
+def test_an_error_while_writing_leaves_nothing_of_it(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, limit=1)
+    save(checkpoints, 1)
+
+    def fail(folder: Path) -> None:
+        (folder / "w").write_text("half")
+        raise OSError(28, "full")
+
+    with pytest.raises(OSError, match="full"):
+        checkpoints.save(2, fail, {}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-1"]
+    assert checkpoints.newest() == tmp_path / "checkpoint-1"
+
+
+def test_the_limit_spares_the_best_and_the_newest(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, limit=2)
+    save(checkpoints, 1)
+    checkpoints.best = 1
+    for step in (2, 3, 4):
+        save(checkpoints, step)
+    assert names(checkpoints) == [1, 4]
+
+
+def test_incomplete_ones_do_not_count_as_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, limit=2)
+    save(checkpoints, 1)
+    save(checkpoints, 2)
+    (tmp_path / "checkpoint-2" / "COMPLETE").unlink()
+    save(checkpoints, 3)
+    assert names(checkpoints) == [1, 2, 3]
+
+
+def test_clearing_removes_checkpoints_and_nothing_else(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1)
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / ".checkpoint-2.aa.tmp").mkdir()
+    checkpoints.clear()
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_another_folder_is_no_checkpoint() -> None:
+    with pytest.raises(ResumeError, match="checkpoint-STEP"):
+        step_of(Path("model"))

@@ -1,0 +1,46 @@
+"""metrics.jsonl and the progress line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from llm_cli.progress import PlainProgress
+from llm_train.loop.watch import Watch, read_metrics
+
+
+def bar() -> PlainProgress:
+    return PlainProgress("train", 10, "steps")
+
+
+def test_lines_of_training_and_evaluation(tmp_path: Path) -> None:
+    shown = bar()
+    watch = Watch(tmp_path, shown, 0)
+    for _ in range(2):
+        watch.stepped(30)
+    watch.trained(2, 1.5, 0.25, 0.125)
+    watch.evaluated(2, {"eval_loss": 1.25}, 3.0)
+    first, second = read_metrics(tmp_path / "metrics.jsonl")
+    assert (first["step"], first["loss"], first["tokens"]) == (2, 1.5, 60)
+    assert first["learning_rate"] == 0.25
+    assert first["tokens_per_s"] > 0
+    assert first["memory_mb"] > 10
+    assert second == {"step": 2, "eval_loss": 1.25}
+    assert shown.done == 2
+    assert "loss 1.500" in shown.remark
+    assert "held out 1.250" in shown.remark
+
+
+def test_a_resumed_run_drops_what_lies_beyond_its_checkpoint(tmp_path: Path) -> None:
+    rows = [{"step": s, "loss": 1.0, "tokens": 10 * s, "elapsed": float(s)} for s in (1, 2, 3, 4)]
+    text = "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 5, "lo'
+    (tmp_path / "metrics.jsonl").write_text(text)
+    watch = Watch(tmp_path, bar(), 2)
+    assert [row["step"] for row in read_metrics(watch.path)] == [1, 2]
+    assert (watch.tokens, watch.elapsed_before) == (20, 2.0)
+    assert watch.bar.done == 2
+
+
+def test_a_new_run_starts_a_new_file(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 9, "loss": 1.0}\n')
+    assert read_metrics(Watch(tmp_path, bar(), 0).path) == []
