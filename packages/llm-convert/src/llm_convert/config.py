@@ -27,8 +27,7 @@ from llm_kernels.families import (
 )
 
 ORIGIN = "torch_checkpoint"
-_DTYPE_FIELD: Mapping[str, str] = MappingProxyType({"hf": "torch_dtype", "paddlenlp": "dtype"})
-_DTYPE_FIELDS = ("torch_dtype", "dtype")
+DTYPE_FIELD: Mapping[str, str] = MappingProxyType({"hf": "torch_dtype", "paddlenlp": "dtype"})
 # PaddleNLP's names of the scalings that it states by type and factor alone.
 _SCALINGS: Mapping[type, str] = MappingProxyType(
     {LinearScaling: "linear", NtkScaling: "ntk", DynamicScaling: "dynamic_ntk"}
@@ -53,23 +52,28 @@ def config_for(
         quantization: the `quantization_config`; that of the source never stays.
         without_prefix: the hub's names lacked their optional prefix.
     """
-    replaced = (*_DTYPE_FIELDS, FIELD, ORIGIN)
+    replaced = (*DTYPE_FIELD.values(), FIELD, ORIGIN)
     translated = {name: value for name, value in config.items() if name not in replaced}
     origin = dict(config.get(ORIGIN) or {})
     if naming == "paddlenlp":
         _to_paddlenlp(translated, origin, spec, sizes, without_prefix=without_prefix)
     else:
         _to_hub(translated, origin, spec, sizes)
+    dtype = main_dtype(tensors)
+    if dtype:
+        translated[DTYPE_FIELD[naming]] = dtype
+    if quantization is not None:
+        translated[FIELD] = dict(quantization)
+    return translated
+
+
+def main_dtype(tensors: Mapping[str, TensorInfo]) -> str | None:
+    """The floating element type that most bytes have, as config.json spells it."""
     bytes_of: Counter[str] = Counter()
     for info in tensors.values():
         if is_floating(info.dtype):
             bytes_of[dtype_name(info.dtype)] += info.nbytes
-    if bytes_of:
-        ((dtype, _),) = bytes_of.most_common(1)
-        translated[_DTYPE_FIELD[naming]] = dtype
-    if quantization is not None:
-        translated[FIELD] = dict(quantization)
-    return translated
+    return bytes_of.most_common(1)[0][0] if bytes_of else None
 
 
 def lacks_prefix(config: Mapping[str, Any]) -> bool:

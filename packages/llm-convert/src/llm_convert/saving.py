@@ -33,8 +33,8 @@ DEFAULT_SHARD = "4GB"
 _FORMATS: Mapping[str, str] = {"hf": "pt", "paddlenlp": "np"}
 _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-# Files of a checkpoint that no weight conversion changes.
-_COMPANIONS = (
+# Files of a checkpoint that no weight conversion changes, as patterns.
+COMPANIONS = (
     "generation_config.json",
     "chat_template.json",
     "chat_template.jinja",
@@ -100,7 +100,7 @@ def save_model(
     )
     limit = parse_size(max_shard_size)
     write_config(folder, translated)
-    _write_shards(folder, naming, plan.infos, plan.read, limit, written)
+    write_shards(folder, naming, plan.infos, plan.read, limit, written)
 
 
 class _Part(NamedTuple):
@@ -177,7 +177,7 @@ def _target_types(
     return stored_type
 
 
-def _write_shards(
+def write_shards(
     folder: Path,
     naming: Naming,
     infos: Mapping[str, TensorInfo],
@@ -185,6 +185,7 @@ def _write_shards(
     limit: int,
     written: Callable[[int], None],
 ) -> None:
+    """Write model.safetensors, or files of at most `limit` bytes and then their index."""
     shards = plan_shards(infos, limit)
     metadata = {"format": _FORMATS[naming]}
     if len(shards) == 1:
@@ -235,7 +236,7 @@ def parse_size(size: str | int) -> int:
 
 def copy_companions(source: str | Path, folder: str | Path) -> list[str]:
     """Copy tokenizer files, generation_config.json and chat templates; the names copied."""
-    found = {file for pattern in _COMPANIONS for file in Path(source).glob(pattern)}
+    found = {file for pattern in COMPANIONS for file in Path(source).glob(pattern)}
     files = sorted(file for file in found if file.is_file())
     for file in files:
         shutil.copyfile(file, Path(folder) / file.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
 from llm_convert.errors import TensorMismatchError
 from llm_convert.layout.stored import StoredTensor
@@ -35,8 +36,16 @@ def in_file(
     return found
 
 
+class Shaped(Protocol):
+    """Whatever has the shape that a tensor must have in the file."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in the file."""
+
+
 def check(
-    tensors: Mapping[str, StoredTensor],
+    tensors: Mapping[str, Shaped],
     found: Mapping[str, str],
     shapes: Mapping[str, tuple[int, ...]],
     unknown: Sequence[str],
