@@ -6,7 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 import pytest
@@ -122,3 +122,23 @@ def test_a_group_falls_back_to_its_default_command() -> None:
     group = Group("peft", "Adapters.", (COMMAND,), default="lora")
     assert call("--input_path", "a", description=group).input_path == ["a"]
     assert call("lora", "--input_path", "a", description=group).input_path == ["a"]
+
+
+@dataclass(kw_only=True)
+class FolderOptions:
+    """Look at a folder."""
+
+    POSITIONAL: ClassVar[str] = "folder"
+
+    folder: str = option(help="Folder to look at.")
+    rank: int = option(1, help="Rank.")
+
+
+def test_a_word_that_is_no_config_file_may_mean_an_option(tmp_path: Path) -> None:
+    command = Command("look", f"{__name__}:FolderOptions", f"{__name__}:run_and_remember", "Look.")
+    assert call("a/folder", "--rank", "2", description=command) == FolderOptions(
+        folder="a/folder", rank=2
+    )
+    assert call("a/folder", "--folder", "b", description=command).folder == "b"
+    (tmp_path / "c.json").write_text(json.dumps({"folder": "c"}))
+    assert call(str(tmp_path / "c.json"), description=command).folder == "c"

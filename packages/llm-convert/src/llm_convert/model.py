@@ -21,6 +21,8 @@ from llm_convert.files.folder import find_weights, open_weights
 from llm_convert.files.json_file import read_json
 from llm_convert.files.tensor_file import TensorFile
 from llm_convert.layout import Layout, Weight, layout_of_files
+from llm_convert.parallel.grid import find_shards
+from llm_convert.parallel.merging import open_shards
 from llm_convert.quantization import FIELD as QUANTIZATION_FIELD
 from llm_convert.quantization import Quantization, QuantizedTensors
 from llm_convert.saving import copy_companions, save_model
@@ -43,6 +45,7 @@ class Model:
         quantization: how which parameters are quantized; None for a dense checkpoint.
         without_prefix: the hub's names lack, or lacked, their optional prefix.
         parameters: canonical key -> shape ([out, in] for linear weights).
+        files, layout: the tensors as they are stored, and what each of them holds.
     """
 
     def __init__(
@@ -53,9 +56,10 @@ class Model:
         self.spec = spec
         self.sizes = sizes
         self.parameters: Mapping[ParameterKey, tuple[int, ...]] = parameters(spec, sizes)
+        self.files = files
         self._tensors = QuantizedTensors(files, config.get(QUANTIZATION_FIELD))
-        self._layout = _layout(spec, sizes, files, self._tensors)
-        self.naming = self._layout.naming
+        self.layout = _layout(spec, sizes, files, self._tensors)
+        self.naming = self.layout.naming
         self.quantization = self._quantization()
         self.without_prefix = lacks_prefix(config) or self._lacks_prefix()
 
@@ -73,7 +77,7 @@ class Model:
         A view of the memory map wherever the layout allows. Raises KeyError for a parameter that
         this model does not have.
         """
-        return self._layout.decode(key, self._tensors)
+        return self.layout.decode(key, self._tensors)
 
     def dense(self, key: ParameterKey, dtype: DTypeLike = np.float32) -> np.ndarray:
         """One canonical parameter, dequantized if need be, cast to `dtype`. Raises KeyError."""
@@ -86,13 +90,13 @@ class Model:
         self._tensors.release(self._stored_name(key))
 
     def _stored_name(self, key: ParameterKey) -> str:
-        source = self._layout.source
+        source = self.layout.source
         # Some namings store no head where the embedding serves as one.
         shared = key == _HEAD and key in self.parameters and key not in source
-        return self._layout.names[source[_EMBED if shared else key]]
+        return self.layout.names[source[_EMBED if shared else key]]
 
     def _lacks_prefix(self) -> bool:
-        named = self._layout.names.items()
+        named = self.layout.names.items()
         return self.naming == "hf" and any(full != name for full, name in named)
 
     def _quantization(self) -> Quantization | None:
@@ -120,7 +124,8 @@ def open_model(path: str | Path) -> Model:
     """Open a checkpoint folder in Hugging Face's or PaddleNLP's layout.
 
     Args:
-        path: folder with config.json and safetensors, .bin or .pdparams weights.
+        path: folder with config.json and safetensors, .bin or .pdparams weights, whole or in the
+            shards of tensor and pipeline parallel training.
 
     Raises:
         ConvertError: the folder or its config.json is missing.
@@ -133,7 +138,16 @@ def open_model(path: str | Path) -> Model:
     config = read_config(folder)
     spec = detect(config)
     sizes = read_sizes(spec, config)
-    return Model(folder, config, spec, sizes, open_weights(folder))
+    return Model(folder, config, spec, sizes, _weights(folder, config, spec, sizes))
+
+
+def _weights(folder: Path, config: Mapping[str, Any], spec: FamilySpec, sizes: Sizes) -> TensorFile:
+    """The whole weights of a folder, or the shards of its ranks put together."""
+    grid = find_shards(folder) if find_weights(folder) is None else None
+    if grid is None:
+        return open_weights(folder)
+    degree = config.get("tensor_parallel_degree")
+    return open_shards(folder, grid, spec, sizes, degree=degree)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

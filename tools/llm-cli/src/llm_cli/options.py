@@ -10,6 +10,8 @@ documentation are all derived from its fields::
         input_path: list[str] = option(help="Files or globs to read.")
         append_eos: bool = flag(False, help="End every document with the EOS token.")
 
+A class attribute ``POSITIONAL = "input_path"`` lets ``llm data tokenize FILE`` mean that option.
+
 Field types may be ``str``, ``int``, ``float``, ``bool``, ``list`` of those, each ``| None``.
 """
 

@@ -24,6 +24,9 @@ CONTEXT: dict[str, Any] = {
     "help_option_names": HELP,
 }
 _CONFIG = "config"
+CONFIG_ENDINGS = (".json", ".yaml", ".yml")
+POSITIONAL = "POSITIONAL"
+"""Class attribute of an options dataclass: the option that a word which is no config file means."""
 _METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "[true|false]"}
 
 
@@ -47,8 +50,9 @@ class OptionsCommand(RichCommand):
             options = self._description.load_options()
             self._specs = option_specs(options)
             self.help = (options.__doc__ or self._description.help).strip()
+            other = f"|{options.POSITIONAL.upper()}" if hasattr(options, POSITIONAL) else ""
             self.params = [
-                click.Argument([_CONFIG], required=False, metavar="[CONFIG.json|.yaml]"),
+                click.Argument([_CONFIG], required=False, metavar=f"[CONFIG.json|.yaml{other}]"),
                 *(_parameter(spec) for spec in self._specs),
                 _debug_option(),
             ]
@@ -68,15 +72,17 @@ class OptionsCommand(RichCommand):
         context = click.get_current_context()
         set_up_logging(_packages(), debug=bool(parsed.pop("debug", False)))
         path = parsed.pop(_CONFIG)
+        options = self._description.load_options()
         given = {
             name: _unpacked(value)
             for name, value in parsed.items()
             if context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         }
-        options = build_options(
-            self._description.load_options(), read_config(path) if path else {}, given, str(path)
-        )
-        return self._description.load_run()(options)
+        name = getattr(options, POSITIONAL, None)
+        if name and path and not path.endswith(CONFIG_ENDINGS):
+            given, path = {name: path, **given}, None
+        values = read_config(path) if path else {}
+        return self._description.load_run()(build_options(options, values, given, str(path)))
 
 
 class LazyGroup(RichGroup):

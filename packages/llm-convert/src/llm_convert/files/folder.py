@@ -78,14 +78,14 @@ def open_weights(path: Path, names: tuple[str, ...] = WEIGHT_FILES) -> TensorFil
         FileFormatError: nothing found, a missing or foreign shard, or any malformed file.
     """
     if path.is_file():
-        return _open_index(path) if path.name.endswith(INDEX_SUFFIX) else open_file(path)
+        return open_index(path) if path.name.endswith(INDEX_SUFFIX) else open_file(path)
     found = find_weights(path, names)
     if found is None:
         message = (
             f"{path} holds no weights: looked for {', '.join(names)} and their {INDEX_SUFFIX}."
         )
         raise FileFormatError(message)
-    return _open_index(found.path) if found.sharded else open_file(found.path)
+    return open_index(found.path) if found.sharded else open_file(found.path)
 
 
 def find_weights(folder: Path, names: tuple[str, ...] = WEIGHT_FILES) -> Found | None:
@@ -111,7 +111,12 @@ def open_file(path: Path) -> MappedTensors:
     return opener(path)
 
 
-def _open_index(index: Path) -> Shards:
+def open_index(index: Path) -> Shards:
+    """The shards that an index lists, all of them beside it.
+
+    Raises:
+        FileFormatError: a malformed index, a missing or foreign shard, or one without its tensors.
+    """
     weight_map = read_json(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         message = f"{index} has no weight_map from tensor to file."

@@ -70,6 +70,8 @@ TABLES = {
     },
     "glm": {
         "hf": Checkpoint(under("glm.", GLM), optional_prefix="glm."),
-        "paddlenlp": Checkpoint(under("glm.", GLM), linear="in_out", optional_prefix="glm."),
+        "paddlenlp": Checkpoint(
+            under("glm.", GLM), linear="in_out", rank_qkv="per_head", optional_prefix="glm."
+        ),
     },
 }

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Literal, TypeAlias
+
+from llm_kernels.families.slots import Split
 
 Names: TypeAlias = Mapping[str, str]
 
@@ -30,6 +32,9 @@ class Checkpoint:
     rows adjacent, as Meta stores q and k. `linear` in_out: linears transposed (Conv1D, Paddle).
     `head`: the full name of the head, which a file may repeat although it is tied; empty where the
     embedding always serves. `head_rows`: the head is stored [V, E] although `linear` is in_out.
+    `parallel`: slots that tensor parallel training splits otherwise than SLOTS says. `rank_qkv`
+    per_head: each rank's fused q, k and v lie head by head although the whole is blocked.
+    `bare`: slot -> full name with {layer}, for parameters without ".weight" behind it.
     `optional_prefix`: may be absent from stored names. `ignore`: patterns of stored names that are
     no parameters; kept out of `names` so that the table can be inverted. `variants`: other ways the
     same ecosystem stores the family; read, never written.
@@ -41,6 +46,9 @@ class Checkpoint:
     linear: Literal["out_in", "in_out"] = "out_in"
     head: str = "lm_head.weight"
     head_rows: bool = False
+    bare: Names = field(default_factory=dict)
+    parallel: Mapping[str, Split] = field(default_factory=dict)
+    rank_qkv: Literal["", "per_head"] = ""
     optional_prefix: str = ""
     ignore: tuple[str, ...] = BUFFERS
     variants: tuple[Checkpoint, ...] = ()

@@ -42,6 +42,7 @@ OPT = {
             linear="in_out",
             head="lm_head.decoder_weight",
             head_rows=True,
+            parallel={"project_in": "column", "project_out": "column", "head": "replicated"},
             optional_prefix="opt.",
         ),
         {"qkv": f"opt.{LAYER}self_attn.qkv_proj"},

@@ -1,0 +1,1 @@
+"""The command `llm train merge-tp`: shards of parallel training to whole weights, and back."""

@@ -1,0 +1,71 @@
+"""Options of `llm train merge-tp`, with the names of PaddleNLP's merge_tp_params."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from llm_cli.errors import UserError
+from llm_cli.options import flag, option
+
+_INPUT, _OUTPUT, _SPLIT = "Input", "Output", "Splitting"
+
+
+@dataclass(kw_only=True)
+class MergeTpOptions:
+    """Merge the shards of tensor and pipeline parallel training into whole weights, or split them.
+
+    `llm train merge-tp DIR` puts model_state.tp00.pdparams, model_state.tp00_pp00.pdparams and the
+    like together, bit by bit and one tensor at a time. With a parallel degree it writes the shards
+    that so many ranks load, out of whole weights or of shards of another degree.
+    """
+
+    POSITIONAL: ClassVar[str] = "model_name_or_path"
+
+    model_name_or_path: str = option(
+        help="Folder with config.json and the shards (or whole weights, to split them).",
+        group=_INPUT,
+    )
+    output_path: str | None = option(
+        None,
+        help="Folder to write; it appears whole. Without it, model.safetensors is written beside "
+        "the shards.",
+        group=_OUTPUT,
+    )
+    overwrite: bool = flag(False, help="Replace an earlier output at output_path.", group=_OUTPUT)
+    max_shard_size: str = option(
+        "4GB",
+        help="Largest file of whole weights, such as 4GB or 512MiB; a tensor is never split.",
+        group=_OUTPUT,
+    )
+    tensor_parallel_degree: int = option(
+        1, help="Split every layer among so many ranks.", group=_SPLIT
+    )
+    pipeline_parallel_degree: int = option(
+        1, help="Split the layers among so many stages.", group=_SPLIT
+    )
+    shard_format: str = option(
+        "pdparams",
+        help="Files of the shards.",
+        choices=("pdparams", "safetensors"),
+        group=_SPLIT,
+    )
+    device: str = option("cpu", help="Has no effect: no device is needed.", group=_OUTPUT)
+
+    @property
+    def splits(self) -> bool:
+        """Whether shards are to be written."""
+        return self.tensor_parallel_degree * self.pipeline_parallel_degree > 1
+
+    def __post_init__(self) -> None:
+        """Raise UserError for what cannot work, naming the option."""
+        for name in ("tensor_parallel_degree", "pipeline_parallel_degree"):
+            value = getattr(self, name)
+            # PaddleNLP's recipes write -1 for "none".
+            if value != -1 and not 1 <= value <= 99:
+                message = f"--{name} is {value}; choose 1 to 99."
+                raise UserError(message)
+            setattr(self, name, max(1, value))
+        if self.splits and self.output_path is None:
+            message = "Name the folder for the shards with --output_path."
+            raise UserError(message)
