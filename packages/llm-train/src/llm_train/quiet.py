@@ -13,11 +13,23 @@ from llm_kernels.paddle.environment import prepare
 
 def import_paddlenlp() -> None:
     """Import paddle and paddlenlp; they speak with --debug, else only their warnings are seen."""
+    root = logging.getLogger()
+    level = root.level
+    # Paddle sets the level of the root logger, so it is asked before and put back after.
+    debug = root.isEnabledFor(logging.DEBUG)
     prepare()
-    if logging.getLogger().isEnabledFor(logging.DEBUG):
-        import paddlenlp.trainer
+    if debug:
+        import paddlenlp.trainer  # noqa: F401
+    else:
+        _import_silently()
+        from paddlenlp.utils.log import logger
 
-        return
+        logger.set_level("WARNING")
+        logger.handler.setStream(sys.stderr)
+    root.setLevel(level)
+
+
+def _import_silently() -> None:
     said = io.StringIO()
     try:
         with (
@@ -30,6 +42,3 @@ def import_paddlenlp() -> None:
     except BaseException:
         sys.stderr.write(said.getvalue())
         raise
-    from paddlenlp.utils.log import logger
-
-    logger.set_level("WARNING")
