@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from llm_cli.outputs import written_file
 from llm_cli.progress import Progress, progress
 from llm_convert.errors import ConvertError
 from llm_convert.files.folder import INDEX_SUFFIX
@@ -139,7 +140,15 @@ def _fetch(name: HubName, info: ModelInfo) -> Path:
         ):
             for file in rest:
                 _get(name, info, file)
+    _note_commit(name, info)
     return _get(name, info, names[0]).parent
+
+
+def _note_commit(name: HubName, info: ModelInfo) -> None:
+    """Let the cache know which commit the revision was, for a time without network."""
+    if info.sha and name.revision != info.sha:
+        with written_file(_repo_folder(name.repo) / "refs" / (name.revision or "main")) as stream:
+            stream.write(info.sha.encode())
 
 
 def _get(name: HubName, info: ModelInfo, file: str) -> Path:
