@@ -12,6 +12,7 @@ import pytest
 
 from llm_convert.model import open_model
 from llm_kernels.decoder import NativeDecoder, StepBatch
+from llm_kernels.decoder_config import unsupported
 from llm_kernels.families import FamilySpec, prefix_positions
 from llm_kernels.native import runnable_isas
 
@@ -91,6 +92,8 @@ class Case:
 def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     family, isa = request.param
     model = open_model(GOLDEN / family)
+    if lacking := unsupported(model.spec, model.sizes):
+        pytest.skip(f"the native decoder lacks {'; '.join(lacking)}")
     decoder = NativeDecoder(
         model.spec, model.sizes, model.weight, num_blocks=12, block_size=16, threads=2, isa=isa
     )

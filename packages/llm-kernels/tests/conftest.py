@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from llm_kernels.families import FAMILIES, FamilySpec, Learned, ParameterKey, Sizes, parameters
+from llm_kernels.families import (
+    FAMILIES,
+    FamilySpec,
+    Latent,
+    Learned,
+    ParameterKey,
+    Sizes,
+    parameters,
+)
 
 # Other work on the machine must not fail a test.
 settings.register_profile("unhurried", deadline=None)
@@ -50,7 +58,21 @@ def small_sizes(spec: FamilySpec, **changes: Any) -> Sizes:
     )
     if spec.moe:
         sizes = replace(sizes, experts=5, experts_per_token=2, expert_mlp=12, shared_mlp=16)
-    return replace(sizes, **changes)
+        sizes = replace(sizes, routed_scale=1.5 if spec.moe.scaled else 1.0)
+        if spec.moe.groups != "none":
+            sizes = replace(sizes, experts=6, groups=3, groups_per_token=2)
+    if spec.attention.capped:
+        sizes = replace(sizes, score_cap=2.0, score_scale=0.3, logit_cap=3.0)
+    sizes = replace(sizes, **changes)
+    if spec.attention.latent != "none":
+        narrow = Latent(
+            kv_rank=10,
+            rope_dim=2,
+            value_dim=6,
+            q_rank=12 if spec.attention.latent == "qkv" else 0,
+        )
+        sizes = replace(sizes, kv_heads=sizes.heads, rotary=2, latent=narrow)
+    return sizes
 
 
 def random_parameters(spec: FamilySpec, sizes: Sizes, seed: int) -> dict[ParameterKey, np.ndarray]:

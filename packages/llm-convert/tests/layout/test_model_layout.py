@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from llm_convert.names import TABLES, checkpoints
 from llm_kernels.families import (
     FAMILIES,
     FamilySpec,
+    Latent,
     ParameterKey,
     Sizes,
     detect,
@@ -88,11 +90,15 @@ def test_decoding_touches_one_tensor_only(golden: Path, fixture: str) -> None:
 @st.composite
 def sizes_of(draw: st.DrawFn, spec: FamilySpec) -> Sizes:
     kv_heads = draw(st.integers(1, 3))
-    moe: dict[str, Any] = {}
+    more: dict[str, Any] = {}
+    if spec.attention.latent != "none":
+        q_rank = draw(st.integers(1, 5)) if spec.attention.latent == "qkv" else 0
+        widths = [draw(st.integers(1, 5)) for _ in range(2)]
+        more["latent"] = Latent(kv_rank=widths[0], rope_dim=2, value_dim=widths[1], q_rank=q_rank)
     layers = draw(st.integers(1, 3))
     if spec.moe:
         dense = draw(st.sets(st.integers(0, layers - 1))) if spec.moe.shared_expert else ()
-        moe = {
+        more |= {
             "experts": 3,
             "experts_per_token": 2,
             "expert_mlp": draw(st.integers(1, 7)),
@@ -110,7 +116,7 @@ def sizes_of(draw: st.DrawFn, spec: FamilySpec) -> Sizes:
         eps=1e-5,
         tied=draw(st.booleans()) if spec.head.tied is None else spec.head.tied,
         max_positions=5,
-        **moe,
+        **more,
     )
 
 
@@ -159,7 +165,9 @@ def test_the_form_is_found_by_the_tensors(
     spec = FAMILIES[family]
     tied = bool(spec.head.tied_default)
     sizes = Sizes(8, 2, 4, 2, 6, 10, 13, 1e-5, max_positions=5, tied=tied, experts=2, shared_mlp=3)
-    sizes = Sizes(**{**sizes.__dict__, "experts_per_token": 1, "expert_mlp": 5})
+    sizes = replace(sizes, experts_per_token=1, expert_mlp=5)
+    if spec.attention.latent != "none":
+        sizes = replace(sizes, latent=Latent(kv_rank=3, rope_dim=2, value_dim=4, q_rank=5))
     form = checkpoints(spec)[naming].forms()[number]
     written = Layout.of(spec, sizes, naming, form)
     prefix = "" if prefixed else form.optional_prefix

@@ -22,7 +22,8 @@ from llm_kernels.paddle.weights import load_parameters
 
 def cache_bytes_per_block(sizes: Sizes, block_size: int) -> int:
     """Bytes of one block: float32 keys and values, [block_size, G, D] in each of L layers."""
-    return 2 * sizes.layers * block_size * sizes.kv_heads * sizes.head_dim * 4
+    width = sizes.head_dim + sizes.value_dim
+    return sizes.layers * block_size * sizes.kv_heads * width * 4
 
 
 class PaddleRunner:
@@ -45,9 +46,9 @@ class PaddleRunner:
         load_parameters(self._decoder, dense)
         self._decoder.eval()
         self._block_size = block_size
-        shape = [num_blocks * block_size, sizes.kv_heads, sizes.head_dim]
-        self._keys = [paddle.zeros(shape) for _ in range(sizes.layers)]
-        self._values = [paddle.zeros(shape) for _ in range(sizes.layers)]
+        shape = [num_blocks * block_size, sizes.kv_heads]
+        self._keys = [paddle.zeros([*shape, sizes.head_dim]) for _ in range(sizes.layers)]
+        self._values = [paddle.zeros([*shape, sizes.value_dim]) for _ in range(sizes.layers)]
         self.cache_bytes = num_blocks * cache_bytes_per_block(sizes, block_size)
         self.weight_bytes = sum(int(p.size) * 4 for p in self._decoder.parameters())
 

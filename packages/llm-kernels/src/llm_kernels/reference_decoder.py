@@ -12,13 +12,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import TypeAlias
 
 import numpy as np
 
 from llm_kernels import reference as ops
 from llm_kernels.errors import ShapeError
-from llm_kernels.families import Alibi, FamilySpec, Learned, ParameterKey, Rope, Sizes, parameters
+from llm_kernels.families import (
+    Alibi,
+    FamilySpec,
+    Learned,
+    Moe,
+    ParameterKey,
+    Rope,
+    Sizes,
+    parameters,
+)
 
 Source: TypeAlias = Mapping[ParameterKey, ops.Weight] | Callable[[ParameterKey], ops.Weight]
 
@@ -94,12 +104,16 @@ class _Step:
         bias = ops.dense(self.get(key)) if key in self.biased else None
         return ops.linear(x, self.get(key._replace(leaf="weight")), bias)
 
-    def norm(self, slot: str, x: np.ndarray, layer: int | None = None) -> np.ndarray:
+    def norm(
+        self, slot: str, x: np.ndarray, layer: int | None = None, eps: float | None = None
+    ) -> np.ndarray:
         weight = ops.dense(self.get(ParameterKey(slot, layer)))
         key = ParameterKey(slot, layer, None, "bias")
         if key in self.biased:
             return ops.layer_norm(x, weight, ops.dense(self.get(key)), self.sizes.eps)
-        return ops.rms_norm(x, weight, self.sizes.eps)
+        if self.spec.norm.unit_offset:
+            weight = 1 + weight
+        return ops.rms_norm(x, weight, self.sizes.eps if eps is None else eps)
 
     def table(self, slot: str, rows: np.ndarray) -> np.ndarray:
         return ops.dense(self.get(ParameterKey(slot)))[rows]
@@ -115,6 +129,7 @@ def _step(
     cache: KvCache,
 ) -> _Step:
     length = cache.length + len(tokens)
+    ops.check_stretch(sizes, cache.length, length)
     if prefix:
         if spec.mask != "prefix" or cache.length or prefix > len(tokens):
             message = (
@@ -157,6 +172,8 @@ def _position_channels(spec: FamilySpec) -> int:
 
 def _embed(step: _Step, tokens: np.ndarray) -> np.ndarray:
     hidden = step.table("embed", tokens)
+    if step.spec.scaled_embedding:
+        hidden = hidden * np.float32(sqrt(step.sizes.embed_dim))
     if step.sizes.projected:
         hidden = step.linear("project_in", hidden)
     if isinstance(step.spec.position, Learned):
@@ -168,23 +185,26 @@ def _embed(step: _Step, tokens: np.ndarray) -> np.ndarray:
 
 def _block(step: _Step, hidden: np.ndarray, layer: int) -> np.ndarray:
     norm = step.spec.norm
-    for slot, function in (("attn_norm", _attend), ("mlp_norm", _feed_forward)):
+    if norm.parallel:
+        normed = step.norm("attn_norm", hidden, layer)
+        other = normed if norm.shared else step.norm("mlp_norm", hidden, layer)
+        return hidden + _attend(step, normed, layer) + _feed_forward(step, other, layer)
+    for name, function in (("attn", _attend), ("mlp", _feed_forward)):
         if norm.placement == "post":
-            hidden = step.norm(slot, hidden + function(step, hidden, layer), layer)
+            hidden = step.norm(f"{name}_norm", hidden + function(step, hidden, layer), layer)
             continue
-        normed = step.norm(slot, hidden, layer)
+        normed = step.norm(f"{name}_norm", hidden, layer)
         skip = normed if norm.residual == "normed" else hidden
-        hidden = np.float32(norm.residual_scale) * skip + function(step, normed, layer)
+        added = function(step, normed, layer)
+        if norm.placement == "sandwich":
+            added = step.norm(f"{name}_out_norm", added, layer)
+        hidden = np.float32(norm.residual_scale) * skip + added
     return hidden
 
 
 def _attend(step: _Step, x: np.ndarray, layer: int) -> np.ndarray:
     spec, sizes, cache = step.spec, step.sizes, step.cache
-    q, k, v = (
-        step.linear(slot, x, layer).reshape(len(x), -1, sizes.head_dim) for slot in ("q", "k", "v")
-    )
-    if spec.attention.qk_norm:
-        q, k = step.norm("q_norm", q, layer), step.norm("k_norm", k, layer)
+    q, k, v = (_plain_heads if sizes.latent is None else _latent_heads)(step, x, layer)
     if isinstance(spec.position, Rope):
         # Qwen-1 keeps the frequencies that the prompt's length chose.
         length = cache.prompt_length if spec.position.dynamic_ntk else step.length
@@ -193,26 +213,90 @@ def _attend(step: _Step, x: np.ndarray, layer: int) -> np.ndarray:
     if spec.attention.logn:
         q = q * ops.logn_scale(step.positions[0], sizes.max_positions)[:, None, None]
     k, v = cache.extend(layer, k, v)
-    window = sizes.layer_window(layer)
-    mask = ops.visible(len(x), len(k), window=window, prefix=cache.prefix)
-    slopes = ops.alibi_slopes(sizes.heads) if isinstance(spec.position, Alibi) else None
-    mixed = ops.attention(q, k, v, mask=mask, slopes=slopes)
+    mixed = ops.attention(
+        q,
+        k,
+        v,
+        mask=ops.visible(len(x), len(k), window=sizes.layer_window(layer), prefix=cache.prefix),
+        bias=_bias(step, len(k)),
+        scale=sizes.scale,
+        cap=sizes.score_cap,
+    )
     return step.linear("out", mixed.reshape(len(x), -1), layer)
+
+
+def _bias(step: _Step, keys: int) -> np.ndarray | None:
+    position, sizes = step.spec.position, step.sizes
+    if not isinstance(position, Alibi):
+        return None
+    bias = ops.alibi_bias(ops.alibi_slopes(sizes.heads), keys, rounded=position.rounded)
+    return bias * np.float32(sizes.scale) if position.scaled else bias
+
+
+def _plain_heads(step: _Step, x: np.ndarray, layer: int) -> tuple[np.ndarray, ...]:
+    """q [T, H, D], k and v [T, G, D], before their rotation."""
+    q, k, v = (
+        step.linear(slot, x, layer).reshape(len(x), -1, step.sizes.head_dim)
+        for slot in ("q", "k", "v")
+    )
+    if step.spec.attention.qk_norm:
+        q, k = step.norm("q_norm", q, layer), step.norm("k_norm", k, layer)
+    return q, k, v
+
+
+def _latent_heads(step: _Step, x: np.ndarray, layer: int) -> tuple[np.ndarray, ...]:
+    """q, k [T, H, D] and v [T, H, Dv] of latent attention, the rotated elements moved first.
+
+    All heads of k share the rotated part, which does not pass through the narrow vector.
+    """
+    sizes, latent = step.sizes, step.sizes.latent
+    assert latent is not None
+    rows = len(x)
+    if step.spec.attention.latent == "qkv":
+        narrow = step.norm("q_down_norm", step.linear("q_down", x, layer), layer, latent.eps)
+        q = step.linear("q_up", narrow, layer)
+    else:
+        q = step.linear("q", x, layer)
+    q = np.roll(q.reshape(rows, sizes.heads, sizes.head_dim), latent.rope_dim, axis=-1)
+    down = step.linear("kv_down", x, layer)
+    narrow = step.norm("kv_down_norm", down[:, : latent.kv_rank], layer, latent.eps)
+    wide = step.linear("kv_up", narrow, layer).reshape(rows, sizes.heads, -1)
+    turned = np.broadcast_to(down[:, None, latent.kv_rank :], (rows, sizes.heads, latent.rope_dim))
+    still = sizes.head_dim - latent.rope_dim
+    return q, np.concatenate([turned, wide[..., :still]], axis=-1), wide[..., still:]
 
 
 def _feed_forward(step: _Step, x: np.ndarray, layer: int) -> np.ndarray:
     if step.spec.moe is None or layer in step.sizes.dense_layers:
         return _mlp(step, x, "", layer)
-    sizes = step.sizes
-    logits = step.linear("router", x, layer)
-    experts, weights = ops.route(logits, sizes.experts_per_token, renormalize=sizes.renormalize)
+    experts, weights = _route(step, step.spec.moe, x, layer)
     mixed = ops.mix_experts(
         x, experts, weights, lambda expert, rows: _mlp(step, rows, "expert_", layer, expert)
     )
     if step.spec.moe.shared_expert:
-        share = ops.sigmoid(step.linear("shared_router", x, layer))
-        mixed = mixed + share * _mlp(step, x, "shared_", layer)
+        shared = _mlp(step, x, "shared_", layer)
+        if step.spec.moe.shared_gate:
+            shared = ops.sigmoid(step.linear("shared_router", x, layer)) * shared
+        mixed = mixed + shared
     return mixed
+
+
+def _route(step: _Step, moe: Moe, x: np.ndarray, layer: int) -> tuple[np.ndarray, np.ndarray]:
+    sizes = step.sizes
+    correction = None
+    if moe.corrected:
+        correction = ops.dense(step.get(ParameterKey("router_correction", layer)))
+    return ops.route(
+        step.linear("router", x, layer),
+        sizes.experts_per_token,
+        renormalize=sizes.renormalize,
+        scores=moe.scores,
+        correction=correction,
+        groups=sizes.groups,
+        open_groups=sizes.groups_per_token,
+        best=2 if moe.groups == "best_two" else 1,
+        scale=sizes.routed_scale,
+    )
 
 
 def _mlp(
@@ -235,4 +319,5 @@ def _logits(step: _Step, hidden: np.ndarray) -> np.ndarray:
     head = ops.dense(step.get(ParameterKey("embed" if step.sizes.tied else "head")))
     if step.spec.head.normalized:
         head = ops.unit_rows(head)
-    return ops.linear(hidden, head)
+    logits = ops.linear(hidden, head)
+    return ops.soft_cap(logits, step.sizes.logit_cap) if step.sizes.logit_cap else logits

@@ -20,7 +20,19 @@ GOLDEN = {
     "bloom": "bloom",
     "chatglm": "chatglm",
     "chatglm2": "chatglm2",
+    "deepseek_v2": "deepseek-v2",
+    "deepseek_v2_lite": "deepseek-v2-lite",
+    "deepseek_v3": "deepseek-v3",
+    "falcon_11b": "falcon-grouped-shared",
+    "falcon_40b": "falcon-grouped",
+    "falcon_7b": "falcon",
+    "falcon_rw": "falcon",
+    "gemma": "gemma",
+    "gemma2": "gemma2",
     "glm": "glm",
+    "glm4": "glm4",
+    "glm4_0414": "glm4-0414",
+    "glm4_chat": "chatglm2",
     "gpt2": "gpt2",
     "llama_v1": "llama",
     "llama_v2_gqa": "llama",
@@ -29,10 +41,13 @@ GOLDEN = {
     "mistral": "mistral",
     "mixtral": "mixtral",
     "opt": "opt",
+    "phi3": "phi3",
+    "phi3_long": "phi3",
     "qwen": "qwen",
     "qwen2": "qwen2",
     "qwen2_moe": "qwen2-moe",
     "qwen3": "qwen3",
+    "qwen3_moe": "qwen3-moe",
 }
 
 
@@ -62,6 +77,16 @@ def test_every_golden_fixture_has_its_row(golden: Path) -> None:
         (config("ChatGLMForCausalLM"), "chatglm"),
         (config("ChatGLMv2ForCausalLM", padded_vocab_size=65024), "chatglm2"),
         (config("GPTForCausalLM", hidden_act="gelu"), "gpt3"),
+        (config("FalconForCausalLM"), "falcon"),
+        (config("FalconForCausalLM", new_decoder_architecture=True), "falcon-grouped"),
+        (
+            config("FalconForCausalLM", new_decoder_architecture=True, num_ln_in_parallel_attn=1),
+            "falcon-grouped-shared",
+        ),
+        (config("RWForCausalLM"), "rw"),
+        (config("RWForCausalLM", n_head_kv=8, parallel_attn=True), "rw-grouped"),
+        (config("DeepseekV2ForCausalLM", q_lora_rank=None), "deepseek-v2-lite"),
+        (config("DeepseekV3ForCausalLM", q_lora_rank=1536), "deepseek-v3"),
     ],
 )
 def test_fields_tell_variants_apart(fields: dict[str, Any], family: str) -> None:
@@ -95,10 +120,10 @@ def test_names_of_families_are_unique() -> None:
 
 def test_unknown_architecture_lists_every_supported_one() -> None:
     with pytest.raises(UnknownFamilyError) as caught:
-        detect(config("FalconForCausalLM", parallel_attn=True))
+        detect(config("GPTNeoXForCausalLM", use_parallel_residual=True, ssm_cfg={"d": 1}))
     message = str(caught.value)
-    assert "FalconForCausalLM" in message
-    assert UNSUPPORTED_FIELDS["parallel_attn"] in message
+    assert "GPTNeoXForCausalLM" in message
+    assert UNSUPPORTED_FIELDS["ssm_cfg"] in message
     assert all(name in message for name in supported_architectures())
     assert caught.value.exit_code == 2
 
@@ -145,3 +170,26 @@ def test_a_whole_axis_may_change() -> None:
 def test_values_that_no_row_describes_are_refused(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ConfigError, match=field):
         detect(fields)
+
+
+def test_falcon_says_what_it_is_made_of() -> None:
+    small = detect(config("FalconForCausalLM", multi_query=True, parallel_attn=True))
+    assert small.attention.single_kv
+    assert small.norm.shared
+    older = detect(
+        config("FalconForCausalLM", multi_query=False, parallel_attn=False, alibi=True, bias=True)
+    )
+    assert not older.attention.single_kv
+    assert not older.norm.parallel
+    assert older.position == Alibi(scaled=True, rounded=True)
+    assert older.attention.out_bias
+    with pytest.raises(ConfigError, match=r"parallel_attn.*False"):
+        detect(config("FalconForCausalLM", new_decoder_architecture=True, parallel_attn=False))
+
+
+def test_deepseek_v2_chooses_as_it_states() -> None:
+    grouped = detect(config("DeepseekV2ForCausalLM", topk_method="group_limited_greedy"))
+    assert grouped.moe is not None
+    assert grouped.moe.groups == "best"
+    with pytest.raises(ConfigError, match="norm_topk_prob"):
+        detect(config("DeepseekV2ForCausalLM", norm_topk_prob=True))

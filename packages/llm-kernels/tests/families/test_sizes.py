@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from llm_kernels.errors import ConfigError
-from llm_kernels.families import ALIASES, FAMILIES, Sizes, read_sizes
+from llm_kernels.families import ALIASES, FAMILIES, Latent, Sizes, read_sizes
 
 LLAMA: dict[str, Any] = {
     "hidden_size": 64,
@@ -163,3 +163,74 @@ def test_tied_is_read_unless_the_family_fixes_it() -> None:
 def test_projection_follows_from_the_embedding_width() -> None:
     assert read("opt", word_embed_proj_dim=16).projected
     assert not read("opt", word_embed_proj_dim=64).projected
+
+
+LATENT = {
+    "kv_lora_rank": 32,
+    "q_lora_rank": 24,
+    "qk_nope_head_dim": 12,
+    "qk_rope_head_dim": 4,
+    "v_head_dim": 10,
+    "n_routed_experts": 8,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 20,
+    "n_shared_experts": 2,
+    "num_key_value_heads": 1,
+}
+
+
+def test_latent_attention_and_shared_experts() -> None:
+    yarn = {"type": "yarn", "factor": 40.0, "mscale": 1.0, "mscale_all_dim": 1.0}
+    sizes = read(
+        "deepseek-v3",
+        **LATENT,
+        n_group=4,
+        topk_group=2,
+        routed_scaling_factor=2.5,
+        first_k_dense_replace=1,
+        rope_scaling=yarn,
+    )
+    assert sizes.latent == Latent(kv_rank=32, rope_dim=4, value_dim=10, q_rank=24)
+    assert (sizes.head_dim, sizes.value_dim, sizes.kv_heads, sizes.rotary) == (16, 10, 4, 4)
+    # (0.1 ln 40 + 1)^2 / sqrt(16)
+    assert sizes.scale == pytest.approx(0.46846, abs=1e-4)
+    assert (sizes.shared_mlp, sizes.routed_scale) == (40, 2.5)
+    assert (sizes.groups, sizes.groups_per_token) == (4, 2)
+    assert sizes.dense_layers == {0}
+
+
+@pytest.mark.parametrize("groups", [{"n_group": 3}, {"n_group": 4, "topk_group": 5}])
+def test_groups_that_do_not_fit_are_refused(groups: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match="8 experts in n_group"):
+        read("deepseek-v3", **LATENT, **groups)
+
+
+def test_gemma2_states_its_caps_and_its_scale() -> None:
+    stated = {
+        "query_pre_attn_scalar": 64,
+        "attn_logit_softcapping": None,
+        "final_logit_softcapping": 30.0,
+        "sliding_window": 8,
+    }
+    sizes = read("gemma2", **stated)
+    assert (sizes.scale, sizes.score_cap, sizes.logit_cap) == (0.125, 0.0, 30.0)
+    assert [sizes.layer_window(layer) for layer in range(3)] == [8, None, 8]
+    del stated["final_logit_softcapping"]
+    with pytest.raises(ConfigError, match="final_logit_softcapping"):
+        read("gemma2", **stated)
+
+
+def test_one_kv_head_whatever_is_counted() -> None:
+    assert read("falcon", num_kv_heads=4).kv_heads == 1
+    assert read("falcon-grouped", num_kv_heads=2).kv_heads == 2
+
+
+def test_windows_of_every_layer() -> None:
+    window = {"sliding_window": 8, "use_sliding_window": True, "max_window_layers": 2}
+    assert read("qwen2", **window).full_layers == {0, 1}
+    experts = {"num_experts": 4, "num_experts_per_tok": 2}
+    assert read("qwen3-moe", **window, **experts).full_layers == frozenset()
+
+
+def test_the_rotated_part_may_be_stated() -> None:
+    assert read("phi3", partial_rotary_factor=0.75).rotary == 12

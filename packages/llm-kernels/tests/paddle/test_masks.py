@@ -6,7 +6,9 @@ import numpy as np
 import paddle
 import pytest
 
-from llm_kernels.paddle.masks import HIDDEN, additive, visible
+from llm_kernels.families import Alibi
+from llm_kernels.paddle.masks import HIDDEN, additive, alibi_bias, visible
+from llm_kernels.reference import alibi_bias as expected_bias
 from llm_kernels.reference import visible as expected_visible
 
 
@@ -36,7 +38,8 @@ def test_one_token_after_others_sees_them_all() -> None:
 
 def test_padding_hides_keys_and_slopes_grow_with_the_key() -> None:
     padding = paddle.to_tensor([[False, True, True]])
-    bias = additive(visible(3, 3, None, None), padding, paddle.to_tensor([0.5, 0.25]), 3)
+    alibi = alibi_bias(Alibi(), paddle.to_tensor([0.5, 0.25]), 3, 1.0, padding)
+    bias = additive(visible(3, 3, None, None), padding, alibi)
     assert bias is not None
     assert bias.shape == [1, 2, 3, 3]
     values = bias.numpy()[0]
@@ -47,10 +50,20 @@ def test_padding_hides_keys_and_slopes_grow_with_the_key() -> None:
 
 
 def test_slopes_alone_cover_all_keys() -> None:
-    bias = additive(None, None, paddle.to_tensor([1.0]), 4)
+    bias = additive(None, None, alibi_bias(Alibi(), paddle.to_tensor([1.0]), 4, 1.0, None))
     assert bias is not None
     np.testing.assert_allclose(bias.numpy().ravel(), [0, 1, 2, 3])
 
 
+def test_rounded_slopes_count_real_keys_and_take_the_scale_of_the_scores() -> None:
+    slopes = np.array([0.7, 0.31], np.float32)
+    padding = paddle.to_tensor([[False, False, True, True, True], [True] * 5])
+    rule = Alibi(scaled=True, rounded=True)
+    bias = alibi_bias(rule, paddle.to_tensor(slopes), 5, 0.25, padding).numpy()[:, :, 0]
+    expected = expected_bias(slopes, 5, rounded=True) * 0.25
+    np.testing.assert_array_equal(bias[1], expected)
+    np.testing.assert_array_equal(bias[0, :, 2:], expected[:, :3])
+
+
 def test_nothing_to_hide_is_no_bias() -> None:
-    assert additive(None, None, None, 4) is None
+    assert additive(None, None, None) is None

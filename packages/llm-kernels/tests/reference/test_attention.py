@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llm_kernels.reference import alibi_slopes, attention, paged_attention, visible
+from llm_kernels.reference import (
+    alibi_bias,
+    alibi_slopes,
+    attention,
+    bfloat16,
+    paged_attention,
+    soft_cap,
+    visible,
+)
 
 
 def naive(
@@ -123,3 +131,44 @@ def test_masks() -> None:
 def test_a_query_that_sees_nothing_gets_zeros() -> None:
     q = k = v = np.ones((1, 1, 4), np.float32)
     assert attention(q, k, v, mask=np.zeros((1, 1), bool)).tolist() == [[[0, 0, 0, 0]]]
+
+
+def test_a_bias_that_grows_with_the_key_is_alibi() -> None:
+    q, k, v = np.random.default_rng(1).standard_normal((3, 5, 4, 8)).astype(np.float32)
+    slopes = alibi_slopes(4)
+    np.testing.assert_allclose(
+        attention(q, k, v, bias=alibi_bias(slopes, 5)),
+        attention(q, k, v, slopes=slopes),
+        atol=1e-5,
+    )
+
+
+def test_rounding_to_bfloat16_goes_to_the_nearest_and_halves_to_even() -> None:
+    exact = np.array([1.0, -2.5, 0.0, 256.0], np.float32)
+    np.testing.assert_array_equal(bfloat16(exact), exact)
+    step = 2.0**-7
+    values = 1 + step * np.array([0.4, 0.5, 0.6, 1.5], np.float32)
+    np.testing.assert_array_equal(bfloat16(values), 1 + step * np.array([0, 0, 1, 2]))
+
+
+def test_rounded_alibi_rounds_slopes_and_products() -> None:
+    bias = alibi_bias(np.array([0.7], np.float32), 4, rounded=True)
+    slope = float(bfloat16(np.array([0.7], np.float32))[0])
+    assert bias.tolist() == [[float(bfloat16(np.array([slope * k]))[0]) for k in range(4)]]
+    assert slope != pytest.approx(0.7, abs=1e-5)
+
+
+@pytest.mark.parametrize("cap", [1.5, 30.0])
+def test_capped_scores_by_definition(cap: float) -> None:
+    """One query and two keys: the softmax of two capped scores, as a logistic function."""
+    q, k = np.array([[[2.0, 1.0]]]), np.array([[[3.0, -1.0]], [[-0.5, 2.0]]])
+    v = np.array([[[1.0, 0.0, 5.0]], [[0.0, 1.0, 7.0]]])
+    scores = [cap * np.tanh(0.5 * float(q[0, 0] @ key[0]) / cap) for key in k]
+    share = 1 / (1 + exp(scores[1] - scores[0]))
+    mixed = attention(q, k, v, scale=0.5, cap=cap)
+    np.testing.assert_allclose(mixed[0, 0], share * v[0, 0] + (1 - share) * v[1, 0], rtol=1e-5)
+
+
+def test_a_cap_bounds_and_keeps_small_values() -> None:
+    x = np.array([-1e6, -0.01, 0.0, 0.01, 1e6], np.float32)
+    np.testing.assert_allclose(soft_cap(x, 5.0), [-5, -0.01, 0, 0.01, 5], rtol=1e-5)

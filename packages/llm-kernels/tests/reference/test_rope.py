@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from llm_kernels.errors import ConfigError, ShapeError
 from llm_kernels.families import (
     DynamicScaling,
     LinearScaling,
     Llama3Scaling,
+    LongScaling,
     NtkScaling,
     Rope,
     RopeScaling,
@@ -21,6 +23,7 @@ from llm_kernels.families.scaling import read_rope_scaling
 from llm_kernels.reference import (
     apply_rope,
     attention_factor,
+    check_stretch,
     cos_sin,
     inverse_frequencies,
     logn_scale,
@@ -185,3 +188,42 @@ def test_rotation_is_complex_multiplication(rope: Rope) -> None:
 def test_logn_is_one_up_to_the_trained_length() -> None:
     scale = logn_scale(np.array([0, 62, 63, 64, 4095]), 64)
     np.testing.assert_allclose(scale, [1, 1, 1, np.log(65) / np.log(64), 2], rtol=1e-6)
+
+
+LONG = LongScaling(
+    short=tuple(range(1, 9)), long=tuple(range(10, 18)), original=32, attention_factor=1.2
+)
+
+
+def test_longrope_divides_every_frequency_by_its_factor() -> None:
+    sizes = replace(SIZES, rope_scaling=LONG)
+    plain = inverse_frequencies(Rope(), SIZES)
+    for length, factors in ((0, LONG.short), (32, LONG.short), (33, LONG.long)):
+        np.testing.assert_allclose(
+            inverse_frequencies(Rope(), sizes, length), plain / np.array(factors), rtol=1e-6
+        )
+    assert attention_factor(sizes) == 1.2
+
+
+def test_longrope_needs_a_factor_for_every_pair() -> None:
+    sizes = replace(SIZES, rope_scaling=replace(LONG, short=(1.0, 2.0)))
+    with pytest.raises(ConfigError, match=r"2 factors.* 8 pairs"):
+        inverse_frequencies(Rope(), sizes)
+
+
+def test_a_cache_may_not_pass_the_length_where_longrope_changes() -> None:
+    sizes = replace(SIZES, rope_scaling=LONG)
+    for held, length in ((0, 40), (33, 40), (10, 32)):
+        check_stretch(sizes, held, length)
+    check_stretch(SIZES, 10, 40)
+    with pytest.raises(ShapeError, match="from 32 to 33 tokens and passes 32"):
+        check_stretch(sizes, 32, 33)
+
+
+def test_a_stated_number_of_elements_rotates() -> None:
+    sizes = replace(SIZES, rotary=6)
+    assert rotated_dim(Rope(), sizes) == 6
+    x = np.random.default_rng(3).standard_normal((2, 1, 16)).astype(np.float32)
+    turned = apply_rope(x, Rope(), sizes, np.array([[3, 4]]))
+    np.testing.assert_array_equal(turned[..., 6:], x[..., 6:])
+    assert not np.allclose(turned[..., :6], x[..., :6])

@@ -44,6 +44,10 @@ def stored_tensors(
             if checkpoint.head:
                 tensors[checkpoint.head] = _head(shape, checkpoint)
             continue
+        if key.slot in checkpoint.bare:
+            name = checkpoint.bare[key.slot].format(layer=key.layer)
+            tensors[name] = StoredTensor(name, (key,), shape)
+            continue
         fused = PART_OF.get(key.slot, "")
         slot = fused if fused in checkpoint.names else key.slot
         if slot not in checkpoint.names:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from llm_convert.errors import ConvertError
-from llm_convert.names import bloom, chatglm, gpt, llama, moe, opt, qwen
+from llm_convert.names import bloom, chatglm, deepseek, falcon, gpt, llama, moe, opt, qwen
 from llm_convert.names.checkpoint import FUSED, Checkpoint
 from llm_kernels.families import FamilySpec
 
@@ -23,6 +23,8 @@ TABLES: Mapping[str, Mapping[str, Checkpoint]] = MappingProxyType(
         **opt.TABLES,
         **bloom.TABLES,
         **chatglm.TABLES,
+        **falcon.TABLES,
+        **deepseek.TABLES,
     }
 )
 

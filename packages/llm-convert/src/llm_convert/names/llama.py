@@ -1,4 +1,7 @@
-"""Names of LLaMA and of the families that share its stems: Mistral, Baichuan, Qwen2, Qwen3."""
+"""Names of LLaMA and of the families that share its stems.
+
+Mistral, Baichuan, Phi-3, Gemma, GLM-4's native classes, Qwen2 and Qwen3.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,19 @@ STEMS = {
 }
 QK_NORMS = {"q_norm": LAYER + "self_attn.q_norm", "k_norm": LAYER + "self_attn.k_norm"}
 W_PACK = {**without(STEMS, "q", "k", "v"), "qkv": LAYER + "self_attn.W_pack"}
+FUSED_UP = {**without(STEMS, "gate", "up"), "gate_up": LAYER + "mlp.gate_up_proj"}
+PHI3 = {**without(FUSED_UP, "q", "k", "v"), "qkv": LAYER + "self_attn.qkv_proj"}
+GEMMA2 = {
+    **STEMS,
+    "attn_out_norm": LAYER + "post_attention_layernorm",
+    "mlp_norm": LAYER + "pre_feedforward_layernorm",
+    "mlp_out_norm": LAYER + "post_feedforward_layernorm",
+}
+GLM4_0414 = {
+    **FUSED_UP,
+    "attn_out_norm": LAYER + "post_self_attn_layernorm",
+    "mlp_out_norm": LAYER + "post_mlp_layernorm",
+}
 
 META = Checkpoint(
     {
@@ -46,6 +62,15 @@ def hub(stems: dict[str, str]) -> Checkpoint:
     return Checkpoint(under("model.", stems), optional_prefix="model.")
 
 
+def alike(base: str, stems: dict[str, str]) -> dict[str, Checkpoint]:
+    """Both tables of a family that PaddleNLP has no class for: its conventions, the same stems."""
+    named = under(f"{base}.", stems)
+    return {
+        "hf": hub(stems),
+        "paddlenlp": Checkpoint(named, linear="in_out", optional_prefix=f"{base}."),
+    }
+
+
 def paddle(base: str, stems: dict[str, str], **fused_ffn: str) -> Checkpoint:
     """PaddleNLP's table: stems below `base.`, with its fused forms as variants.
 
@@ -62,6 +87,11 @@ BAICHUAN = {"hf": hub(W_PACK), "paddlenlp": paddle("llama", STEMS)}
 TABLES = {
     "llama": LLAMA,
     "mistral": {"hf": hub(STEMS), "paddlenlp": paddle("mistral", STEMS)},
+    "phi3": alike("phi3", PHI3),
+    "gemma": {"hf": hub(STEMS), "paddlenlp": paddle("gemma", STEMS)},
+    "gemma2": alike("gemma2", GEMMA2),
+    "glm4": alike("glm", FUSED_UP),
+    "glm4-0414": alike("glm4", GLM4_0414),
     "baichuan-7b": BAICHUAN,
     "baichuan-13b": BAICHUAN,
     "baichuan2-7b": BAICHUAN,

@@ -1,9 +1,9 @@
-"""Names of the mixtures of experts: Qwen2-MoE and Mixtral."""
+"""Names of the mixtures of experts: Qwen2-MoE, Qwen3-MoE and Mixtral."""
 
 from __future__ import annotations
 
 from llm_convert.names.checkpoint import Checkpoint, under, without
-from llm_convert.names.llama import LAYER, STEMS, hub, paddle
+from llm_convert.names.llama import LAYER, QK_NORMS, STEMS, alike, hub, paddle
 
 EXPERT = LAYER + "mlp.experts.{expert}."
 SHARED = LAYER + "mlp.shared_expert."
@@ -17,6 +17,10 @@ QWEN2_MOE = {
     "shared_gate": SHARED + "gate_proj",
     "shared_up": SHARED + "up_proj",
     "shared_down": SHARED + "down_proj",
+}
+QWEN3_MOE = {
+    **without(QWEN2_MOE, "shared_router", "shared_gate", "shared_up", "shared_down"),
+    **QK_NORMS,
 }
 
 QWEN2_MOE_FUSED = {
@@ -41,5 +45,6 @@ TABLES = {
         "hf": hub(QWEN2_MOE),
         "paddlenlp": paddle("qwen2_moe", QWEN2_MOE, **QWEN2_MOE_FUSED),
     },
+    "qwen3-moe": alike("qwen3_moe", QWEN3_MOE),
     "mixtral": {"hf": hub(MIXTRAL), "paddlenlp": PADDLE_MIXTRAL},
 }

@@ -16,11 +16,12 @@ from llm_kernels.families.scaling import (
     DynamicScaling,
     LinearScaling,
     Llama3Scaling,
+    LongScaling,
     NtkScaling,
     RopeScaling,
     YarnScaling,
 )
-from llm_kernels.families.sizes import ALIASES, Sizes, read_sizes
+from llm_kernels.families.sizes import ALIASES, Latent, Sizes, read_sizes
 from llm_kernels.families.slots import SLOTS, Slot
 from llm_kernels.families.spec import (
     Activation,
@@ -47,9 +48,11 @@ __all__ = [
     "DynamicScaling",
     "FamilySpec",
     "Head",
+    "Latent",
     "Learned",
     "LinearScaling",
     "Llama3Scaling",
+    "LongScaling",
     "Mlp",
     "Moe",
     "Norm",

@@ -5,7 +5,11 @@ from __future__ import annotations
 from llm_kernels.families.slots import SLOTS
 from llm_kernels.families.spec import FamilySpec
 
-_ATTENTION = ("q", "k", "v", "out")
+_ATTENTION = {
+    "none": ("q", "k", "v", "out"),
+    "kv": ("q", "kv_down", "kv_up", "out"),
+    "qkv": ("q_down", "q_up", "kv_down", "kv_up", "out"),
+}
 _EXPERTS = ("expert_gate", "expert_up", "expert_down")
 _SHARED = ("shared_gate", "shared_up", "shared_down")
 
@@ -15,7 +19,7 @@ def adaptable_slots(spec: FamilySpec, *, dense_layer: bool = False) -> tuple[str
 
     `dense_layer` asks for the layers of a mixture of experts that keep a plain MLP.
     """
-    present = set(_ATTENTION)
+    present = set(_ATTENTION[spec.attention.latent])
     if spec.moe is None or dense_layer:
         present |= {"gate", "up", "down"} if spec.mlp.gated else {"up", "down"}
     else:

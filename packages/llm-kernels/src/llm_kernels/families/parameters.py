@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias, cast
 
-from llm_kernels.families.sizes import Sizes
+from llm_kernels.families.sizes import Latent, Sizes
 from llm_kernels.families.slots import SLOTS
 from llm_kernels.families.spec import FamilySpec, Learned
 
@@ -74,11 +74,13 @@ def _all(spec: FamilySpec, sizes: Sizes) -> Iterator[_Entry]:
     for layer in range(sizes.layers):
         yield from _norm(spec, "attn_norm", sizes.hidden, layer)
         yield from _attention(spec, sizes, layer)
-        yield from _norm(spec, "mlp_norm", sizes.hidden, layer)
+        yield from _own_norms(spec, sizes, layer)
         if spec.moe is None or layer in sizes.dense_layers:
             yield from _mlp(spec, sizes, layer)
         else:
             yield from _experts(spec, sizes, layer)
+        if spec.norm.placement == "sandwich":
+            yield from _norm(spec, "mlp_out_norm", sizes.hidden, layer)
     if spec.norm.final:
         yield from _norm(spec, "final_norm", sizes.hidden)
     if sizes.projected:
@@ -93,6 +95,14 @@ def _norm(spec: FamilySpec, slot: str, width: int, layer: int | None = None) -> 
         yield slot, layer, None, "bias", (width,)
 
 
+def _own_norms(spec: FamilySpec, sizes: Sizes, layer: int) -> Iterator[_Entry]:
+    """The norms between the attention and the MLP."""
+    if spec.norm.placement == "sandwich":
+        yield from _norm(spec, "attn_out_norm", sizes.hidden, layer)
+    if not spec.norm.shared:
+        yield from _norm(spec, "mlp_norm", sizes.hidden, layer)
+
+
 def _linear(
     slot: str, out: int, inputs: int, bias: bool, layer: int, expert: int | None = None
 ) -> Iterator[_Entry]:
@@ -102,14 +112,35 @@ def _linear(
 
 
 def _attention(spec: FamilySpec, sizes: Sizes, layer: int) -> Iterator[_Entry]:
+    if sizes.latent is not None:
+        yield from _latent(spec, sizes, sizes.latent, layer)
+    else:
+        yield from _plain(spec, sizes, layer)
+    width = sizes.heads * sizes.value_dim
+    yield from _linear("out", sizes.hidden, width, spec.attention.out_bias, layer)
+
+
+def _plain(spec: FamilySpec, sizes: Sizes, layer: int) -> Iterator[_Entry]:
     bias = spec.attention.qkv_bias
     for slot, heads in (("q", sizes.heads), ("k", sizes.kv_heads), ("v", sizes.kv_heads)):
         yield from _linear(slot, heads * sizes.head_dim, sizes.hidden, bias, layer)
     if spec.attention.qk_norm:
         yield "q_norm", layer, None, "weight", (sizes.head_dim,)
         yield "k_norm", layer, None, "weight", (sizes.head_dim,)
-    width = sizes.heads * sizes.head_dim
-    yield from _linear("out", sizes.hidden, width, spec.attention.out_bias, layer)
+
+
+def _latent(spec: FamilySpec, sizes: Sizes, latent: Latent, layer: int) -> Iterator[_Entry]:
+    bias, queries = spec.attention.qkv_bias, sizes.heads * sizes.head_dim
+    if spec.attention.latent == "qkv":
+        yield from _linear("q_down", latent.q_rank, sizes.hidden, bias, layer)
+        yield "q_down_norm", layer, None, "weight", (latent.q_rank,)
+        yield from _linear("q_up", queries, latent.q_rank, False, layer)
+    else:
+        yield from _linear("q", queries, sizes.hidden, False, layer)
+    yield from _linear("kv_down", latent.kv_rank + latent.rope_dim, sizes.hidden, bias, layer)
+    yield "kv_down_norm", layer, None, "weight", (latent.kv_rank,)
+    width = sizes.head_dim - latent.rope_dim + sizes.value_dim
+    yield from _linear("kv_up", sizes.heads * width, latent.kv_rank, False, layer)
 
 
 def _mlp(spec: FamilySpec, sizes: Sizes, layer: int) -> Iterator[_Entry]:
@@ -121,12 +152,15 @@ def _mlp(spec: FamilySpec, sizes: Sizes, layer: int) -> Iterator[_Entry]:
 def _experts(spec: FamilySpec, sizes: Sizes, layer: int) -> Iterator[_Entry]:
     assert spec.moe is not None
     yield from _linear("router", sizes.experts, sizes.hidden, False, layer)
+    if spec.moe.corrected:
+        yield "router_correction", layer, None, "weight", (sizes.experts,)
     for expert in range(sizes.experts):
         yield from _linear("expert_gate", sizes.expert_mlp, sizes.hidden, False, layer, expert)
         yield from _linear("expert_up", sizes.expert_mlp, sizes.hidden, False, layer, expert)
         yield from _linear("expert_down", sizes.hidden, sizes.expert_mlp, False, layer, expert)
     if spec.moe.shared_expert:
-        yield from _linear("shared_router", 1, sizes.hidden, False, layer)
+        if spec.moe.shared_gate:
+            yield from _linear("shared_router", 1, sizes.hidden, False, layer)
         yield from _linear("shared_gate", sizes.shared_mlp, sizes.hidden, False, layer)
         yield from _linear("shared_up", sizes.shared_mlp, sizes.hidden, False, layer)
         yield from _linear("shared_down", sizes.hidden, sizes.shared_mlp, False, layer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import log
+from math import log, sqrt
 from typing import Any, TypeAlias
 
 from llm_kernels.errors import ConfigError
@@ -50,7 +50,8 @@ class Llama3Scaling:
 class YarnScaling:
     """YaRN (Peng et al. 2023, arXiv:2309.00071).
 
-    `attention_factor` multiplies cos and sin, and so the scores by its square.
+    `attention_factor` multiplies cos and sin, and so the scores by its square. `score_factor`
+    multiplies the scores of latent attention (DeepSeek's `mscale_all_dim`).
     """
 
     factor: float
@@ -59,9 +60,27 @@ class YarnScaling:
     beta_slow: float
     attention_factor: float
     truncate: bool = True
+    score_factor: float = 1.0
 
 
-RopeScaling: TypeAlias = LinearScaling | NtkScaling | DynamicScaling | Llama3Scaling | YarnScaling
+@dataclass(frozen=True)
+class LongScaling:
+    """LongRoPE (Ding et al. 2024, arXiv:2402.13753): a divisor for the frequency of every pair.
+
+    `short` up to `original` tokens of context, `long` beyond. `attention_factor` multiplies cos and
+    sin. Keys in a cache keep the divisors that they were turned by, so a context that passes
+    `original` must be computed anew as a whole.
+    """
+
+    short: tuple[float, ...]
+    long: tuple[float, ...]
+    original: int
+    attention_factor: float
+
+
+RopeScaling: TypeAlias = (
+    LinearScaling | NtkScaling | DynamicScaling | Llama3Scaling | YarnScaling | LongScaling
+)
 
 
 def read_rope_scaling(config: Mapping[str, Any], max_positions: int) -> RopeScaling | None:
@@ -84,6 +103,10 @@ def read_rope_scaling(config: Mapping[str, Any], max_positions: int) -> RopeScal
             "Use a checkpoint without it, or add the scheme to llm_kernels.families.scaling."
         )
         raise ConfigError(message)
+    original = config.get("original_max_position_embeddings")
+    if original is not None and _READERS[kind] is _long:
+        # Phi-3 states it beside the scaling, not in it.
+        stated = {**stated, "original_max_position_embeddings": original}
     return _READERS[kind](stated, max_positions)
 
 
@@ -125,18 +148,15 @@ def _llama3(stated: Mapping[str, Any], max_positions: int) -> Llama3Scaling:  # 
 
 
 def _yarn(stated: Mapping[str, Any], max_positions: int) -> YarnScaling:
-    def magnitude(factor: float, scale: float = 1.0) -> float:
-        return 0.1 * scale * log(factor) + 1.0 if factor > 1 else 1.0
-
     original = _original(stated, max_positions)
     factor = _number(stated, "factor") if stated.get("factor") else max_positions / original
     attention = stated.get("attention_factor")
     if attention is None:
         mscale, mscale_all = stated.get("mscale"), stated.get("mscale_all_dim")
         attention = (
-            magnitude(factor, mscale) / magnitude(factor, mscale_all)
+            _magnitude(factor, mscale) / _magnitude(factor, mscale_all)
             if mscale and mscale_all
-            else magnitude(factor)
+            else _magnitude(factor)
         )
     return YarnScaling(
         factor=factor,
@@ -145,7 +165,39 @@ def _yarn(stated: Mapping[str, Any], max_positions: int) -> YarnScaling:
         beta_slow=float(stated.get("beta_slow") or 1),
         attention_factor=float(attention),
         truncate=bool(stated.get("truncate", True)),
+        score_factor=_magnitude(factor, float(stated.get("mscale_all_dim") or 0)) ** 2,
     )
+
+
+def _magnitude(factor: float, scale: float = 1.0) -> float:
+    return 0.1 * scale * log(factor) + 1.0 if factor > 1 else 1.0
+
+
+def _long(stated: Mapping[str, Any], max_positions: int) -> LongScaling:
+    original = _original(stated, max_positions)
+    factor = max_positions / original
+    if not stated.get("original_max_position_embeddings"):
+        factor = float(stated.get("factor") or 1.0)
+    attention = stated.get("attention_factor")
+    if attention is None:
+        attention = sqrt(1 + log(factor) / log(original)) if factor > 1 else 1.0
+    return LongScaling(
+        short=_divisors(stated, "short_factor"),
+        long=_divisors(stated, "long_factor"),
+        original=original,
+        attention_factor=float(attention),
+    )
+
+
+def _divisors(stated: Mapping[str, Any], field: str) -> tuple[float, ...]:
+    values = stated.get(field)
+    if not isinstance(values, list | tuple) or not values:
+        message = (
+            f"config.json's rope_scaling has {field}={values!r}; a list of numbers, one for each "
+            "rotated pair, is needed. Copy it from the checkpoint's original config.json."
+        )
+        raise ConfigError(message)
+    return tuple(float(value) for value in values)
 
 
 _READERS: Mapping[str, Callable[[Mapping[str, Any], int], RopeScaling]] = {
@@ -155,4 +207,6 @@ _READERS: Mapping[str, Callable[[Mapping[str, Any], int], RopeScaling]] = {
     "dynamic_ntk": _dynamic,
     "llama3": _llama3,
     "yarn": _yarn,
+    "longrope": _long,
+    "su": _long,
 }

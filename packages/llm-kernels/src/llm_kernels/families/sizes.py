@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import sqrt
 from types import MappingProxyType
 from typing import Any
 
 from llm_kernels.errors import ConfigError
-from llm_kernels.families.scaling import RopeScaling, read_rope_scaling
+from llm_kernels.families.scaling import RopeScaling, YarnScaling, read_rope_scaling
 from llm_kernels.families.spec import Alibi, FamilySpec, Rope
 
 ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -20,17 +21,34 @@ ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "hidden": ("hidden_size", "n_embd", "n_embed"),
         "layers": ("num_hidden_layers", "n_layer", "num_layers"),
         "heads": ("num_attention_heads", "n_head"),
-        "kv_heads": ("num_key_value_heads", "multi_query_group_num"),
+        "kv_heads": (
+            "num_key_value_heads",
+            "multi_query_group_num",
+            "num_kv_heads",
+            "n_head_kv",
+        ),
         "head_dim": ("head_dim", "kv_channels"),
         "mlp": ("intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner", "inner_hidden_size"),
         "vocab": ("padded_vocab_size", "vocab_size"),
         "eps": ("rms_norm_eps", "layer_norm_epsilon", "layernorm_epsilon", "layer_norm_eps"),
         "theta": ("rope_theta", "rotary_emb_base"),
-        "experts": ("num_local_experts", "num_experts"),
+        "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
         "experts_per_token": ("num_experts_per_tok",),
         "expert_mlp": ("moe_intermediate_size",),
         "shared_mlp": ("shared_expert_intermediate_size",),
+        "shared_experts": ("n_shared_experts",),
+        "groups": ("n_group",),
+        "groups_per_token": ("topk_group",),
+        "routed_scale": ("routed_scaling_factor",),
         "embed_dim": ("word_embed_proj_dim",),
+        "query_scalar": ("query_pre_attn_scalar",),
+        "score_cap": ("attn_logit_softcapping",),
+        "logit_cap": ("final_logit_softcapping",),
+        "q_rank": ("q_lora_rank",),
+        "kv_rank": ("kv_lora_rank",),
+        "nope_dim": ("qk_nope_head_dim",),
+        "rope_dim": ("qk_rope_head_dim",),
+        "value_dim": ("v_head_dim",),
     }
 )
 LENGTHS = (
@@ -43,13 +61,32 @@ LENGTHS = (
 
 
 @dataclass(frozen=True)
+class Latent:
+    """Widths of multi-head latent attention.
+
+    `q_rank`, `kv_rank`: of the narrow vectors (0: q is no such vector). `rope_dim`: the rotated end
+    of a head of q and k. `value_dim`: a head of v. `eps`: of the norms of the narrow vectors, which
+    the original code fixes.
+    """
+
+    kv_rank: int
+    rope_dim: int
+    value_dim: int
+    q_rank: int = 0
+    eps: float = 1e-6
+
+
+@dataclass(frozen=True)
 class Sizes:
     """Every number of a checkpoint that its computation needs.
 
     hidden E, layers L, heads H, kv_heads G, head_dim D, mlp M, vocab V. `max_positions` is the
     trained length. `embed_dim` is the width of the embedding and the head (OPT-350M: not hidden).
     `dense_layers` of a mixture of experts keep a plain MLP. `window`: keys further back than this
-    are not seen, except in `full_layers`.
+    are not seen, except in `full_layers`. `score_scale` multiplies the scores (0: 1 / sqrt(D)).
+    `score_cap` and `logit_cap` bound scores and logits by cap * tanh(x / cap) (0: not). `rotary`:
+    how many elements of a head rotate, where the configuration says (0: the family's fraction).
+    `groups` of experts, of which `groups_per_token` are open to a token.
     """
 
     hidden: int
@@ -67,11 +104,19 @@ class Sizes:
     window: int | None = None
     full_layers: frozenset[int] = frozenset()
     rope_scaling: RopeScaling | None = None
+    score_scale: float = 0.0
+    score_cap: float = 0.0
+    logit_cap: float = 0.0
+    rotary: int = 0
+    latent: Latent | None = None
     experts: int = 0
     experts_per_token: int = 0
     expert_mlp: int = 0
     shared_mlp: int = 0
     renormalize: bool = False
+    groups: int = 1
+    groups_per_token: int = 1
+    routed_scale: float = 1.0
     dense_layers: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
@@ -97,6 +142,16 @@ class Sizes:
         """Whether linears lead from the embedding's width to `hidden` and back."""
         return self.embed_dim != self.hidden
 
+    @property
+    def value_dim(self) -> int:
+        """Width of a head of v."""
+        return self.latent.value_dim if self.latent else self.head_dim
+
+    @property
+    def scale(self) -> float:
+        """What the attention scores are multiplied by."""
+        return self.score_scale or 1 / sqrt(self.head_dim)
+
     def layer_window(self, layer: int) -> int | None:
         """How many keys back `layer` sees, its own included; None for all."""
         return None if layer in self.full_layers else self.window
@@ -110,18 +165,17 @@ def read_sizes(spec: FamilySpec, config: Mapping[str, Any]) -> Sizes:
     hidden = _int(spec, config, "hidden")
     heads = _int(spec, config, "heads")
     layers = _int(spec, config, "layers")
-    grouped = config.get("multi_query_attention", True)
     default_mlp = spec.mlp.default_width and spec.mlp.default_width * hidden
     mlp = int(_int(spec, config, "mlp", default_mlp) * spec.mlp.width_factor)
     max_positions = _length(spec, config)
-    window, full_layers = _window(config, layers)
+    window, full_layers = _window(spec, config, layers)
     rope = isinstance(spec.position, Rope)
+    scaling = read_rope_scaling(config, max_positions) if rope else None
     return Sizes(
         hidden=hidden,
         layers=layers,
         heads=heads,
-        kv_heads=_int(spec, config, "kv_heads", heads) if grouped else heads,
-        head_dim=_int(spec, config, "head_dim", _even_share(hidden, heads)),
+        kv_heads=_kv_heads(spec, config, heads),
         mlp=mlp,
         vocab=_int(spec, config, "vocab"),
         eps=_number(spec, config, "eps", spec.norm.default_eps),
@@ -131,9 +185,66 @@ def read_sizes(spec: FamilySpec, config: Mapping[str, Any]) -> Sizes:
         embed_dim=_int(spec, config, "embed_dim", hidden),
         window=window,
         full_layers=full_layers,
-        rope_scaling=read_rope_scaling(config, max_positions) if rope else None,
+        rope_scaling=scaling,
+        score_cap=_cap(spec, config, "score_cap") if spec.attention.capped else 0.0,
+        logit_cap=_cap(spec, config, "logit_cap") if spec.head.capped else 0.0,
+        **_head_sizes(spec, config, hidden, heads, scaling),
         **(_expert_sizes(spec, config, mlp, layers) if spec.moe else {}),
     )
+
+
+def _kv_heads(spec: FamilySpec, config: Mapping[str, Any], heads: int) -> int:
+    if spec.attention.single_kv:
+        return 1
+    latent = spec.attention.latent != "none"
+    grouped = config.get("multi_query_attention", True) and not latent
+    return _int(spec, config, "kv_heads", heads) if grouped else heads
+
+
+def _head_sizes(
+    spec: FamilySpec,
+    config: Mapping[str, Any],
+    hidden: int,
+    heads: int,
+    scaling: RopeScaling | None,
+) -> dict[str, Any]:
+    """Widths of a head, how much of it rotates, and the scale of its scores."""
+    if spec.attention.latent != "none":
+        return _latent_sizes(spec, config, scaling)
+    dim = _int(spec, config, "head_dim", _even_share(hidden, heads))
+    sizes: dict[str, Any] = {"head_dim": dim}
+    if isinstance(spec.position, Rope) and config.get("partial_rotary_factor") is not None:
+        sizes["rotary"] = int(dim * config["partial_rotary_factor"])
+    if spec.attention.scale == "stated":
+        sizes["score_scale"] = _number(spec, config, "query_scalar") ** -0.5
+    return sizes
+
+
+def _latent_sizes(
+    spec: FamilySpec, config: Mapping[str, Any], scaling: RopeScaling | None
+) -> dict[str, Any]:
+    rope_dim = _int(spec, config, "rope_dim")
+    dim = _int(spec, config, "nope_dim") + rope_dim
+    latent = Latent(
+        kv_rank=_int(spec, config, "kv_rank"),
+        rope_dim=rope_dim,
+        value_dim=_int(spec, config, "value_dim"),
+        q_rank=_int(spec, config, "q_rank") if spec.attention.latent == "qkv" else 0,
+    )
+    stretch = scaling.score_factor if isinstance(scaling, YarnScaling) else 1.0
+    return {
+        "head_dim": dim,
+        "rotary": rope_dim,
+        "latent": latent,
+        "score_scale": stretch / sqrt(dim),
+    }
+
+
+def _cap(spec: FamilySpec, config: Mapping[str, Any], size: str) -> float:
+    """A cap that may be stated as null: 0 then."""
+    field = ALIASES[size][0]
+    stated = field in config and config[field] is None
+    return 0.0 if stated else float(_number(spec, config, size))
 
 
 def _number(
@@ -176,6 +287,8 @@ def _length(spec: FamilySpec, config: Mapping[str, Any]) -> int:
     for field in fields:
         if config.get(field) is not None:
             return int(config[field])
+    if spec.default_length is not None:
+        return spec.default_length
     if isinstance(spec.position, Alibi):
         return 0
     message = (
@@ -201,15 +314,18 @@ def _tied(spec: FamilySpec, config: Mapping[str, Any]) -> bool:
     return spec.head.tied_default if stated is None else bool(stated)
 
 
-def _window(config: Mapping[str, Any], layers: int) -> tuple[int | None, frozenset[int]]:
+def _window(
+    spec: FamilySpec, config: Mapping[str, Any], layers: int
+) -> tuple[int | None, frozenset[int]]:
     window = config.get("sliding_window")
     if window is None or not config.get("use_sliding_window", True):
         return None, frozenset()
     kinds = config.get("layer_types")
     if kinds:
         full = frozenset(i for i, kind in enumerate(kinds) if kind == "full_attention")
-    elif "use_sliding_window" in config:
-        # Qwen2: only the layers from max_window_layers on slide.
+    elif spec.attention.windowed == "even":
+        full = frozenset(range(1, layers, 2))
+    elif spec.attention.windowed == "late" and "use_sliding_window" in config:
         full = frozenset(range(min(int(config.get("max_window_layers") or 0), layers)))
     else:
         full = frozenset()
@@ -223,8 +339,6 @@ def _expert_sizes(
     renormalize = spec.moe.renormalize
     if renormalize is None:
         renormalize = bool(config.get("norm_topk_prob", False))
-    step = int(config.get("decoder_sparse_step") or 1)
-    plain = set(config.get("mlp_only_layers") or ())
     experts = _int(spec, config, "experts")
     chosen = _int(spec, config, "experts_per_token")
     if not 1 <= chosen <= experts:
@@ -233,11 +347,41 @@ def _expert_sizes(
             f"({experts}). Correct config.json."
         )
         raise ConfigError(message)
+    expert_mlp = _int(spec, config, "expert_mlp", mlp)
+    groups = _int(spec, config, "groups", 1) if spec.moe.groups != "none" else 1
+    open_groups = _int(spec, config, "groups_per_token", 1) if groups > 1 else 1
+    if experts % groups or not 1 <= open_groups <= groups:
+        message = (
+            f"{experts} experts in n_group={groups} groups of which topk_group={open_groups} are "
+            "open do not fit. Correct config.json: groups of equal size, and at most all open."
+        )
+        raise ConfigError(message)
     return {
         "experts": experts,
         "experts_per_token": chosen,
-        "expert_mlp": _int(spec, config, "expert_mlp", mlp),
-        "shared_mlp": _int(spec, config, "shared_mlp") if spec.moe.shared_expert else 0,
+        "expert_mlp": expert_mlp,
+        "shared_mlp": _shared_mlp(spec, config, expert_mlp) if spec.moe.shared_expert else 0,
         "renormalize": renormalize,
-        "dense_layers": frozenset(i for i in range(layers) if i in plain or (i + 1) % step),
+        "groups": groups,
+        "groups_per_token": open_groups,
+        "routed_scale": _number(spec, config, "routed_scale", 1.0) if spec.moe.scaled else 1.0,
+        "dense_layers": _dense_layers(config, layers),
     }
+
+
+def _shared_mlp(spec: FamilySpec, config: Mapping[str, Any], expert_mlp: int) -> int:
+    """Stated, or as a number of experts that are one together (DeepSeek)."""
+    if any(config.get(field) is not None for field in ALIASES["shared_experts"]):
+        return _int(spec, config, "shared_experts") * expert_mlp
+    return _int(spec, config, "shared_mlp")
+
+
+def _dense_layers(config: Mapping[str, Any], layers: int) -> frozenset[int]:
+    """Layers of a mixture of experts that keep a plain MLP."""
+    step = int(config.get("decoder_sparse_step") or 1)
+    period = int(config.get("moe_layer_freq") or 1)
+    first = int(config.get("first_k_dense_replace") or 0)
+    plain = set(config.get("mlp_only_layers") or ())
+    return frozenset(
+        i for i in range(layers) if i in plain or (i + 1) % step or i < first or i % period
+    )

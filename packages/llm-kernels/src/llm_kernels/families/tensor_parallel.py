@@ -60,7 +60,7 @@ def merge(key: ParameterKey, shares: Sequence[np.ndarray], sizes: Sizes) -> np.n
 
 
 def _check(key: ParameterKey, sizes: Sizes, degree: int) -> None:
-    if key.slot in ("q", "out"):
+    if key.slot in ("q", "q_up", "kv_up", "out"):
         name, number = "heads", sizes.heads
     elif key.slot in ("k", "v"):
         name, number = "kv_heads", sizes.kv_heads

@@ -16,14 +16,19 @@ from paddle.distributed.fleet.utils import recompute
 from llm_kernels.families import FamilySpec, Sizes
 from llm_kernels.paddle.attention import attend
 from llm_kernels.paddle.layers import Layers
-from llm_kernels.paddle.mlp import Expert, activate, gate, mix_experts
+from llm_kernels.paddle.mlp import Correction, Expert, activate, gate, mix_experts, route
 from llm_kernels.paddle.norms import LayerNorm, RmsNorm
 from llm_kernels.paddle.passing import Pass
 
 
 def make_norm(spec: FamilySpec, width: int, eps: float) -> nn.Layer:
     """The family's norm over `width` channels."""
-    return (RmsNorm if spec.norm.kind == "rms" else LayerNorm)(width, eps)
+    return rms_norm(spec, width, eps) if spec.norm.kind == "rms" else LayerNorm(width, eps)
+
+
+def rms_norm(spec: FamilySpec, width: int, eps: float) -> RmsNorm:
+    """An RMS norm over `width` channels, as the family keeps its weights."""
+    return RmsNorm(width, eps, 1.0 if spec.norm.unit_offset else 0.0)
 
 
 class Block(nn.Layer):
@@ -35,8 +40,9 @@ class Block(nn.Layer):
         self.heads, self.groups = sizes.heads // layers.degree, sizes.kv_heads // layers.degree
         self.enable_recompute = False
         self.attn_norm = make_norm(spec, sizes.hidden, sizes.eps)
-        self._add_attention(layers)
-        self.mlp_norm = make_norm(spec, sizes.hidden, sizes.eps)
+        (self._add_attention if sizes.latent is None else self._add_latent)(layers)
+        self.out = layers.row(sizes.heads * sizes.value_dim, sizes.hidden, spec.attention.out_bias)
+        self._add_norms()
         self.sparse = spec.moe is not None and index not in sizes.dense_layers
         (self._add_experts if self.sparse else self._add_mlp)(layers)
 
@@ -47,23 +53,39 @@ class Block(nn.Layer):
         return self._run(hidden, state)
 
     def _run(self, hidden: paddle.Tensor, state: Pass) -> paddle.Tensor:
-        hidden = self._residual(hidden, self.attn_norm, lambda x: self._attention(x, state))
-        return self._residual(hidden, self.mlp_norm, self._experts if self.sparse else self._mlp)
+        feed_forward = self._experts if self.sparse else self._mlp
+        if self.spec.norm.parallel:
+            normed = self.attn_norm(hidden)
+            other = normed if self.spec.norm.shared else self.mlp_norm(hidden)
+            return hidden + self._attention(normed, state) + feed_forward(other)
+        hidden = self._residual("attn", hidden, lambda x: self._attention(x, state))
+        return self._residual("mlp", hidden, feed_forward)
 
     def _residual(
         self,
+        name: str,
         hidden: paddle.Tensor,
-        norm: nn.Layer,
         inner: Callable[[paddle.Tensor], paddle.Tensor],
     ) -> paddle.Tensor:
-        rule = self.spec.norm
+        rule, norm = self.spec.norm, getattr(self, f"{name}_norm")
         if rule.placement == "post":
             return norm(hidden + inner(hidden))
         normed = norm(hidden)
         skip = normed if rule.residual == "normed" else hidden
         if rule.residual_scale != 1.0:
             skip = skip * rule.residual_scale
-        return skip + inner(normed)
+        added = inner(normed)
+        if rule.placement == "sandwich":
+            added = getattr(self, f"{name}_out_norm")(added)
+        return skip + added
+
+    def _add_norms(self) -> None:
+        spec, sizes = self.spec, self.sizes
+        if spec.norm.placement == "sandwich":
+            self.attn_out_norm = make_norm(spec, sizes.hidden, sizes.eps)
+            self.mlp_out_norm = make_norm(spec, sizes.hidden, sizes.eps)
+        if not spec.norm.shared:
+            self.mlp_norm = make_norm(spec, sizes.hidden, sizes.eps)
 
     def _add_attention(self, layers: Layers) -> None:
         sizes, rule = self.sizes, self.spec.attention
@@ -72,11 +94,37 @@ class Block(nn.Layer):
         self.k = layers.column(sizes.hidden, groups, rule.qkv_bias)
         self.v = layers.column(sizes.hidden, groups, rule.qkv_bias)
         if rule.qk_norm:
-            self.q_norm = RmsNorm(sizes.head_dim, sizes.eps)
-            self.k_norm = RmsNorm(sizes.head_dim, sizes.eps)
-        self.out = layers.row(queries, sizes.hidden, rule.out_bias)
+            self.q_norm = rms_norm(self.spec, sizes.head_dim, sizes.eps)
+            self.k_norm = rms_norm(self.spec, sizes.head_dim, sizes.eps)
+
+    def _add_latent(self, layers: Layers) -> None:
+        sizes, rule, latent = self.sizes, self.spec.attention, self.sizes.latent
+        assert latent is not None
+        queries, bias = sizes.heads * sizes.head_dim, rule.qkv_bias
+        if rule.latent == "qkv":
+            self.q_down = layers.replicated(sizes.hidden, latent.q_rank, bias)
+            self.q_down_norm = rms_norm(self.spec, latent.q_rank, latent.eps)
+            self.q_up = layers.column(latent.q_rank, queries, False)
+        else:
+            self.q = layers.column(sizes.hidden, queries, False)
+        self.kv_down = layers.replicated(sizes.hidden, latent.kv_rank + latent.rope_dim, bias)
+        self.kv_down_norm = rms_norm(self.spec, latent.kv_rank, latent.eps)
+        width = sizes.head_dim - latent.rope_dim + latent.value_dim
+        self.kv_up = layers.column(latent.kv_rank, sizes.heads * width, False)
 
     def _attention(self, hidden: paddle.Tensor, state: Pass) -> paddle.Tensor:
+        make = self._heads if self.sizes.latent is None else self._latent_heads
+        queries, keys, values = make(hidden)
+        queries, keys = state.turn(queries), state.turn(keys)
+        if state.query_scale is not None:
+            queries = queries * state.query_scale
+        if state.cache is not None:
+            keys, values = state.cache.extend(self.index, keys, values)
+        bias, sizes = state.bias(self.index), self.sizes
+        return self.out(attend(queries, keys, values, bias, sizes.scale, sizes.score_cap))
+
+    def _heads(self, hidden: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+        """q [B, T, H, D], k and v [B, T, G, D], before their rotation."""
         batch, tokens, _ = hidden.shape
         width = self.sizes.head_dim
         queries = self.q(hidden).reshape([batch, tokens, self.heads, width])
@@ -84,12 +132,25 @@ class Block(nn.Layer):
         values = self.v(hidden).reshape([batch, tokens, self.groups, width])
         if self.spec.attention.qk_norm:
             queries, keys = self.q_norm(queries), self.k_norm(keys)
-        queries, keys = state.turn(queries), state.turn(keys)
-        if state.query_scale is not None:
-            queries = queries * state.query_scale
-        if state.cache is not None:
-            keys, values = state.cache.extend(self.index, keys, values)
-        return self.out(attend(queries, keys, values, state.bias(self.index)))
+        return queries, keys, values
+
+    def _latent_heads(self, hidden: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+        """q, k [B, T, H, D] and v [B, T, H, Dv], the elements that rotate moved first."""
+        sizes, latent = self.sizes, self.sizes.latent
+        assert latent is not None
+        batch, tokens, _ = hidden.shape
+        narrow = self.spec.attention.latent == "qkv"
+        queries = self.q_up(self.q_down_norm(self.q_down(hidden))) if narrow else self.q(hidden)
+        queries = queries.reshape([batch, tokens, self.heads, sizes.head_dim])
+        still = sizes.head_dim - latent.rope_dim
+        queries = paddle.concat([queries[..., still:], queries[..., :still]], axis=-1)
+        down = self.kv_down(hidden)
+        wide = self.kv_up(self.kv_down_norm(down[..., : latent.kv_rank]))
+        wide = wide.reshape([batch, tokens, self.heads, -1])
+        turned = down[..., latent.kv_rank :].unsqueeze(2)
+        turned = turned.expand([batch, tokens, self.heads, latent.rope_dim])
+        keys = paddle.concat([turned, wide[..., :still]], axis=-1)
+        return queries, keys, wide[..., still:]
 
     def _add_mlp(self, layers: Layers) -> None:
         sizes, rule = self.sizes, self.spec.mlp
@@ -108,17 +169,27 @@ class Block(nn.Layer):
         spec, sizes = self.spec, self.sizes
         self.router = layers.replicated(sizes.hidden, sizes.experts, False)
         self.experts = nn.LayerList([Expert(spec, sizes, layers) for _ in range(sizes.experts)])
-        if spec.moe is not None and spec.moe.shared_expert:
-            self.shared_router = layers.replicated(sizes.hidden, 1, False)
+        assert spec.moe is not None
+        if spec.moe.corrected:
+            self.router_correction = Correction(sizes.experts)
+        if spec.moe.shared_expert:
+            if spec.moe.shared_gate:
+                self.shared_router = layers.replicated(sizes.hidden, 1, False)
             self.shared_gate = layers.column(sizes.hidden, sizes.shared_mlp, False)
             self.shared_up = layers.column(sizes.hidden, sizes.shared_mlp, False)
             self.shared_down = layers.row(sizes.shared_mlp, sizes.hidden, False)
 
     def _experts(self, hidden: paddle.Tensor) -> paddle.Tensor:
+        moe = self.spec.moe
+        assert moe is not None
         rows = hidden.reshape([-1, self.sizes.hidden])
-        mixed = mix_experts(rows, self.router, self.experts, self.sizes)
-        if self.spec.moe is not None and self.spec.moe.shared_expert:
+        correction = self.router_correction.weight if moe.corrected else None
+        chosen, weights = route(self.router(rows), moe, self.sizes, correction)
+        mixed = mix_experts(rows, chosen, weights, self.experts)
+        if moe.shared_expert:
             kind = self.spec.mlp.activation
             shared = self.shared_down(gate(kind, self.shared_gate(rows), self.shared_up(rows)))
-            mixed = mixed + F.sigmoid(self.shared_router(rows)) * shared
+            if moe.shared_gate:
+                shared = F.sigmoid(self.shared_router(rows)) * shared
+            mixed = mixed + shared
         return mixed.reshape(hidden.shape)

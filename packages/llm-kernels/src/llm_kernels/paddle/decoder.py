@@ -12,17 +12,21 @@ axes of the spec, never names. Run it whole, or block by block:
 
 from __future__ import annotations
 
+import math
+
 import paddle
 from paddle import nn
 
 from llm_kernels.errors import ShapeError
 from llm_kernels.families import Alibi, FamilySpec, Learned, Rope, Sizes
+from llm_kernels.paddle.attention import soft_cap
 from llm_kernels.paddle.block import Block, make_norm
 from llm_kernels.paddle.cache import KeyValueCache
 from llm_kernels.paddle.layers import DENSE, Layers
+from llm_kernels.paddle.masks import alibi_bias
 from llm_kernels.paddle.passing import Pass, logn_scale
 from llm_kernels.paddle.positions import RotaryTables
-from llm_kernels.reference import alibi_slopes
+from llm_kernels.reference import alibi_slopes, check_stretch
 
 
 class Decoder(nn.Layer):
@@ -90,7 +94,9 @@ class Decoder(nn.Layer):
     ) -> tuple[paddle.Tensor, Pass]:
         """Embedded tokens [B, T, E] and what the blocks need besides; arguments as `forward`."""
         batch, tokens = input_ids.shape
-        seen = tokens + (cache.length if cache is not None else 0)
+        held = cache.length if cache is not None else 0
+        seen = tokens + held
+        check_stretch(self.sizes, held, seen)
         positions = self._positions(input_ids, position_ids, attention_mask, seen)
         if positions.shape[1] < self._channels:
             message = (
@@ -102,13 +108,21 @@ class Decoder(nn.Layer):
             self.sizes, batch, tokens, seen,
             self.sizes.heads // self.degree, self.sizes.kv_heads // self.degree,
             padding=None if attention_mask is None else attention_mask.astype("bool"),
-            prefix=prefix, slopes=self._slopes, cache=cache,
+            prefix=prefix, cache=cache,
         )  # fmt: skip
+        if isinstance(self.spec.position, Alibi):
+            state.alibi = alibi_bias(
+                self.spec.position, self._slopes, seen, self.sizes.scale, state.padding
+            )
         self._rotate(state, positions)
         return self._embed(input_ids, positions), state
 
     def finish(self, hidden: paddle.Tensor) -> paddle.Tensor:
         """Logits [B, T, V] of the last block's output [B, T, E]."""
+        logits = self._head(hidden)
+        return soft_cap(logits, self.sizes.logit_cap) if self.sizes.logit_cap else logits
+
+    def _head(self, hidden: paddle.Tensor) -> paddle.Tensor:
         if self.spec.norm.final:
             hidden = self.final_norm(hidden)
         if self.sizes.projected:
@@ -163,6 +177,8 @@ class Decoder(nn.Layer):
 
     def _embed(self, input_ids: paddle.Tensor, positions: paddle.Tensor) -> paddle.Tensor:
         hidden = self.embed(input_ids)
+        if self.spec.scaled_embedding:
+            hidden = hidden * math.sqrt(self.sizes.embed_dim)
         if self.sizes.projected:
             hidden = self.project_in(hidden)
         if isinstance(self.spec.position, Learned):

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import paddle
 
+from llm_kernels.families import Alibi
+
 HIDDEN = -1.0e9
 """Added to the score of a key that is not seen; finite, so that a padded query gives no NaN."""
 
@@ -33,25 +35,46 @@ def visible(
     return shown
 
 
+def alibi_bias(
+    rule: Alibi, slopes: paddle.Tensor, seen: int, scale: float, padding: paddle.Tensor | None
+) -> paddle.Tensor:
+    """ALiBi over S = `seen` keys for `slopes` float32 [H], float32 [1 or B, H, 1, S].
+
+    It grows with the key's index: that differs from the distance to the query by a constant per
+    row, which the softmax does not see. `scale` is the scores', `padding` as for `additive`. Where
+    products are rounded they must be those of a key's position among the real ones.
+    """
+    positions = paddle.arange(seen).reshape([1, 1, 1, seen])
+    if rule.rounded and padding is not None and padding.ndim == 2:
+        counted = paddle.cumsum(padding.astype("int64"), axis=-1) - 1
+        positions = paddle.clip(counted, min=0).unsqueeze([1, 2])
+    if rule.rounded:
+        slopes = _rounded(slopes)
+    bias = slopes.reshape([1, -1, 1, 1]) * positions.astype("float32")
+    if rule.rounded:
+        bias = _rounded(bias)
+    return bias * scale if rule.scaled else bias
+
+
+def _rounded(values: paddle.Tensor) -> paddle.Tensor:
+    return values.astype("bfloat16").astype("float32")
+
+
 def additive(
     shown: paddle.Tensor | None,
     padding: paddle.Tensor | None,
-    slopes: paddle.Tensor | None,
-    seen: int,
+    alibi: paddle.Tensor | None,
 ) -> paddle.Tensor | None:
     """The bias of the scores, float32, one of [T, S], [B, 1, T, S], [1 or B, H, T, S]; or None.
 
     `padding`: bool, True where a key is real, [B, S], or a whole mask [B, 1, T, S].
-    `slopes` float32 [H]: ALiBi over S = `seen` keys. The bias grows with the key's index: that
-    differs from the distance to the query by a constant per row, which the softmax does not see.
+    `alibi`: what `alibi_bias` returns.
     """
     if padding is not None:
         real = padding.unsqueeze([1, 2]) if padding.ndim == 2 else padding
         shown = real if shown is None else shown & real
-    bias = None
+    bias = alibi
     if shown is not None:
-        bias = paddle.where(shown, paddle.zeros([1]), paddle.full([1], HIDDEN))
-    if slopes is not None:
-        linear = slopes.reshape([1, -1, 1, 1]) * paddle.arange(seen, dtype="float32")
-        bias = linear if bias is None else bias + linear
+        hidden = paddle.where(shown, paddle.zeros([1]), paddle.full([1], HIDDEN))
+        bias = hidden if bias is None else hidden + bias
     return bias

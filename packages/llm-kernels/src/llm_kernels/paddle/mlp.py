@@ -14,7 +14,7 @@ import paddle.nn.functional as F
 from paddle import nn
 from paddle.incubate.nn.functional import swiglu
 
-from llm_kernels.families import FamilySpec, Sizes
+from llm_kernels.families import FamilySpec, Moe, Sizes
 from llm_kernels.paddle.layers import Layers
 
 _ACTIVATIONS: Mapping[str, Callable[[paddle.Tensor], paddle.Tensor]] = MappingProxyType(
@@ -55,17 +55,48 @@ class Expert(nn.Layer):
         return self.expert_down(gated)
 
 
-def mix_experts(
-    hidden: paddle.Tensor, router: nn.Layer, experts: nn.LayerList, sizes: Sizes
-) -> paddle.Tensor:
-    """Send every row of [N, E] through its top experts and add their weighted answers, [N, E].
+class Correction(nn.Layer):
+    """What joins the scores of X experts for the choice only, `weight` [X]; not trained by them."""
 
-    Softmax over all experts, then the top k, renormalised if the sizes say so.
+    def __init__(self, experts: int) -> None:
+        super().__init__()
+        self.weight = self.create_parameter(
+            [experts], default_initializer=nn.initializer.Constant(0.0)
+        )
+        self.weight.stop_gradient = True
+
+
+def route(
+    logits: paddle.Tensor, moe: Moe, sizes: Sizes, correction: paddle.Tensor | None
+) -> tuple[paddle.Tensor, paddle.Tensor]:
+    """Top experts of each row and their weights, [N, k] each, of the router's logits [N, X].
+
+    The rule is that of `llm_kernels.reference.route`.
     """
-    shares = F.softmax(router(hidden).astype("float32"), axis=-1)
-    weights, chosen = paddle.topk(shares, sizes.experts_per_token, axis=-1)
+    logits = logits.astype("float32")
+    shares = F.softmax(logits, axis=-1) if moe.scores == "softmax" else F.sigmoid(logits)
+    choice = shares if correction is None else shares + correction.astype("float32")
+    if sizes.groups > 1:
+        grouped = choice.reshape([-1, sizes.groups, sizes.experts // sizes.groups])
+        best = 2 if moe.groups == "best_two" else 1
+        worth = paddle.topk(grouped, best, axis=-1)[0].sum(axis=-1)
+        opened = paddle.topk(worth, sizes.groups_per_token, axis=-1)[1]
+        among = F.one_hot(opened, sizes.groups).sum(axis=1).unsqueeze(-1)
+        choice = (grouped * among).reshape(choice.shape)
+    chosen = paddle.topk(choice, sizes.experts_per_token, axis=-1)[1]
+    weights = paddle.take_along_axis(shares, chosen, axis=-1)
     if sizes.renormalize:
         weights = weights / weights.sum(axis=-1, keepdim=True)
+    return chosen, weights * sizes.routed_scale
+
+
+def mix_experts(
+    hidden: paddle.Tensor, chosen: paddle.Tensor, weights: paddle.Tensor, experts: nn.LayerList
+) -> paddle.Tensor:
+    """Send every row of [N, E] through its experts and add their weighted answers, [N, E].
+
+    `chosen` and `weights` [N, k] are what `route` returns.
+    """
     weights = weights.astype(hidden.dtype)
     mixed = paddle.zeros_like(hidden)
     for index, expert in enumerate(experts):

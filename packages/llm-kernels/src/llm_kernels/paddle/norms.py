@@ -11,19 +11,23 @@ from paddle import nn
 
 
 class RmsNorm(nn.Layer):
-    """x / sqrt(mean(x^2) + eps) * weight (Zhang & Sennrich 2019, arXiv:1910.07467)."""
+    """x / sqrt(mean(x^2) + eps) * (offset + weight) (Zhang & Sennrich 2019, arXiv:1910.07467).
 
-    def __init__(self, width: int, eps: float) -> None:
+    `offset` is 1 where the family keeps what a norm's factors differ from one by, else 0.
+    """
+
+    def __init__(self, width: int, eps: float, offset: float = 0.0) -> None:
         super().__init__()
-        self.eps = eps
+        self.eps, self.offset = eps, offset
         self.weight = self.create_parameter(
-            [width], default_initializer=nn.initializer.Constant(1.0)
+            [width], default_initializer=nn.initializer.Constant(1.0 - offset)
         )
 
     def forward(self, hidden: paddle.Tensor) -> paddle.Tensor:
         """[..., E] -> [..., E], computed in float32."""
         rows = hidden.reshape([-1, hidden.shape[-1]])
-        return _scale_rows(rows, self.weight, self.eps).reshape(hidden.shape).astype(hidden.dtype)
+        weight = self.weight.astype("float32") + self.offset if self.offset else self.weight
+        return _scale_rows(rows, weight, self.eps).reshape(hidden.shape).astype(hidden.dtype)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -22,7 +22,8 @@ class Pass:
 
     `cos`, `sin` are [B or 1, T, 1, D] and `swap` [D, D] for rotary families, else None;
     `query_scale` [B or 1, T, 1, 1] or None; `padding` bool [B, S] or [B, 1, T, S] or None;
-    `prefix` int64 [B] or None; `slopes` float32 [H] or None. `heads`, `groups` are this rank's.
+    `prefix` int64 [B] or None; `alibi` float32 [1 or B, H, 1, S] or None. `heads`, `groups` are
+    this rank's.
     """
 
     sizes: Sizes
@@ -37,7 +38,7 @@ class Pass:
     query_scale: paddle.Tensor | None = None
     padding: paddle.Tensor | None = None
     prefix: paddle.Tensor | None = None
-    slopes: paddle.Tensor | None = None
+    alibi: paddle.Tensor | None = None
     cache: KeyValueCache | None = None
     _biases: dict[int | None, paddle.Tensor | None] = field(default_factory=dict)
     _wide: dict[int, tuple[paddle.Tensor, paddle.Tensor]] = field(default_factory=dict)
@@ -58,7 +59,7 @@ class Pass:
         window = self.sizes.layer_window(layer)
         if window not in self._biases:
             shown = visible(self.tokens, self.seen, window, self.prefix)
-            bias = additive(shown, self.padding, self.slopes, self.seen)
+            bias = additive(shown, self.padding, self.alibi)
             self._biases[window] = group_bias(bias, self.batch, self.heads, self.groups)
         return self._biases[window]
 

@@ -16,10 +16,13 @@ from llm_kernels.reference.activations import (
     softmax,
 )
 from llm_kernels.reference.attention import (
+    alibi_bias,
     alibi_slopes,
     attention,
+    bfloat16,
     gather_blocks,
     paged_attention,
+    soft_cap,
     visible,
 )
 from llm_kernels.reference.experts import mix_experts, route
@@ -28,6 +31,7 @@ from llm_kernels.reference.norms import layer_norm, rms_norm, unit_rows
 from llm_kernels.reference.rope import (
     apply_rope,
     attention_factor,
+    check_stretch,
     cos_sin,
     inverse_frequencies,
     logn_scale,
@@ -40,10 +44,13 @@ __all__ = [
     "Adapted",
     "Quantized",
     "Weight",
+    "alibi_bias",
     "alibi_slopes",
     "apply_rope",
     "attention",
     "attention_factor",
+    "bfloat16",
+    "check_stretch",
     "cos_sin",
     "dense",
     "gather_blocks",
@@ -62,6 +69,7 @@ __all__ = [
     "route",
     "sigmoid",
     "silu",
+    "soft_cap",
     "softmax",
     "unit_rows",
     "visible",

@@ -20,6 +20,33 @@ def alibi_slopes(heads: int) -> np.ndarray:
     return np.array(slopes, dtype=np.float32)
 
 
+def bfloat16(x: np.ndarray) -> np.ndarray:
+    """x rounded to bfloat16, halves to even, as float32: any shape."""
+    bits = x.astype(np.float32).view(np.uint32)
+    rounded = bits + np.uint32(0x7FFF) + ((bits >> np.uint32(16)) & np.uint32(1))
+    return (rounded & np.uint32(0xFFFF0000)).view(np.float32)
+
+
+def alibi_bias(slopes: np.ndarray, keys: int, *, rounded: bool = False) -> np.ndarray:
+    """What ALiBi adds to the scores of the first `keys` keys: slopes [H] -> float32 [H, keys].
+
+    It grows with the key's position; the usual distance to the query differs from it by a constant
+    per query, which a softmax does not see. `rounded`: slopes and products in bfloat16 (Falcon).
+    """
+    positions = np.arange(keys, dtype=np.float32)
+    if rounded:
+        return bfloat16(bfloat16(slopes)[:, None] * positions)
+    return slopes.astype(np.float32)[:, None] * positions
+
+
+def soft_cap(x: np.ndarray, cap: float) -> np.ndarray:
+    """cap * tanh(x / cap), which is close to x far below the cap (Gemma 2, arXiv:2408.00118).
+
+    x of any shape, float32.
+    """
+    return (cap * np.tanh(x.astype(np.float64) / cap)).astype(np.float32)
+
+
 def visible(queries: int, keys: int, *, window: int | None = None, prefix: int = 0) -> np.ndarray:
     """Which keys the last `queries` of `keys` tokens see: bool [queries, keys].
 
@@ -38,13 +65,16 @@ def attention(
     *,
     mask: np.ndarray | None = None,
     slopes: np.ndarray | None = None,
+    bias: np.ndarray | None = None,
     scale: float | None = None,
+    cap: float = 0.0,
 ) -> np.ndarray:
     """Softmax attention (Vaswani et al. 2017, arXiv:1706.03762).
 
-    q [T, H, D], k and v [S, G, D] with H a multiple of G; the queries are the last T of the S
-    tokens. `mask` bool [T, S], causal when None. `slopes` [H] adds ALiBi. `scale` defaults to
-    1 / sqrt(D). Returns float32 [T, H, D]; a query that sees nothing gets zeros.
+    q [T, H, D], k [S, G, D] and v [S, G, Dv] with H a multiple of G; the queries are the last T of
+    the S tokens. `mask` bool [T, S], causal when None. `slopes` [H] adds ALiBi, `bias` [H, S] a
+    bias of every key. `scale` defaults to 1 / sqrt(D). `cap` bounds the scaled scores (0: not).
+    Returns float32 [T, H, Dv]; a query that sees nothing gets zeros.
     """
     tokens, heads, dim = q.shape
     keys, groups, _ = k.shape
@@ -55,13 +85,17 @@ def attention(
     left = grouped.transpose(1, 2, 0, 3).reshape(groups, -1, dim)
     scores = left @ k.astype(np.float32).transpose(1, 2, 0) * np.float32(scale)
     scores = scores.reshape(groups, heads // groups, tokens, keys)
+    if cap:
+        scores = soft_cap(scores, cap)
+    if bias is not None:
+        scores = scores + bias.reshape(groups, -1, 1, keys)
     if slopes is not None:
         distance = np.arange(keys)[None] - np.arange(keys - tokens, keys)[:, None]
         scores = scores + slopes.reshape(groups, -1, 1, 1) * distance.astype(np.float32)
     weights = softmax(np.where(seen, scores, np.float32(-np.inf)))
     mixed = weights.reshape(groups, -1, keys) @ v.astype(np.float32).transpose(1, 0, 2)
-    mixed = mixed.reshape(groups, heads // groups, tokens, dim)
-    return mixed.transpose(2, 0, 1, 3).reshape(tokens, heads, dim)
+    mixed = mixed.reshape(groups, heads // groups, tokens, v.shape[-1])
+    return mixed.transpose(2, 0, 1, 3).reshape(tokens, heads, v.shape[-1])
 
 
 def gather_blocks(blocks: np.ndarray, table: np.ndarray, length: int) -> np.ndarray:
@@ -80,6 +114,7 @@ def paged_attention(
     prefix: int = 0,
     slopes: np.ndarray | None = None,
     scale: float | None = None,
+    cap: float = 0.0,
 ) -> np.ndarray:
     """Attention of one sequence over keys and values in blocks (arXiv:2309.06180).
 
@@ -91,4 +126,4 @@ def paged_attention(
     keys = gather_blocks(key_blocks, used, context_length)
     values = gather_blocks(value_blocks, used, context_length)
     mask = visible(len(q), context_length, window=window, prefix=prefix)
-    return attention(q, keys, values, mask=mask, slopes=slopes, scale=scale)
+    return attention(q, keys, values, mask=mask, slopes=slopes, scale=scale, cap=cap)

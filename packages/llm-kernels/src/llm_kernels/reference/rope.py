@@ -7,10 +7,12 @@ from typing import Literal
 
 import numpy as np
 
+from llm_kernels.errors import ConfigError, ShapeError
 from llm_kernels.families import (
     DynamicScaling,
     LinearScaling,
     Llama3Scaling,
+    LongScaling,
     NtkScaling,
     Rope,
     Sizes,
@@ -20,7 +22,8 @@ from llm_kernels.families import (
 
 def rotated_dim(rope: Rope, sizes: Sizes) -> int:
     """How many elements of a head one channel rotates: R, even."""
-    return int(sizes.head_dim * rope.fraction) // rope.channels // 2 * 2
+    turned = sizes.rotary or int(sizes.head_dim * rope.fraction)
+    return turned // rope.channels // 2 * 2
 
 
 def inverse_frequencies(rope: Rope, sizes: Sizes, length: int = 0) -> np.ndarray:
@@ -36,9 +39,9 @@ def inverse_frequencies(rope: Rope, sizes: Sizes, length: int = 0) -> np.ndarray
 
 
 def attention_factor(sizes: Sizes) -> float:
-    """What cos and sin are multiplied by; only YaRN's is not one."""
+    """What cos and sin are multiplied by; only YaRN's and LongRoPE's are not one."""
     scaling = sizes.rope_scaling
-    return scaling.attention_factor if isinstance(scaling, YarnScaling) else 1.0
+    return scaling.attention_factor if isinstance(scaling, YarnScaling | LongScaling) else 1.0
 
 
 def cos_sin(
@@ -91,6 +94,21 @@ def logn_scale(positions: np.ndarray, trained: int) -> np.ndarray:
     return (np.log(count) / log(trained)).astype(np.float32)
 
 
+def check_stretch(sizes: Sizes, held: int, length: int) -> None:
+    """Refuse to extend `held` cached tokens to `length` where LongRoPE changes its frequencies.
+
+    Raises ShapeError.
+    """
+    scaling = sizes.rope_scaling
+    if isinstance(scaling, LongScaling) and 0 < held <= scaling.original < length:
+        message = (
+            f"The context grows from {held} to {length} tokens and passes {scaling.original}, from "
+            "where on this model rotates every token differently (longrope), so its cached keys "
+            "no longer hold. Pass all tokens again with a new cache."
+        )
+        raise ShapeError(message)
+
+
 def _plain(theta: float, dim: int) -> np.ndarray:
     return theta ** (-np.arange(0, dim, 2, dtype=np.float64) / dim)
 
@@ -111,9 +129,22 @@ def _scaled(rope: Rope, sizes: Sizes, dim: int, length: int) -> np.ndarray:
             return _plain(theta * (factor * length / original - (factor - 1)) ** grow, dim)
         case Llama3Scaling():
             return _llama3(_plain(theta, dim), scaling)
+        case LongScaling():
+            divisors = scaling.long if length > scaling.original else scaling.short
+            return _plain(theta, dim) / _fitting(divisors, dim)
         case YarnScaling():
             return _yarn(theta, dim, scaling)
     return _plain(theta, dim)
+
+
+def _fitting(divisors: tuple[float, ...], dim: int) -> np.ndarray:
+    if len(divisors) != dim // 2:
+        message = (
+            f"rope_scaling states {len(divisors)} factors, but {dim} elements of a head rotate, "
+            f"which are {dim // 2} pairs. Copy the factors from the model's original config.json."
+        )
+        raise ConfigError(message)
+    return np.array(divisors)
 
 
 def _llama3(frequencies: np.ndarray, scaling: Llama3Scaling) -> np.ndarray:

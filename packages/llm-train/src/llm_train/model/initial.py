@@ -17,6 +17,7 @@ import numpy as np
 from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
 
 _TO_RESIDUAL = frozenset({"out", "down", "expert_down", "shared_down"})
+_FROM_ZERO = frozenset({"router_correction"})
 DEFAULT_RANGE = 0.02
 
 
@@ -29,10 +30,10 @@ def initial_parameters(
 
     def initial(key: ParameterKey) -> np.ndarray:
         shape = shapes[key]
-        if key.leaf == "bias":
+        if key.leaf == "bias" or key.slot in _FROM_ZERO:
             return np.zeros(shape, dtype=np.float32)
         if SLOTS[key.slot].kind == "norm":
-            return np.ones(shape, dtype=np.float32)
+            return np.full(shape, 0.0 if spec.norm.unit_offset else 1.0, dtype=np.float32)
         scale = deviation / (math.sqrt(2 * sizes.layers) if key.slot in _TO_RESIDUAL else 1.0)
         generator = np.random.default_rng([seed, zlib.crc32(key.name.encode())])
         return generator.standard_normal(shape, dtype=np.float32) * np.float32(scale)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from llm_kernels.families.rows import bloom, chatglm, glm, gpt, llama, moe, opt, qwen
+from llm_kernels.families.rows import (
+    bloom,
+    chatglm,
+    deepseek,
+    falcon,
+    gemma,
+    glm,
+    gpt,
+    llama,
+    moe,
+    opt,
+    qwen,
+)
 from llm_kernels.families.rows.row import Row
 
 ROWS: tuple[Row, ...] = (
@@ -17,6 +29,9 @@ ROWS: tuple[Row, ...] = (
     *bloom.ROWS,
     *chatglm.ROWS,
     *glm.ROWS,
+    *falcon.ROWS,
+    *gemma.ROWS,
+    *deepseek.ROWS,
 )
 
 UNSUPPORTED_FIELDS: Mapping[str, str] = MappingProxyType(

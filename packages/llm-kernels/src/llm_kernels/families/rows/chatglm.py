@@ -1,10 +1,15 @@
-"""ChatGLM-6B, and ChatGLM2 / ChatGLM3 (which differ from each other in tokens only)."""
+"""ChatGLM-6B; ChatGLM2, ChatGLM3 and GLM-4 (which differ in tokens only); GLM-4's native classes.
+
+GLM-4 is published twice: in ChatGLM's form (`ChatGLMModel`), and as `GlmForCausalLM`; the later
+`Glm4ForCausalLM` has two norms more.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
-from llm_kernels.families.rows.readings import NORMED_RESIDUAL
+from llm_kernels.families.rows.readings import HIDDEN_ACT, NORMED_RESIDUAL, QKV_BIAS
 from llm_kernels.families.rows.row import Reading, Row, When
 from llm_kernels.families.spec import Attention, FamilySpec, Head, Mlp, Norm, Rope
 
@@ -27,6 +32,12 @@ CHATGLM2 = FamilySpec(
     head=Head(tied_default=False),
     length_fields=("seq_length",),
 )
+GLM4 = FamilySpec(
+    "glm4",
+    position=Rope("interleaved", fraction=0.5),
+    attention=Attention(qkv_bias=True),
+)
+GLM4_0414 = replace(GLM4, name="glm4-0414", norm=Norm(placement="sandwich"))
 
 ARCHITECTURES = frozenset({"ChatGLMModel", "ChatGLMForConditionalGeneration"})
 
@@ -62,4 +73,6 @@ ROWS = (
             NORMED_RESIDUAL,
         ),
     ),
+    Row(GLM4, frozenset({"GlmForCausalLM", "GlmModel"}), readings=(HIDDEN_ACT, QKV_BIAS)),
+    Row(GLM4_0414, frozenset({"Glm4ForCausalLM", "Glm4Model"}), readings=(HIDDEN_ACT, QKV_BIAS)),
 )

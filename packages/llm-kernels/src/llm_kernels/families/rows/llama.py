@@ -1,4 +1,4 @@
-"""LLaMA and the families that differ from it by an axis or two: Baichuan, Mistral."""
+"""LLaMA and the families that differ from it by an axis or two: Baichuan, Mistral, Phi-3."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from llm_kernels.families.spec import Alibi, FamilySpec, Head
 
 LLAMA = FamilySpec("llama")
 MISTRAL = replace(LLAMA, name="mistral")
+PHI3 = replace(LLAMA, name="phi3")
 BAICHUAN_7B = replace(LLAMA, name="baichuan-7b")
 BAICHUAN_13B = replace(LLAMA, name="baichuan-13b", position=Alibi())
 BAICHUAN2_7B = replace(LLAMA, name="baichuan2-7b", head=Head(normalized=True))
@@ -29,6 +30,7 @@ ROWS = (
         readings=(HIDDEN_ACT, ATTENTION_BIAS, MLP_BIAS, ALIBI),
     ),
     Row(MISTRAL, frozenset({"MistralForCausalLM", "MistralModel"}), readings=(HIDDEN_ACT,)),
+    Row(PHI3, frozenset({"Phi3ForCausalLM", "Phi3Model"}), readings=(HIDDEN_ACT,)),
     Row(
         BAICHUAN_7B,
         frozenset({"BaiChuanForCausalLM"}),

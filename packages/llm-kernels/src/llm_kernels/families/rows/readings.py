@@ -18,10 +18,15 @@ ACTIVATIONS: dict[str, Activation] = {
 _ACTIVATION_CHANGES = {name: {"mlp.activation": value} for name, value in ACTIVATIONS.items()}
 
 HIDDEN_ACT = Reading("hidden_act", _ACTIVATION_CHANGES)
+HIDDEN_ACTIVATION = Reading("hidden_activation", _ACTIVATION_CHANGES)
 ACTIVATION_FUNCTION = Reading("activation_function", _ACTIVATION_CHANGES)
 ATTENTION_BIAS = Reading(
     "attention_bias",
     {False: {}, True: {"attention.qkv_bias": True, "attention.out_bias": True}},
+)
+QKV_BIAS = Reading(
+    "attention_bias",
+    {False: {"attention.qkv_bias": False}, True: {"attention.qkv_bias": True}},
 )
 MLP_BIAS = Reading("mlp_bias", {False: {}, True: {"mlp.bias": True}})
 NORMED_RESIDUAL = Reading(
