@@ -65,6 +65,49 @@ GLM = {
     "num_attention_heads": 4,
     "max_sequence_length": 64,
 }
+RW = {
+    "vocab_size": 97,
+    "hidden_size": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    # PaddleNLP keeps the head apart from the embedding and does not say so in config.json.
+    "tie_word_embeddings": False,
+}
+RW_1B = {**RW, "alibi": True, "bias": True, "multi_query": False, "parallel_attn": False}
+DEEPSEEK = {
+    **BASE,
+    "num_key_value_heads": 4,
+    "num_hidden_layers": 3,
+    "n_routed_experts": 8,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 3,
+    "moe_intermediate_size": 12,
+    "first_k_dense_replace": 1,
+    "routed_scaling_factor": 1.7,
+    "kv_lora_rank": 20,
+    "q_lora_rank": 24,
+    "qk_nope_head_dim": 12,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 10,
+    "seq_length": 64,
+    "aux_loss_alpha": 0.0,
+    # Its rotary positions fail in PaddleNLP where they are not stretched.
+    "rope_scaling": {
+        "type": "yarn",
+        "factor": 4.0,
+        "original_max_position_embeddings": 16,
+        "mscale": 0.707,
+        "mscale_all_dim": 0.707,
+    },
+}
+GROUPS = {"topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2}
+V3 = {
+    **DEEPSEEK,
+    **GROUPS,
+    "topk_method": "noaux_tc",
+    "scoring_func": "sigmoid",
+    "norm_topk_prob": True,
+}
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("LlamaForCausalLM", GROUPED),
     "llama fused": ("LlamaForCausalLM", {**GROUPED, **FUSED}),
@@ -103,6 +146,16 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt fused": ("GPTForCausalLM", {**BASE, **STILL, "fuse_attention_qkv": True}),
     "opt": ("OPTForCausalLM", {**OPT, "word_embed_proj_dim": 32}),
     "bloom": ("BloomForCausalLM", {"vocab_size": 97, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
+    "rw, one kv head": ("RWForCausalLM", {**RW, "multi_query": True, "parallel_attn": True}),
+    "rw, alibi": ("RWForCausalLM", RW_1B),
+    "gemma": ("GemmaForCausalLM", {**GROUPED, "head_dim": 12}),
+    "gemma fused": ("GemmaForCausalLM", {**GROUPED, **FUSED, "head_dim": 8}),
+    "deepseek-v2": ("DeepseekV2ForCausalLM", {**DEEPSEEK, **GROUPS}),
+    "deepseek-v2 without narrow q": (
+        "DeepseekV2ForCausalLM",
+        {**DEEPSEEK, "q_lora_rank": None, "topk_method": "greedy"},
+    ),
+    "deepseek-v3": ("DeepseekV3ForCausalLM", V3),
     "chatglm": ("ChatGLMForCausalLM", CHATGLM),
     "chatglm2": ("ChatGLMv2ForCausalLM", CHATGLM2),
     "glm": ("GLMForConditionalGeneration", GLM),
