@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from llm_cli.progress import scaled
+from llm_convert.hub import resolve_model
 from llm_convert.lora import merged, read_lora
 from llm_convert.model import Model, open_model
 from llm_infer.engine import Engine, EngineLimits, StepRunner
@@ -32,6 +33,8 @@ from llm_kernels.families import ParameterKey, parameters
 
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
+
+__all__ = ["load_engine", "resolve_model"]
 
 logger = logging.getLogger(__name__)
 

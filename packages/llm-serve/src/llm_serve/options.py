@@ -23,7 +23,12 @@ class ServeOptions:
     /ready and /metrics are for the machines around it; /docs lists everything.
     """
 
-    model_name_or_path: str = option(help="Folder of the model, with its tokenizer.")
+    model_name_or_path: str = option(
+        help="Folder of the model, with its tokenizer; or its name on a hub, org/name[@revision]."
+    )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub."
+    )
     tokenizer_name_or_path: str | None = option(
         None, help="Folder of the tokenizer; the model's folder by default."
     )

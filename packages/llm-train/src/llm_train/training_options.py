@@ -69,8 +69,12 @@ class TrainingOptions:
     """Options of one training run."""
 
     model_name_or_path: str = option(
-        help="Folder of a model, or of a config.json alone to start from new weights.",
+        help="Folder of a model, or of a config.json alone to start from new weights; or a model's "
+        "name on a hub, org/name or org/name@revision.",
         group=_MODEL,
+    )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub.", group=_MODEL
     )
     tokenizer_name_or_path: str | None = option(
         None, help="Folder or file of the tokenizer; the model's own where absent.", group=_MODEL

@@ -21,13 +21,19 @@ class ConvertOptions:
 
     from_torch: str | None = option(
         None,
-        help="Folder of a Hugging Face checkpoint (safetensors or .bin); written as PaddleNLP's.",
+        help="Folder of a Hugging Face checkpoint (safetensors or .bin), or its name on a hub; "
+        "written as PaddleNLP's.",
         group="Input and output",
     )
     to_torch: str | None = option(
         None,
         help="Folder of a PaddleNLP checkpoint (safetensors or .pdparams); written as a Hugging "
         "Face checkpoint.",
+        group="Input and output",
+    )
+    from_aistudio: bool = flag(
+        False,
+        help="Load a model that is no folder here from AI Studio's hub.",
         group="Input and output",
     )
     output_path: str | None = option(

@@ -15,6 +15,7 @@ from llm_convert.convert.report import peak_memory, report
 from llm_convert.convert.target import target_naming
 from llm_convert.encoders import find_encoder
 from llm_convert.files.dtypes import floating
+from llm_convert.hub import resolve_model
 from llm_convert.model import Model, copy_companions, open_model, read_config, save_model
 from llm_convert.verify.certificate import certified, said, streamed
 from llm_convert.verify.run import verify_golden
@@ -34,7 +35,9 @@ def convert(options: ConvertOptions) -> int:
         return verify_golden(options)
     assert options.output_path is not None
     started = time.monotonic()
-    source = str(options.from_torch or options.to_torch)
+    source = resolve_model(
+        str(options.from_torch or options.to_torch), from_aistudio=options.from_aistudio
+    )
     found = find_encoder(read_config(Path(source)))
     if found is not None:
         return convert_encoder(options, source, found)

@@ -9,6 +9,6 @@ libraries are optional (`pip install llm-toolchain-convert[hub]`) and imported w
 
 from __future__ import annotations
 
-from llm_convert.hub.resolve import resolve_model
+from llm_convert.hub.resolve import hub_name, resolve_model
 
-__all__ = ["resolve_model"]
+__all__ = ["hub_name", "resolve_model"]

@@ -24,7 +24,12 @@ class PredictOptions:
     """
 
     model_name_or_path: str = option(
-        help="Folder of the model: HF or PaddleNLP layout, dense or quantized.", group=_MODEL
+        help="Folder of the model: HF or PaddleNLP layout, dense or quantized; or its name on a "
+        "hub, org/name or org/name@revision.",
+        group=_MODEL,
+    )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub.", group=_MODEL
     )
     tokenizer_name_or_path: str | None = option(
         None, help="Folder of the tokenizer; the model's folder by default.", group=_MODEL

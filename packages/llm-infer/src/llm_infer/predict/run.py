@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from llm_convert.hub import resolve_model
 from llm_infer.predict.benchmark import benchmark
 from llm_infer.predict.data_file import answer_file
 from llm_infer.predict.options import PredictOptions
@@ -11,6 +12,9 @@ from llm_infer.predict.terminal import answer_prompts, read_prompts
 
 def predict(options: PredictOptions) -> None:
     """Run the command; what is wrong with the input is raised before the model is loaded."""
+    options.model_name_or_path = resolve_model(
+        options.model_name_or_path, from_aistudio=options.from_aistudio
+    )
     if options.benchmark:
         benchmark(options)
     elif options.data_file is not None:

@@ -20,8 +20,12 @@ class MergeOptions:
 
     model_name_or_path: str | None = option(
         None,
-        help="Folder of the base model; by default the one that the adapter names.",
+        help="Folder of the base model, or its name on a hub; by default the one that the adapter "
+        "names.",
         group=_INPUT,
+    )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub.", group=_INPUT
     )
     lora_path: str = option(
         help="Folder of the adapter: PaddleNLP's or Hugging Face PEFT's.", group=_INPUT

@@ -15,6 +15,7 @@ from llm_cli.outputs import check_output_folder, lineage, written_folder
 from llm_cli.progress import progress
 from llm_convert.files.dtypes import floating
 from llm_convert.files.json_file import read_json
+from llm_convert.hub import hub_name, resolve_model
 from llm_convert.lora import LoraAdapter, is_lora, merged, read_lora
 from llm_convert.model import Model, copy_companions, open_model, save_model
 from llm_convert.verify.certificate import write_certificate
@@ -35,7 +36,7 @@ def merge(options: MergeOptions) -> None:
     """
     started = time.monotonic()
     check_output_folder(options.output_path, overwrite=options.overwrite)
-    adapter_folder = Path(options.lora_path)
+    adapter_folder = Path(resolve_model(options.lora_path, from_aistudio=options.from_aistudio))
     base = open_model(_base_path(options, adapter_folder))
     adapter = read_lora(adapter_folder, base)
     if not check_base(adapter_folder, base):
@@ -52,12 +53,12 @@ def merge(options: MergeOptions) -> None:
 def _base_path(options: MergeOptions, adapter: Path) -> str:
     """The base that was named, or that the adapter names."""
     if options.model_name_or_path is not None:
-        return options.model_name_or_path
+        return resolve_model(options.model_name_or_path, from_aistudio=options.from_aistudio)
     for name in ("lora_config.json", "adapter_config.json"):
         if is_lora(adapter) and (adapter / name).is_file():
             path = read_json(adapter / name).get("base_model_name_or_path")
-            if path and Path(path).is_dir():
-                return str(path)
+            if path and (Path(path).is_dir() or hub_name(str(path))):
+                return resolve_model(path, from_aistudio=options.from_aistudio)
     message = (
         f"The adapter {adapter} names no base model that is here. Name its folder with "
         "--model_name_or_path."

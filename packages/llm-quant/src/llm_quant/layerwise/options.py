@@ -22,7 +22,12 @@ class GptqOptions:
     at a time so that the layer's output changes least, and the quantized layer feeds the next.
     """
 
-    model_name_or_path: str = option(help="Folder of the model to quantize (LoRA merged before).")
+    model_name_or_path: str = option(
+        help="Model to quantize (LoRA merged before): a folder, or org/name[@revision] on a hub."
+    )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub."
+    )
     output_path: str = option(help="Folder to write; it must not hold files.")
     overwrite_output_dir: bool = flag(False, help="Replace an earlier output of this command.")
 

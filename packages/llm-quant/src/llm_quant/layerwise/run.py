@@ -12,6 +12,7 @@ import numpy as np
 from llm_cli.lineage import fingerprint
 from llm_cli.outputs import check_output_folder, lineage
 from llm_cli.progress import progress
+from llm_convert.hub import resolve_model
 from llm_convert.model import Model
 from llm_kernels.families import ParameterKey
 from llm_quant.checks import model_length
@@ -40,6 +41,9 @@ def gptq(options: GptqOptions) -> None:
     """
     path = Path(options.output_path)
     check_output_folder(path, overwrite=options.overwrite_output_dir)
+    options.model_name_or_path = resolve_model(
+        options.model_name_or_path, from_aistudio=options.from_aistudio
+    )
     model = open_dense(options.model_name_or_path)
     linears = quantized_linears(
         model.spec, model.sizes, options.skip_list_names, options.group_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_cli.errors import UserError
-from llm_cli.options import option
+from llm_cli.options import flag, option
 from llm_quant.checks import check_positive
 
 DATA = "Held-out data"
@@ -19,7 +19,12 @@ class ReportOptions:
     first model.
     """
 
-    model_name_or_path: str = option(help="Folder of the model that others are compared with.")
+    model_name_or_path: str = option(
+        help="Model that others are compared with: a folder, or org/name[@revision] on a hub."
+    )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub."
+    )
     quantized_model_name_or_path: list[str] = option([], help="Folders of models to compare.")
     output_file: str | None = option(None, help="JSON file to write the numbers to.")
 

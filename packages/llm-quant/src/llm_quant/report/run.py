@@ -8,6 +8,7 @@ from typing import Any
 from llm_cli.console import console, table
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import progress
+from llm_convert.hub import resolve_model
 from llm_convert.model import open_model
 from llm_quant.checks import model_length
 from llm_quant.report.options import ReportOptions
@@ -24,6 +25,9 @@ from llm_quant.report.windows import (
 
 def report(options: ReportOptions) -> None:
     """Compare models on held-out tokens and print a table; write JSON to `output_file`."""
+    options.model_name_or_path = resolve_model(
+        options.model_name_or_path, from_aistudio=options.from_aistudio
+    )
     paths = [options.model_name_or_path, *options.quantized_model_name_or_path]
     models = [open_model(path) for path in paths]
     trained = min(model.sizes.max_positions for model in models)

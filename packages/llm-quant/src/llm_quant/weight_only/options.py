@@ -14,7 +14,12 @@ BITS_OF_TYPE = {"weight_only_int8": 8, "weight_only_int4": 4}
 class WeightOnlyOptions:
     """Round a model's linear layers to int4 or int8 without calibration."""
 
-    model_name_or_path: str = option(help="Folder of the model to quantize (LoRA merged before).")
+    model_name_or_path: str = option(
+        help="Model to quantize (LoRA merged before): a folder, or org/name[@revision] on a hub."
+    )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub."
+    )
     output_path: str = option(help="Folder to write; it must not hold files.")
     overwrite_output_dir: bool = flag(False, help="Replace an earlier output of this command.")
     quant_type: str = option(

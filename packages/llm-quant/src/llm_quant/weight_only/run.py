@@ -8,6 +8,7 @@ from pathlib import Path
 from llm_cli.console import console
 from llm_cli.outputs import check_output_folder, lineage
 from llm_cli.progress import progress
+from llm_convert.hub import resolve_model
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight, Int8Weight
 from llm_quant.core.grid import Grid
@@ -24,6 +25,9 @@ def weight_only(options: WeightOnlyOptions) -> None:
     """
     path = Path(options.output_path)
     check_output_folder(path, overwrite=options.overwrite_output_dir)
+    options.model_name_or_path = resolve_model(
+        options.model_name_or_path, from_aistudio=options.from_aistudio
+    )
     model = open_dense(options.model_name_or_path)
     linears = quantized_linears(
         model.spec, model.sizes, options.skip_list_names, options.group_size

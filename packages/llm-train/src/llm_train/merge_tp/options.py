@@ -26,6 +26,9 @@ class MergeTpOptions:
         help="Folder with config.json and the shards (or whole weights, to split them).",
         group=_INPUT,
     )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub.", group=_INPUT
+    )
     output_path: str | None = option(
         None,
         help="Folder to write; it appears whole. Without it, model.safetensors is written beside "

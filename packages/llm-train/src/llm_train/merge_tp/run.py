@@ -28,7 +28,8 @@ def merge_tp(options: MergeTpOptions) -> None:
     started = time.monotonic()
     if options.output_path is not None:
         check_output_folder(options.output_path, overwrite=options.overwrite)
-    model = open_model(resolve_model(options.model_name_or_path))
+    path = resolve_model(options.model_name_or_path, from_aistudio=options.from_aistudio)
+    model = open_model(path)
     if not options.splits and not isinstance(model.files, MergedShards):
         message = (
             f"{model.path} holds whole weights already ({model.files.path.name}); a unified "

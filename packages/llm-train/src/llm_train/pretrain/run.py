@@ -10,12 +10,16 @@ from llm_train.pretrain.options import PretrainOptions
 
 def pretrain(options: PretrainOptions) -> None:
     """Train as the options say. Raises the errors of `llm_train.loop.run_training`."""
+    from llm_convert.hub import resolve_model
     from llm_train.precheck import check_model
     from llm_train.quiet import import_paddlenlp
 
     if not options.input_dir:
         message = "Missing --input_dir: the folder of the .bin/.idx files to train on."
         raise RecipeError(message)
+    options.model_name_or_path = resolve_model(
+        options.model_name_or_path, from_aistudio=options.from_aistudio
+    )
     check_model(options.model_name_or_path)
     import_paddlenlp()
     from llm_train.loop import run_training

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 
+from llm_data.packing import PackedDataset
 from llm_data.sft import SftDataset
 from llm_data.tokenizer import Tokenizer
 from llm_train.errors import RecipeError
 from llm_train.loop import TrainingData
 from llm_train.sft.options import SftDataOptions
 from llm_train.training_options import TrainingOptions
+
+logger = logging.getLogger(__name__)
 
 
 def supervised_data(
@@ -23,10 +27,15 @@ def supervised_data(
         message = "Missing --dataset_name_or_path: the folder with train.json and dev.json."
         raise RecipeError(message)
     train = _samples(options, tokenizer, "train")
+    collate = partial(train.collate, pad_to_multiple_of=options.pad_to_multiple_of)
     valid = _samples(options, tokenizer, "dev") if training.evaluates else None
     test = _samples(options, tokenizer, "test") if training.do_predict else None
-    collate = partial(train.collate, pad_to_multiple_of=options.pad_to_multiple_of)
-    return TrainingData(train, collate, valid, test)
+    if not options.zero_padding:
+        return TrainingData(train, collate, valid, test)
+    rows = [part and PackedDataset(part, options.max_length) for part in (train, valid, test)]
+    assert rows[0] is not None
+    logger.info("%d samples are packed into %d rows.", len(train), len(rows[0]))
+    return TrainingData(rows[0], collate, rows[1], rows[2])
 
 
 def _samples(options: SftDataOptions, tokenizer: Tokenizer, split: str) -> SftDataset:

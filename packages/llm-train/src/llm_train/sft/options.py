@@ -33,9 +33,14 @@ class SftDataOptions:
         False, help="A line that gives no sample is an error, not a count.", group=_DATA
     )
     zero_padding: bool = flag(
-        False, help="Refused so far: packing of samples.", group=_DATA, aliases=("intokens",)
+        False,
+        help="Put several samples into one row of max_length tokens; they do not see each other.",
+        group=_DATA,
+        aliases=("intokens",),
     )
-    greedy_zero_padding: bool = flag(False, help="Refused so far: packing of samples.", group=_DATA)
+    greedy_zero_padding: bool = flag(
+        False, help="Has no effect: zero_padding fills the first row with room.", group=_DATA
+    )
     eval_with_do_generation: bool = flag(
         False, help="Refused so far: evaluation by generated answers.", group="Watching"
     )
@@ -43,10 +48,12 @@ class SftDataOptions:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for what is not there yet."""
-        for name in ("zero_padding", "greedy_zero_padding", "eval_with_do_generation"):
-            if getattr(self, name):
-                message = f"--{name} true is not supported by this version. Set it to false."
-                raise RecipeError(message)
+        if self.eval_with_do_generation:
+            message = (
+                "--eval_with_do_generation true is not supported by this version: evaluation is by "
+                "loss and accuracy. Set it to false."
+            )
+            raise RecipeError(message)
 
 
 @dataclass(kw_only=True)
