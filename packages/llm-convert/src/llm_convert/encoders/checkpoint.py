@@ -72,7 +72,7 @@ class EncoderCheckpoint:
 class _Match(NamedTuple):
     naming: str
     names: Mapping[str, str]
-    fit: int
+    fit: tuple[int, int]
 
 
 def open_encoder(
@@ -101,17 +101,29 @@ def open_encoder(
     matches = [_match(table.own, naming, shapes) for naming in (expected, OTHER[expected])]
     best = max(matches, key=lambda match: match.fit)
     own, names = _with_further(table, best, shapes)
-    needed = [entry for entry in own if _needed(entry, table, best, config)]
-    taken = set(names.values())
+    checkpoint = EncoderCheckpoint(folder, config, found, best.naming, own, names, files)
+    _check(checkpoint, [entry for entry in own if _needed(entry, table, best, config)], shapes)
+    return checkpoint
+
+
+def _check(
+    checkpoint: EncoderCheckpoint, needed: list[Entry], shapes: Mapping[str, tuple[int, ...]]
+) -> None:
+    naming, stored = checkpoint.naming, checkpoint.stored
+    prefixed = checkpoint.prefixed
+    listed, held = {}, {}
+    for entry in needed:
+        shown = entry.names[naming] if prefixed else entry.bare[naming]
+        listed[shown] = _Shape(entry.shapes[naming])
+        if entry in checkpoint:
+            held[shown] = stored[checkpoint.name(entry)]
+    taken = set(stored.values())
     unknown = [name for name in shapes if name not in taken]
-    what = f"{config.get('architectures', [found.hub_class])[0]} in the naming {best.naming}"
-    listed = {e.names[best.naming]: _Shape(e.shapes[best.naming]) for e in needed}
     try:
-        check(listed, names, shapes, unknown, what)
+        check(listed, held, shapes, unknown, f"{checkpoint.found.hub_class}, naming {naming},")
     except TensorMismatchError as error:
-        message = f"{files.path}: {error}"
+        message = f"{checkpoint.files.path}: {error}"
         raise TensorMismatchError(message) from error
-    return EncoderCheckpoint(folder, config, found, best.naming, own, names, files)
 
 
 class _Shape(NamedTuple):
@@ -126,7 +138,7 @@ def _match(table: Sequence[Entry], naming: str, shapes: Mapping[str, tuple[int, 
         if spelt is not None:
             names[entry.names[naming]] = spelt
             fit += tuple(shapes[spelt]) == entry.shapes[naming]
-    return _Match(naming, names, fit)
+    return _Match(naming, names, (fit, len(names)))
 
 
 def _with_further(
@@ -153,7 +165,7 @@ def _needed(entry: Entry, table: Entries, match: _Match, config: Mapping[str, An
     name = entry.names[match.naming]
     if name in match.names or not name:
         return bool(name)
-    if entry.tied:
+    if entry.tied and not entry.optional:
         untied = config.get("tie_word_embeddings") is False
         return bool(entry.names["paddlenlp"]) and (match.naming == "paddlenlp" or untied)
     if entry.part in table.loose:

@@ -99,8 +99,10 @@ def _foreign(found: Found, part: Part) -> bool:
 
 
 def _expanded(encoder: Encoder, name: str, part: Part, config: Mapping[str, Any]) -> list[Entry]:
-    letters = {letter for row in part.rows for letter in row.shape if not letter.isdigit()}
-    sizes = {letter: encoder.sizes[letter].read(config) for letter in letters}
+    letters = dict.fromkeys(letter for row in part.rows for letter in row.shape)
+    sizes = {
+        letter: encoder.sizes[letter].read(config) for letter in letters if not letter.isdigit()
+    }
     count = encoder.sizes[part.repeat].read(config) if part.repeat else 1
     return [
         _entry(encoder, name, part, row, sizes, index)

@@ -6,8 +6,9 @@ duplicates, old spellings - is noted in config.json, so that the way back writes
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,11 +31,18 @@ class _Output(NamedTuple):
     source: Entry
 
 
+class _Chosen(NamedTuple):
+    """What is written, what config.json notes about it, and whether it says that heads differ."""
+
+    outputs: list[_Output]
+    notes: Mapping[str, Any] = MappingProxyType({})
+    untied: bool = False
+
+
 class _Plan(NamedTuple):
-    outputs: dict[str, _Output]
-    infos: dict[str, TensorInfo]
-    notes: dict[str, Any]
-    untied: bool
+    outputs: Mapping[str, _Output]
+    infos: Mapping[str, TensorInfo]
+    chosen: _Chosen
 
 
 def save_encoder(
@@ -73,7 +81,8 @@ def save_encoder(
             array = entry.arranged(array, "hf", naming)
         return array.astype(plan.infos[name].dtype, copy=False)
 
-    config = config_for_encoder(checkpoint, naming, plan.infos, plan.notes, untied=plan.untied)
+    notes, untied = plan.chosen.notes, plan.chosen.untied
+    config = config_for_encoder(checkpoint, naming, plan.infos, notes, untied=untied)
     write_config(Path(folder), config)
     write_shards(Path(folder), naming, plan.infos, read, limit, written)
 
@@ -85,50 +94,63 @@ def planned_bytes(checkpoint: EncoderCheckpoint, dtype: str | None) -> int:
 
 
 def _plan(checkpoint: EncoderCheckpoint, naming: Naming, dtype: str | None) -> _Plan:
-    outputs, notes, untied = _outputs(checkpoint, naming)
-    named: dict[str, _Output] = {}
+    if checkpoint.naming == naming:
+        chosen = _Chosen(_kept(checkpoint))
+    else:
+        chosen = _to_hub(checkpoint) if naming == "hf" else _to_paddlenlp(checkpoint)
+    old = naming == "hf" and OLD_SPELLING in checkpoint.origin
+    outputs: dict[str, _Output] = {}
     infos: dict[str, TensorInfo] = {}
-    old = naming == "hf" and bool(_noted(checkpoint, OLD_SPELLING))
-    for output in outputs:
+    for output in chosen.outputs:
         name = _target_name(checkpoint, output.entry, naming)
         name = old_spelling(name) if old else name
         stored = checkpoint.files.info(checkpoint.stored[checkpoint.name(output.source)])
-        named[name] = output
+        outputs[name] = output
         infos[name] = TensorInfo(_type(stored.dtype, dtype), output.entry.shapes[naming])
-    return _Plan(named, infos, notes, untied)
+    return _Plan(outputs, infos, chosen)
 
 
-def _outputs(
-    checkpoint: EncoderCheckpoint, naming: Naming
-) -> tuple[list[_Output], dict[str, Any], bool]:
+def _kept(checkpoint: EncoderCheckpoint) -> list[_Output]:
+    return [_Output(entry, entry) for entry in checkpoint.entries if entry in checkpoint]
+
+
+def _to_paddlenlp(checkpoint: EncoderCheckpoint) -> _Chosen:
+    """What PaddleNLP needs: copies where it does not tie, no duplicates without a place."""
     outputs: list[_Output] = []
-    tied, twins, untied = [], [], False
-    crossing = checkpoint.naming != naming
+    notes: dict[str, list[str]] = {TIED: [], TWINS: []}
+    untied = checkpoint.config.get("tie_word_embeddings") is False
+    for entry in checkpoint.entries:
+        kept, place = entry in checkpoint, entry.names["paddlenlp"]
+        copied = bool(entry.tied and place and not entry.optional)
+        if kept and entry.tied and not (copied and untied):
+            _check_equal(checkpoint, entry)
+        if kept and place:
+            outputs.append(_Output(entry, entry))
+        elif kept:
+            notes[TWINS].append(entry.names["hf"])
+        elif copied:
+            outputs.append(_Output(entry, checkpoint.named(entry.tied)))
+            notes[TIED].append(entry.names["hf"])
+    found: dict[str, Any] = {name: names for name, names in notes.items() if names}
+    return _Chosen(outputs, {**found, OLD_SPELLING: True} if _spelt_old(checkpoint) else found)
+
+
+def _to_hub(checkpoint: EncoderCheckpoint) -> _Chosen:
+    """What the hub's files had: no copies that were made, the duplicates that were dropped."""
+    outputs: list[_Output] = []
+    untied = False
+    made, dropped = (checkpoint.origin.get(note) or () for note in (TIED, TWINS))
     for entry in checkpoint.entries:
         hub = entry.names["hf"]
-        kept = entry in checkpoint
-        if kept and not (crossing and entry.tied):
-            outputs.append(_Output(entry, entry))
-        elif not (crossing and entry.tied):
+        if entry not in checkpoint:
+            if hub in dropped:
+                outputs.append(_Output(entry, checkpoint.named(entry.tied)))
             continue
-        elif naming == "paddlenlp":
-            other = checkpoint.named(entry.tied)
-            if entry.names[naming]:
-                outputs.append(_Output(entry, entry if kept else other))
-                tied += [] if kept else [hub]
-            elif kept:
-                _check_equal(checkpoint, entry, other)
-                twins.append(hub)
-        else:
-            other = checkpoint.named(entry.tied)
-            differs = kept and not _equal(checkpoint, entry, other)
-            untied = untied or differs
-            if kept and (differs or hub not in _noted(checkpoint, TIED)):
-                outputs.append(_Output(entry, entry))
-            elif not kept and hub in _noted(checkpoint, TWINS):
-                outputs.append(_Output(entry, other))
-    notes: dict[str, Any] = {TIED: tied, TWINS: twins, OLD_SPELLING: _spelt_old(checkpoint)}
-    return outputs, {name: value for name, value in notes.items() if value}, untied
+        differs = bool(entry.tied) and not _equal(checkpoint, entry)
+        untied = untied or differs
+        if differs or hub not in made:
+            outputs.append(_Output(entry, entry))
+    return _Chosen(outputs, untied=untied)
 
 
 def _target_name(checkpoint: EncoderCheckpoint, entry: Entry, naming: Naming) -> str:
@@ -142,10 +164,6 @@ def _target_name(checkpoint: EncoderCheckpoint, entry: Entry, naming: Naming) ->
     return entry.names[naming] if prefixed else entry.bare[naming]
 
 
-def _noted(checkpoint: EncoderCheckpoint, note: str) -> Any:
-    return checkpoint.origin.get(note) or ()
-
-
 def _spelt_old(checkpoint: EncoderCheckpoint) -> bool:
     if checkpoint.naming != "hf":
         return False
@@ -155,17 +173,21 @@ def _spelt_old(checkpoint: EncoderCheckpoint) -> bool:
     return any(name not in (entry.names["hf"], entry.bare["hf"]) for entry, name in stored)
 
 
-def _equal(checkpoint: EncoderCheckpoint, one: Entry, other: Entry) -> bool:
-    return np.array_equal(checkpoint.read(one, "hf"), checkpoint.read(other, "hf"))
+def _equal(checkpoint: EncoderCheckpoint, entry: Entry) -> bool:
+    other = checkpoint.named(entry.tied)
+    same = np.array_equal(checkpoint.read(entry, "hf"), checkpoint.read(other, "hf"))
+    for read in (entry, other):
+        checkpoint.files.release(checkpoint.stored[checkpoint.name(read)])
+    return same
 
 
-def _check_equal(checkpoint: EncoderCheckpoint, twin: Entry, other: Entry) -> None:
-    if _equal(checkpoint, twin, other):
+def _check_equal(checkpoint: EncoderCheckpoint, entry: Entry) -> None:
+    if _equal(checkpoint, entry):
         return
     message = (
-        f"{twin.names['hf']} should equal {other.names['hf']}, which it is tied to, but differs; "
-        "PaddleNLP has one place for both. Set tie_word_embeddings to false in config.json if the "
-        "model was trained so, or remove the tensor."
+        f"{entry.names['hf']} should repeat {entry.tied}, which it is tied to, but differs, and "
+        "PaddleNLP's class has one tensor for both. Remove it if it is a left-over; a model that "
+        "was trained untied cannot be converted."
     )
     raise TensorMismatchError(message)
 

@@ -24,8 +24,8 @@ class Row(NamedTuple):
     has no place for it. `shape`: sizes in the hub's files, one letter or number each.
     `arrangement`: what PaddleNLP does to it: transposed ([out, in] to [in, out]), boxed (a scalar
     becomes [1]). `optional`: may be absent, in both ecosystems alike. `tied`: the hub's name of
-    the tensor that serves where this one is absent; PaddleNLP's class needs both, if it has a
-    place for this one.
+    the tensor that this one repeats, and which serves where it is absent. PaddleNLP's class then
+    has one tensor for both (`paddle` is empty, or `optional`), or needs a copy.
     """
 
     hub: str

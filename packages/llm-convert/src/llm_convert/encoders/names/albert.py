@@ -47,7 +47,11 @@ PREDICTIONS = head(
         tensor("predictions.decoder.weight", "predictions.decoder.weight", "V D"),
         "albert.embeddings.word_embeddings.weight",
     ),
-    optional(tensor("predictions.decoder.bias", "predictions.decoder.bias", "V")),
+    optional(
+        tied(
+            tensor("predictions.decoder.bias", "predictions.decoder.bias", "V"), "predictions.bias"
+        )
+    ),
 )
 
 ALBERT = Encoder(

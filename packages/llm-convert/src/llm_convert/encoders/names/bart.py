@@ -30,12 +30,13 @@ def attention(hub: str, paddle: str) -> tuple[Row, ...]:
 
 def ends(stack: str) -> tuple[Row, ...]:
     """Positions and first norm of a stack."""
+    words = f"{stack}.embed_tokens.weight"
     return (
         *tensor(
             f"{stack}.embed_positions.weight", f"{stack}.{stack}_embed_positions.weight", "P E"
         ),
         *norm(f"{stack}.layernorm_embedding", f"{stack}.{stack}_layernorm_embedding", "E"),
-        *optional(tensor(f"{stack}.embed_tokens.weight", f"{stack}.embed_tokens.weight", "V E")),
+        *optional(tied(tensor(words, words, "V E"), "model.shared.weight")),
     )
 
 

@@ -15,6 +15,7 @@ from llm_convert.encoders.table import (
     part,
     stated,
     tensor,
+    tied,
 )
 
 SIZES: dict[str, AnySize] = {
@@ -54,12 +55,23 @@ CLASSIFIER = head(linear("classifier", "classifier", "C E"))
 CHOICE = head(linear("classifier", "classifier", "1 E"))
 SPAN = head(linear("qa_outputs", "classifier", "2 E"))
 # A .bin file repeats what is tied. Both ecosystems' classes tie it again.
+DECODER = optional(
+    (
+        *tied(
+            tensor("cls.predictions.decoder.weight", "cls.predictions.decoder.weight", "V E"),
+            "bert.embeddings.word_embeddings.weight",
+        ),
+        *tied(
+            tensor("cls.predictions.decoder.bias", "cls.predictions.decoder.bias", "V"),
+            "cls.predictions.bias",
+        ),
+    )
+)
 PREDICTIONS = head(
     linear("cls.predictions.transform.dense", "cls.predictions.transform", "E E"),
     norm("cls.predictions.transform.LayerNorm", "cls.predictions.layer_norm", "E"),
     tensor("cls.predictions.bias", "cls.predictions.decoder_bias", "V"),
-    optional(tensor("cls.predictions.decoder.weight", "cls.predictions.decoder.weight", "V E")),
-    optional(tensor("cls.predictions.decoder.bias", "cls.predictions.decoder.bias", "V")),
+    DECODER,
 )
 
 BERT = Encoder(

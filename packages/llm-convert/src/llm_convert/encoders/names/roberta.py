@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from llm_convert.encoders.names.bert import BERT, CHOICE, CLASSIFIER, SPAN
-from llm_convert.encoders.table import Head, head, like, linear, norm, optional, tensor
+from llm_convert.encoders.table import Head, head, like, linear, norm, optional, tensor, tied
+
+DECODER = optional(
+    (
+        *tied(
+            tensor("lm_head.decoder.weight", "lm_head.decoder.weight", "V E"),
+            "roberta.embeddings.word_embeddings.weight",
+        ),
+        *tied(tensor("lm_head.decoder.bias", "lm_head.decoder.bias", "V"), "lm_head.bias"),
+    )
+)
 
 ROBERTA = like(
     BERT,
@@ -15,8 +25,7 @@ ROBERTA = like(
             linear("lm_head.dense", "lm_head.dense", "E E"),
             norm("lm_head.layer_norm", "lm_head.layer_norm", "E"),
             tensor("lm_head.bias", "lm_head.bias", "V"),
-            optional(tensor("lm_head.decoder.weight", "lm_head.decoder.weight", "V E")),
-            optional(tensor("lm_head.decoder.bias", "lm_head.decoder.bias", "V")),
+            DECODER,
         ),
         "sequence": head(
             linear("classifier.dense", "classifier.dense", "E E"),

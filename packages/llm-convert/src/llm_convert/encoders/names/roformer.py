@@ -35,7 +35,12 @@ PREDICTIONS = head(
     norm("cls.predictions.transform.LayerNorm", "cls.predictions.layer_norm", "D"),
     tensor("cls.predictions.bias", "cls.predictions.decoder_bias", "V"),
     tied(tensor("cls.predictions.decoder.bias", "", "V"), "cls.predictions.bias"),
-    optional(tensor("cls.predictions.decoder.weight", "cls.predictions.decoder_weight", "V D")),
+    optional(
+        tied(
+            tensor("cls.predictions.decoder.weight", "cls.predictions.decoder_weight", "V D"),
+            "roformer.embeddings.word_embeddings.weight",
+        )
+    ),
 )
 
 ROFORMER = like(

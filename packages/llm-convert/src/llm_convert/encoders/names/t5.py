@@ -49,7 +49,7 @@ def ends(stack: str) -> Part:
     return part(
         same(bias, "B H"),
         same(f"{stack}.final_layer_norm.weight", "E"),
-        optional(same(f"{stack}.embed_tokens.weight", "V E")),
+        optional(tied(same(f"{stack}.embed_tokens.weight", "V E"), "shared.weight")),
     )
 
 
