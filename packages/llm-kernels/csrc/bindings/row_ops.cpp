@@ -1,4 +1,4 @@
-// Bindings of the ops that work row by row.
+// Bindings of the ops that work row by row, and of the transposition.
 #include "bindings/arrays.h"
 #include "bindings/shared_pool.h"
 #include "llm_kernels/activation.h"
@@ -6,6 +6,7 @@
 #include "llm_kernels/layer_norm.h"
 #include "llm_kernels/rms_norm.h"
 #include "llm_kernels/rope.h"
+#include "llm_kernels/transpose.h"
 
 namespace llm_kernels::bindings {
 namespace {
@@ -77,6 +78,23 @@ Floats rope_op(const py::array& x, const py::array& cos, const py::array& sin, b
   return y;
 }
 
+template <class Item>
+void transpose_op(const py::array& x, py::array out, const std::string& isa, int threads) {
+  const bool rows_dense = x.ndim() == 2 && (x.strides(1) == sizeof(Item) || x.shape(1) < 2);
+  const bool rows_apart = rows_dense && x.strides(0) >= 0 && x.strides(0) % sizeof(Item) == 0;
+  if (!rows_apart || !x.dtype().equal(py::dtype::of<Item>())) {
+    throw std::invalid_argument("x is not a matrix of items of that size with dense rows.");
+  }
+  checked<Item>("out", out, {x.shape(1), x.shape(0)});
+  const auto* in = static_cast<const Item*>(x.data());
+  auto* turned = static_cast<Item*>(out.mutable_data());
+  const std::size_t stride = static_cast<std::size_t>(x.strides(0)) / sizeof(Item);
+  const KernelTable& table = kernel_table(isa_from_name(isa));
+  ThreadPool& pool = shared_pool(threads);
+  const py::gil_scoped_release nogil;
+  transpose(table, pool, in, stride, length(x, 0), length(x, 1), turned);
+}
+
 }  // namespace
 
 void bind_ops(py::module_& m) {
@@ -84,6 +102,8 @@ void bind_ops(py::module_& m) {
   m.def("layer_norm", &layer_norm_op);
   m.def("activation", &activation_op);
   m.def("rope", &rope_op);
+  m.def("transpose16", &transpose_op<std::uint16_t>);
+  m.def("transpose32", &transpose_op<std::uint32_t>);
 }
 
 }  // namespace llm_kernels::bindings

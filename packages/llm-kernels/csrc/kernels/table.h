@@ -5,6 +5,7 @@
 #include "kernels/linear.h"
 #include "kernels/math.h"
 #include "kernels/norm_rope.h"
+#include "kernels/transpose.h"
 
 namespace llm_kernels::LLM_KERNELS_UNIT {
 
@@ -22,6 +23,8 @@ const KernelTable kTable = {
     {activate_gated<Silu>, activate_gated<Gelu>, activate_gated<GeluTanh>, activate_gated<Relu>},
     add_scaled,
     attend,
+    transpose<uint16_t>,
+    transpose<uint32_t>,
 };
 
 }  // namespace llm_kernels::LLM_KERNELS_UNIT

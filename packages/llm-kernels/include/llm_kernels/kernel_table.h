@@ -102,6 +102,11 @@ struct KernelTable {
   void (*activate_gated[kActivations])(const float* gate, const float* up, size_t n, float* y);
   void (*add_scaled)(const float* x, float factor, size_t n, float* y);  // y += factor * x
   void (*attend)(const AttentionItem& item);
+  // out[j * out_stride + i] = in[i * in_stride + j] for i < rows, j < columns.
+  void (*transpose16)(const uint16_t* in, size_t in_stride, size_t rows, size_t columns,
+                      uint16_t* out, size_t out_stride);
+  void (*transpose32)(const uint32_t* in, size_t in_stride, size_t rows, size_t columns,
+                      uint32_t* out, size_t out_stride);
 };
 
 const KernelTable& scalar_table();

@@ -66,6 +66,12 @@ def _rms_norm(rng: np.random.Generator, isa: str) -> Outcome:
     return _outcome(found, reference.rms_norm(x, weight, 1e-5), 1e-5)
 
 
+def _transpose(rng: np.random.Generator, isa: str) -> Outcome:
+    x = _normal(rng, _rows(rng), int(rng.integers(1, 900)))
+    # Moved, not computed: any difference is too large.
+    return _outcome(ops.transpose(x, isa=isa), x.T, float(np.finfo(np.float32).tiny))
+
+
 def _layer_norm(rng: np.random.Generator, isa: str) -> Outcome:
     width = int(rng.integers(2, 900))
     x, weight, bias = _normal(rng, _rows(rng), width), _normal(rng, width), _normal(rng, width)
@@ -134,6 +140,7 @@ CHECKS: Mapping[str, Check] = {
     "linear int4, zero points": _linear(lambda weight: Int4Weight.from_dense(weight, 128, False)),
     "rms_norm": _rms_norm,
     "layer_norm": _layer_norm,
+    "transpose": _transpose,
     "rope half": _rope("half"),
     "rope interleaved": _rope("interleaved"),
     **{f"activation {kind}": _activation(kind, False) for kind in reference.ACTIVATIONS},

@@ -14,6 +14,7 @@ from llm_kernels.ops.linear import PackedLinear, linear, pack
 from llm_kernels.ops.paged_attention import paged_attention
 from llm_kernels.ops.rms_norm import rms_norm
 from llm_kernels.ops.rope import rope
+from llm_kernels.ops.transpose import transpose
 
 __all__ = [
     "PackedLinear",
@@ -24,4 +25,5 @@ __all__ = [
     "paged_attention",
     "rms_norm",
     "rope",
+    "transpose",
 ]
