@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from llm_convert.model import open_model
+from llm_data.packing import PackedDataset
+from llm_data.sft import SftDataset
 from llm_data.tokenizer import load_tokenizer
 from llm_train.errors import RecipeError
 from llm_train.loop.watch import read_metrics
@@ -64,23 +67,24 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def options(base: Path, data: Path | None, out: Path) -> SftOptions:
-    return SftOptions(
-        model_name_or_path=str(base),
-        dataset_name_or_path=str(data) if data else None,
-        output_dir=str(out),
-        continue_training=False,
-        src_length=8,
-        max_length=16,
-        per_device_train_batch_size=5,
-        gradient_accumulation_steps=2,
-        num_train_epochs=30,
-        learning_rate=0.01,
-        logging_steps=10,
-        evaluation_strategy="epoch",
-        save_strategy="no",
-        device="cpu",
-    )
+def options(base: Path, data: Path | None, out: Path, **changes: Any) -> SftOptions:
+    values: dict[str, Any] = {
+        "model_name_or_path": str(base),
+        "dataset_name_or_path": str(data) if data else None,
+        "output_dir": str(out),
+        "continue_training": False,
+        "src_length": 8,
+        "max_length": 16,
+        "per_device_train_batch_size": 5,
+        "gradient_accumulation_steps": 2,
+        "num_train_epochs": 30,
+        "learning_rate": 0.01,
+        "logging_steps": 10,
+        "evaluation_strategy": "epoch",
+        "save_strategy": "no",
+        "device": "cpu",
+    }
+    return SftOptions(**{**values, **changes})
 
 
 def test_answers_are_learnt_and_questions_are_not(base: Path, data: Path, tmp_path: Path) -> None:
@@ -96,6 +100,29 @@ def test_answers_are_learnt_and_questions_are_not(base: Path, data: Path, tmp_pa
     assert model.config["eos_token_id"] == 1
     assert load_tokenizer(out).vocab_size == 28
     assert [row["step"] for row in evaluated][:3] == [0, 2, 4]
+
+
+def test_packed_samples_give_the_loss_of_each_alone(base: Path, data: Path, tmp_path: Path) -> None:
+    """One step over all of the data, and the held-out loss before and after it."""
+    found = []
+    for packed in (False, True):
+        out = tmp_path / f"packed-{packed}"
+        whole = {"max_steps": 1, "per_device_train_batch_size": 1, "warmup_steps": 0}
+        rows = 20 if not packed else len(packed_rows(base, data))
+        sft(
+            options(base, data, out, zero_padding=packed, gradient_accumulation_steps=rows, **whole)
+        )
+        metrics = read_metrics(out / "metrics.jsonl")
+        losses = [row.get("loss", row.get("eval_loss")) for row in metrics]
+        found.append((rows, losses, [row["tokens"] for row in metrics if "tokens" in row]))
+    assert found[1][0] < 10
+    assert found[0][2] == found[1][2]
+    assert found[0][1] == pytest.approx(found[1][1], abs=2e-5)
+
+
+def packed_rows(base: Path, data: Path) -> PackedDataset:
+    samples = SftDataset(data, load_tokenizer(base), src_length=8, max_length=16)
+    return PackedDataset(samples, 16)
 
 
 def test_data_must_be_named(base: Path, tmp_path: Path) -> None:
