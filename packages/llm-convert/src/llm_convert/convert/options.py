@@ -31,6 +31,11 @@ class ConvertOptions:
         "Face checkpoint.",
         group="Input and output",
     )
+    base_model_name_or_path: str | None = option(
+        None,
+        help="For an adapter (PEFT's or PaddleNLP's LoRA): its base model, where it names none.",
+        group="Input and output",
+    )
     from_aistudio: bool = flag(
         False,
         help="Load a model that is no folder here from AI Studio's hub.",

@@ -9,6 +9,7 @@ from pathlib import Path
 from llm_cli.console import console
 from llm_cli.outputs import lineage, written_folder
 from llm_cli.progress import progress
+from llm_convert.convert.adapter import convert_adapter
 from llm_convert.convert.encoder import convert_encoder
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.report import peak_memory, report
@@ -16,6 +17,7 @@ from llm_convert.convert.target import target_naming
 from llm_convert.encoders import find_encoder
 from llm_convert.files.dtypes import floating
 from llm_convert.hub import resolve_model
+from llm_convert.lora import is_lora
 from llm_convert.model import Model, copy_companions, open_model, read_config, save_model
 from llm_convert.verify.certificate import certified, said, streamed
 from llm_convert.verify.run import verify_golden
@@ -38,6 +40,8 @@ def convert(options: ConvertOptions) -> int:
     source = resolve_model(
         str(options.from_torch or options.to_torch), from_aistudio=options.from_aistudio
     )
+    if is_lora(source):
+        return convert_adapter(options, source)
     found = find_encoder(read_config(Path(source)))
     if found is not None:
         return convert_encoder(options, source, found)

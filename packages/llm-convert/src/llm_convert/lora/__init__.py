@@ -2,7 +2,8 @@
 
     adapter = read_lora("checkpoints/lora", model)      # PaddleNLP's files or Hugging Face PEFT's
     weight = merged(model, adapter)                     # canonical key -> merged array, one by one
-    write_lora("checkpoints/lora", adapter, spec=model.spec, sizes=model.sizes)
+    write_lora("checkpoints/lora", adapter, spec=model.spec, sizes=model.sizes)   # PaddleNLP's
+    write_peft("checkpoints/peft", adapter, spec=model.spec, sizes=model.sizes)   # PEFT's
 
 An adapter is independent of how its base is stored: fused, transposed or quantized.
 """
@@ -10,7 +11,16 @@ An adapter is independent of how its base is stored: fused, transposed or quanti
 from __future__ import annotations
 
 from llm_convert.lora.adapter import LoraAdapter, merged
-from llm_convert.lora.reading import is_lora, read_lora
+from llm_convert.lora.peft_writing import write_peft
+from llm_convert.lora.reading import adapter_naming, is_lora, read_lora
 from llm_convert.lora.writing import write_lora
 
-__all__ = ["LoraAdapter", "is_lora", "merged", "read_lora", "write_lora"]
+__all__ = [
+    "LoraAdapter",
+    "adapter_naming",
+    "is_lora",
+    "merged",
+    "read_lora",
+    "write_lora",
+    "write_peft",
+]

@@ -92,7 +92,18 @@ KINDS = (
 
 def is_lora(folder: str | Path) -> bool:
     """Whether a folder holds a LoRA configuration of either ecosystem."""
-    return any((Path(folder) / kind.config).is_file() for kind in KINDS)
+    return adapter_naming(folder) is not None
+
+
+def adapter_naming(folder: str | Path) -> str | None:
+    """Whose adapter a folder holds: "paddlenlp", "hf" (Hugging Face PEFT), or None."""
+    return next((kind.naming for kind in KINDS if (Path(folder) / kind.config).is_file()), None)
+
+
+def adapter_config(folder: str | Path) -> dict[str, Any]:
+    """The configuration of an adapter; empty where there is none. Raises FileFormatError."""
+    paths = (Path(folder) / kind.config for kind in KINDS)
+    return next((read_json(path) for path in paths if path.is_file()), {})
 
 
 def read_lora(folder: str | Path, model: Model) -> LoraAdapter:
@@ -113,7 +124,8 @@ def read_lora(folder: str | Path, model: Model) -> LoraAdapter:
     config = read_json(folder / kind.config)
     _check_plain(folder, kind, config)
     files = open_weights(folder, kind.weights)
-    tensors = {name.removeprefix(kind.prefix): name for name in files}
+    # PEFT puts the linear that it wraps, and so its bias, below `base_layer`.
+    tensors = {name.removeprefix(kind.prefix).replace(".base_layer.", "."): name for name in files}
     layout = _layout(folder, kind, model, tensors)
     rank, alpha = _number(folder, config, "r"), _number(folder, config, "lora_alpha")
     scale = _scaling(config)

@@ -2,14 +2,16 @@
 
 PaddleNLP knows one rank for all modules. Where its file fuses weights that were adapted apart
 (q, k and v of Bloom), their pairs become one pair of block form with the ranks added, and smaller
-pairs are filled with zeros: the product is the same.
+pairs are filled with zeros: the product is the same. Other scalings than the adapter's are
+multiplied into B.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -17,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from llm_cli.outputs import written_file
-from llm_convert.errors import AdapterError
 from llm_convert.files.dtypes import floating
 from llm_convert.files.pdparams import write_pdparams
 from llm_convert.files.tensor_file import TensorInfo
-from llm_convert.layout import Layout, StoredTensor, half_to_pairs
-from llm_convert.lora.adapter import LoraAdapter, Pair
-from llm_kernels.families import FamilySpec, Sizes, parameters
+from llm_convert.layout import Layout
+from llm_convert.lora.adapter import LoraAdapter
+from llm_convert.lora.modules import adapted_modules, replaced_tensors, scaled
+from llm_kernels.families import FamilySpec, Sizes
 
 CONFIG_FILE = "lora_config.json"
 WEIGHTS_FILE = "lora_model_state.pdparams"
@@ -35,7 +37,7 @@ def write_lora(
     *,
     spec: FamilySpec,
     sizes: Sizes,
-    dtype: str = "float32",
+    dtype: str | None = "float32",
     base_model_name_or_path: str | None = None,
     lora_dropout: float = 0.0,
 ) -> None:
@@ -43,7 +45,7 @@ def write_lora(
 
     Args:
         spec, sizes: of the base model, whose module names the file uses.
-        dtype: "float32", "float16" or "bfloat16".
+        dtype: "float32", "float16" or "bfloat16"; None: every tensor keeps its own.
         base_model_name_or_path, lora_dropout: noted in lora_config.json.
 
     Raises:
@@ -51,26 +53,21 @@ def write_lora(
     """
     folder = Path(folder)
     layout = Layout.of(spec, sizes, "paddlenlp")
-    unknown = [key.name for key in adapter.pairs if key not in layout.source]
-    if unknown:
-        message = f"The family {spec.name} has no weights {', '.join(unknown[:10])} to adapt."
-        raise AdapterError(message)
-    modules = _modules(layout, adapter)
-    rank = max((a.shape[1] for a, _ in modules.values()), default=adapter.rank)
-    target = floating(dtype)
+    modules = adapted_modules(layout, adapter)
+    rank = max((module.a.shape[1] for module in modules.values()), default=adapter.rank)
     tensors: dict[str, np.ndarray] = {}
-    for stem, (a, b) in modules.items():
+    for stem, module in modules.items():
+        a, b = scaled(module, adapter.scaling)
         missing = rank - a.shape[1]
-        tensors[f"{stem}.lora_A"] = np.pad(a, ((0, 0), (0, missing))).astype(target)
-        tensors[f"{stem}.lora_B"] = np.pad(b, ((0, missing), (0, 0))).astype(target)
-    for name, stored in layout.tensors.items():
-        if all(key in adapter.replaced for key in stored.parts):
-            array = layout.encode(name, adapter.replaced.__getitem__)
-            assert isinstance(array, np.ndarray)
-            tensors[name] = array.astype(target)
+        tensors[f"{stem}.lora_A"] = np.pad(a, ((0, 0), (0, missing)))
+        tensors[f"{stem}.lora_B"] = np.pad(b, ((0, missing), (0, 0)))
+    tensors |= replaced_tensors(layout, adapter)
+    if dtype is not None:
+        target = floating(dtype)
+        tensors = {name: array.astype(target, copy=False) for name, array in tensors.items()}
     infos = {name: TensorInfo(array.dtype, array.shape) for name, array in tensors.items()}
     write_pdparams(folder / WEIGHTS_FILE, infos, tensors.__getitem__)
-    config = _config(adapter, rank, list(modules), layout, dtype)
+    config = _config(adapter, rank, list(modules), layout, stated_dtype(tensors))
     config |= {"base_model_name_or_path": base_model_name_or_path, "lora_dropout": lora_dropout}
     config["trainable_modules"] = [
         f".*{re.escape(name.removesuffix('.weight'))}.*"
@@ -81,47 +78,10 @@ def write_lora(
         stream.write((json.dumps(config, indent=2, sort_keys=True) + "\n").encode())
 
 
-def _modules(layout: Layout, adapter: LoraAdapter) -> dict[str, Pair]:
-    """Module name -> its pair, scaled so that the adapter's one scaling holds for all."""
-    modules = {}
-    for name, stored in layout.tensors.items():
-        if any(key in adapter.pairs for key in stored.parts):
-            modules[name.removesuffix(".weight")] = _joined(layout, stored, adapter)
-    return modules
-
-
-def _joined(layout: Layout, stored: StoredTensor, adapter: LoraAdapter) -> Pair:
-    shapes = parameters(layout.spec, layout.sizes)
-    pairs = []
-    for key in stored.parts:
-        outputs, inputs = shapes[key]
-        nothing = np.zeros((inputs, 0), np.float32), np.zeros((0, outputs), np.float32)
-        a, b = adapter.pairs.get(key, nothing)
-        factor = adapter.scaling_of(key) / adapter.scaling
-        rows = b.T if factor == 1 else b.T * np.float32(factor)
-        if stored.rope_pairs:
-            rows = half_to_pairs(rows, layout.sizes.head_dim)
-        pairs.append((a, rows))
-    if stored.fusion is None:
-        ((a, rows),) = pairs
-        return a, rows.T
-    first = pairs[0][0]
-    if all(a.shape == first.shape and np.array_equal(a, first) for a, _ in pairs):
-        return first, stored.fusion.join([rows for _, rows in pairs]).T
-    return _block_form(stored, pairs)
-
-
-def _block_form(stored: StoredTensor, pairs: list[Pair]) -> Pair:
-    """A = [A1 | A2 | ...], and B with each part's rows at its own ranks, zero elsewhere."""
-    assert stored.fusion is not None
-    rank = sum(a.shape[1] for a, _ in pairs)
-    parts, start = [], 0
-    for a, rows in pairs:
-        wide = np.zeros((rows.shape[0], rank), rows.dtype)
-        wide[:, start : start + a.shape[1]] = rows
-        parts.append(wide)
-        start += a.shape[1]
-    return np.concatenate([a for a, _ in pairs], axis=1), stored.fusion.join(parts).T
+def stated_dtype(tensors: Mapping[str, np.ndarray]) -> str:
+    """The type that most of the tensors have."""
+    ((name, _),) = Counter(array.dtype.name for array in tensors.values()).most_common(1)
+    return name
 
 
 def _config(
