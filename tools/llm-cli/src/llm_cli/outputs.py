@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from llm_cli.errors import UserError
+from llm_cli.folder_files import FolderFiles, HashedFile
 from llm_cli.lineage import LINEAGE_FILE, lineage
 
 __all__ = [
@@ -36,22 +37,33 @@ COMPLETE = "COMPLETE"
 """Name of the marker that is written last."""
 
 
+_BEING_WRITTEN: dict[Path, FolderFiles] = {}
+
+
 @contextmanager
 def written_file(path: str | Path) -> Iterator[BinaryIO]:
-    """A binary stream whose content is at ``path`` once the block has ended without an error."""
+    """A binary stream whose content is at ``path`` once the block has ended without an error.
+
+    In a folder of :func:`written_folder` it is hashed on the way and is on disk when that ends.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    files = _folder_of(path)
     temporary = _beside(path)
     try:
-        with temporary.open("wb") as stream:
+        with files.open(temporary) if files else temporary.open("wb") as stream:
             yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
+            if files and isinstance(stream, HashedFile):
+                files.finish(stream, path)
+            else:
+                stream.flush()
+                os.fsync(stream.fileno())
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    if files is None:
+        _sync_folder(path.parent)
 
 
 @contextmanager
@@ -68,23 +80,34 @@ def written_folder(
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     temporary.mkdir()
+    files = _BEING_WRITTEN[temporary] = FolderFiles()
     try:
         yield temporary
-        text = json.dumps(dict(lineage), indent=2, default=str) + "\n"
-        (temporary / LINEAGE_FILE).write_text(text, encoding="utf-8")
+        with written_file(temporary / LINEAGE_FILE) as stream:
+            text = json.dumps(dict(lineage), indent=2, default=str) + "\n"
+            stream.write(text.encode("utf-8"))
         mark_complete(temporary)
+        files.on_disk()
+        _sync_folder(temporary)
         _swap(temporary, path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+    finally:
+        del _BEING_WRITTEN[temporary]
+        files.close()
     _sync_folder(path.parent)
 
 
 def mark_complete(folder: str | Path) -> None:
     """Write ``COMPLETE`` with the size and hash of every file that ``folder`` holds."""
     folder = Path(folder)
+    known = _BEING_WRITTEN.get(folder)
     files = {
-        str(file.relative_to(folder)): {"size": file.stat().st_size, "sha256": _sha256(file)}
+        str(file.relative_to(folder)): {
+            "size": file.stat().st_size,
+            "sha256": (known.digest(file) if known else None) or _sha256(file),
+        }
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != COMPLETE
     }
@@ -159,6 +182,12 @@ def _swap(temporary: Path, path: Path) -> None:
         old.rename(path)
         raise
     shutil.rmtree(old)
+
+
+def _folder_of(path: Path) -> FolderFiles | None:
+    """The folder being written that ``path`` lies in."""
+    around = (_BEING_WRITTEN[folder] for folder in path.parents if folder in _BEING_WRITTEN)
+    return next((files for files in around if files.ours), None)
 
 
 def _beside(path: Path) -> Path:
