@@ -21,6 +21,7 @@ FAMILIES = sorted(path.parent.name for path in GOLDEN.glob("*/config.json"))
 TOLERANCE = 5e-5
 BLOCKS_EACH = 4
 GENERATED = 16
+LONGEST = 13 + GENERATED
 
 
 @dataclass
@@ -94,6 +95,8 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     model = open_model(GOLDEN / family)
     if lacking := unsupported(model.spec, model.sizes):
         pytest.skip(f"the native decoder lacks {'; '.join(lacking)}")
+    if model.config.get("original_max_position_embeddings", LONGEST) < LONGEST:
+        pytest.skip("longrope beyond the original length; refused, see the test below")
     decoder = NativeDecoder(
         model.spec, model.sizes, model.weight, num_blocks=12, block_size=16, threads=2, isa=isa
     )
@@ -136,3 +139,12 @@ def test_greedy_generation_beside_another_sequence(case: Case) -> None:
         companions = [(other, 1)] if other.done < len(other.tokens) else []
         logits = step(case.decoder, case.spec, (one, 1), *companions)[0]
     assert one.tokens[-GENERATED:] == wanted.reshape(-1, GENERATED)[0].tolist()
+
+
+def test_longrope_beyond_the_original_length_is_refused() -> None:
+    model = open_model(GOLDEN / "phi3_long")
+    decoder = NativeDecoder(model.spec, model.sizes, model.weight, num_blocks=4, block_size=16)
+    with np.load(GOLDEN / "phi3_long" / "golden.npz") as golden:
+        prompt = sequence(model.spec, model.config, golden["prompt_0"], 0)
+    with pytest.raises(ValueError, match="beyond 12 tokens"):
+        step(decoder, model.spec, (prompt, len(prompt.tokens)))

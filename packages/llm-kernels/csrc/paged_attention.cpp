@@ -112,6 +112,8 @@ void paged_attention(const KernelTable& table, ThreadPool& pool, AttentionScratc
     item.window = arguments.window;
     item.prefix = batch.prefix_length ? batch.prefix_length[s] : 0;
     item.scale = arguments.scale;
+    item.cap = arguments.cap;
+    item.rounded_scale = arguments.rounded_scale;
     table.attend(item);
   });
 }

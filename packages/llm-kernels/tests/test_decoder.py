@@ -92,6 +92,8 @@ SIZES: dict[str, dict[str, Any]] = {
     "window-in-one-layer": {"window": 3, "full_layers": frozenset({0})},
     "projected": {"embed_dim": 10},
     "linear-scaling": {"rope_scaling": LinearScaling(4.0)},
+    "rotated-part": {"rotary": 4},
+    "capped": {"score_cap": 1.5, "logit_cap": 2.0, "score_scale": 0.5},
     "yarn": {"rope_scaling": YarnScaling(4.0, 16, 32.0, 1.0, 1.2)},
 }
 

@@ -8,7 +8,16 @@ import pytest
 
 from llm_kernels import decoder_config
 from llm_kernels.decoder_config import native_config, unsupported
-from llm_kernels.families import FAMILIES, Alibi, Attention, DynamicScaling, Learned, Sizes
+from llm_kernels.families import (
+    FAMILIES,
+    Alibi,
+    Attention,
+    DynamicScaling,
+    Learned,
+    LongScaling,
+    Sizes,
+)
+from llm_kernels.reference import alibi_slopes, bfloat16
 
 
 @dataclass(frozen=True)
@@ -27,7 +36,11 @@ class LaterSizes(Sizes):
 
 @pytest.mark.parametrize(
     "family",
-    ["llama", "qwen", "qwen2", "qwen2-moe", "mixtral", "gpt2", "opt", "bloom", "chatglm", "glm"],
+    [
+        *["llama", "qwen", "qwen2", "qwen2-moe", "qwen3-moe", "mixtral", "gpt2", "opt", "bloom"],
+        *["chatglm", "chatglm2", "glm", "glm4", "glm4-0414", "falcon", "falcon-grouped"],
+        *["falcon-grouped-shared", "rw", "gemma", "gemma2", "phi3"],
+    ],
 )
 def test_these_families_are_computed(random_model: Callable[..., Any], family: str) -> None:
     model = random_model(family)
@@ -80,6 +93,29 @@ def test_positions(random_model: Callable[..., Any]) -> None:
         assert bool(config["inverse_frequency"]) == (not learned and not config["alibi_slopes"])
 
 
+def test_slopes_are_rounded_and_scaled_as_the_family_does(
+    random_model: Callable[..., Any],
+) -> None:
+    model = random_model("rw")
+    slopes = alibi_slopes(4)
+
+    def found(position: Alibi) -> tuple[list[float], float]:
+        config = native_config(replace(model.spec, position=position), model.sizes)
+        return config["alibi_slopes"], config["alibi_rounded_scale"]
+
+    scale = 8**-0.5
+    assert found(Alibi()) == (slopes.tolist(), 0.0)
+    assert found(Alibi(scaled=True))[0] == pytest.approx(slopes * scale)
+    assert found(Alibi(rounded=True)) == (bfloat16(slopes).tolist(), 1.0)
+    assert found(Alibi(scaled=True, rounded=True))[1] == pytest.approx(scale)
+
+
+def test_latent_attention_is_refused_by_name(random_model: Callable[..., Any]) -> None:
+    model = random_model("deepseek-v3")
+    lacking = unsupported(model.spec, model.sizes)
+    assert {"attention.latent = 'qkv'", "moe.scores = 'sigmoid'"} <= set(lacking)
+
+
 def test_the_longest_context(random_model: Callable[..., Any]) -> None:
     def most(family: str, **changes: Any) -> int:
         model = random_model(family, **changes)
@@ -89,3 +125,5 @@ def test_the_longest_context(random_model: Callable[..., Any]) -> None:
     assert most("llama") == 0
     assert most("qwen", max_positions=99) == 99
     assert most("llama", rope_scaling=DynamicScaling(2.0, 50), max_positions=99) == 50
+    stretched = LongScaling((1.0,) * 4, (2.0,) * 4, 32, 1.1)
+    assert most("phi3", rope_scaling=stretched, max_positions=99) == 32

@@ -34,6 +34,12 @@ DecoderConfig read_config(const py::dict& given) {
   read(fields, "post_norm", config.post_norm);
   read(fields, "residual_normed", config.residual_normed);
   read(fields, "residual_scale", config.residual_scale);
+  read(fields, "out_norms", config.out_norms);
+  read(fields, "parallel", config.parallel);
+  read(fields, "embedding_scale", config.embedding_scale);
+  read(fields, "score_scale", config.score_scale);
+  read(fields, "score_cap", config.score_cap);
+  read(fields, "logit_cap", config.logit_cap);
   read(fields, "eps", config.eps);
   read(fields, "rope_interleaved", interleaved);
   read(fields, "rope_channels", config.rope_channels);
@@ -41,6 +47,7 @@ DecoderConfig read_config(const py::dict& given) {
   read(fields, "inverse_frequency", config.inverse_frequency);
   read(fields, "most_context", config.most_context);
   read(fields, "alibi_slopes", config.alibi_slopes);
+  read(fields, "alibi_rounded_scale", config.alibi_rounded_scale);
   read(fields, "position_offset", config.position_offset);
   read(fields, "activation", activation);
   read(fields, "experts_per_token", config.experts_per_token);

@@ -70,7 +70,9 @@ void Decoder::attention(std::size_t layer, const float* x, State& state) {
   arguments.q_stride = stride;
   arguments.heads = config_.heads;
   arguments.window = config_.windows[layer];
-  arguments.scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  arguments.scale = config_.score_scale;
+  arguments.cap = config_.score_cap;
+  arguments.rounded_scale = config_.alibi_rounded_scale;
   arguments.cache = cache_;
   paged_attention(table_, pool_, attention_scratch_, arguments, state.batch, state.tasks);
   linear(table_, pool_, linear_scratch_, arguments.out, state.rows,

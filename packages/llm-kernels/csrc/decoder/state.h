@@ -8,7 +8,8 @@ namespace llm_kernels {
 struct Decoder::State {
   SequenceBatch batch;
   std::size_t rows;
-  float* x;                          // [rows, hidden], the residual stream
+  float* x;                          // [rows, hidden], what a block adds to
+  float* residual;                   // [rows, hidden]; x, unless a block's answer is normed first
   std::vector<float> cos;            // [channels, rows, pairs]
   std::vector<float> sin;            // likewise
   std::vector<CacheSlot> slots;      // [rows]

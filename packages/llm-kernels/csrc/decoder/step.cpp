@@ -1,4 +1,5 @@
 // The frame of a step: embedding, the residual stream around each block, logits.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -7,6 +8,11 @@
 #include "llm_kernels/rms_norm.h"
 
 namespace llm_kernels {
+namespace {
+
+constexpr std::size_t kLogitsPerTask = 4096;
+
+}  // namespace
 
 Decoder::Decoder(DecoderConfig config, Isa isa, int threads)
     : config_(std::move(config)),
@@ -44,6 +50,10 @@ void Decoder::embed(const Step& step, float* x) {
       std::memcpy(target + row * width, embed_.data.get() + id * width, width * sizeof(float));
     } else {  // a tied head is the embedding too
       head_.front().copy_row(id, target + row * width);
+    }
+    const float scale = config_.embedding_scale;
+    for (std::size_t i = row * width; scale != 1.0f && i < (row + 1) * width; ++i) {
+      target[i] *= scale;
     }
   });
   if (!project_in_.empty()) {
@@ -86,6 +96,7 @@ void Decoder::start(const Step& step, State& state) {
   state.batch = step.batch;
   state.rows = step.batch.rows();
   state.x = grown(x_, state.rows * config_.hidden);
+  state.residual = state.x;
   embed(step, state.x);
   rotation(step, state);
   state.slots = cache_slots(step.batch, cache_.block_size);
@@ -101,6 +112,11 @@ const float* Decoder::enter_block(const NormWeights& weights, State& state) {
     return read;
   }
   norm(weights, state.x, state.rows, read);
+  if (config_.out_norms) {
+    state.x = grown(answer_, count);
+    std::fill(state.x, state.x + count, 0.0f);
+    return read;
+  }
   if (config_.residual_normed) std::memcpy(state.x, read, count * sizeof(float));
   if (config_.residual_scale != 1.0f) {
     for (std::size_t i = 0; i < count; ++i) state.x[i] *= config_.residual_scale;
@@ -108,8 +124,34 @@ const float* Decoder::enter_block(const NormWeights& weights, State& state) {
   return read;
 }
 
-void Decoder::leave_block(const NormWeights& weights, State& state) {
+void Decoder::leave_block(const NormWeights& weights, const NormWeights& out, State& state) {
   if (config_.post_norm) norm(weights, state.x, state.rows, state.x);
+  if (!config_.out_norms) return;
+  norm(out, state.x, state.rows, state.x);
+  table_.add_scaled(state.x, 1.0f, state.rows * config_.hidden, state.residual);
+  state.x = state.residual;
+}
+
+void Decoder::feed_forward(const LayerWeights& weights, const float* x, State& state) {
+  if (weights.experts.empty()) {
+    expert(weights.mlp, x, state.rows, state.x, true);
+  } else {
+    mixture(weights, x, state);
+  }
+}
+
+// Attention and MLP over the same residual, behind one norm or a norm each.
+void Decoder::both_at_once(std::size_t layer, State& state) {
+  const LayerWeights& weights = layers_[layer];
+  const float* x = enter_block(weights.attn_norm, state);
+  const float* other = x;
+  if (!weights.mlp_norm.weight.empty()) {
+    float* normed = grown(other_, state.rows * config_.hidden);
+    norm(weights.mlp_norm, state.x, state.rows, normed);
+    other = normed;
+  }
+  attention(layer, x, state);
+  feed_forward(weights, other, state);
 }
 
 void Decoder::logits(const Step& step, const State& state, float* out) {
@@ -128,6 +170,17 @@ void Decoder::logits(const Step& step, const State& state, float* out) {
     last = projected;
   }
   linear(table_, pool_, linear_scratch_, last, rows, {{&head_.front(), out, config_.vocab}});
+  if (config_.logit_cap != 0.0f) cap_logits(rows, out);
+}
+
+void Decoder::cap_logits(std::size_t rows, float* out) {
+  const float cap = config_.logit_cap;
+  const std::size_t count = rows * config_.vocab;
+  pool_.run((count + kLogitsPerTask - 1) / kLogitsPerTask, [&](std::size_t task, int) {
+    const std::size_t end = std::min(count, (task + 1) * kLogitsPerTask);
+    for (std::size_t i = task * kLogitsPerTask; i < end; ++i)
+      out[i] = cap * std::tanh(out[i] / cap);
+  });
 }
 
 void Decoder::step(const Step& step, float* out) {
@@ -136,16 +189,15 @@ void Decoder::step(const Step& step, float* out) {
   State state = {};
   start(step, state);
   for (std::size_t layer = 0; layer < config_.layers; ++layer) {
+    if (config_.parallel) {
+      both_at_once(layer, state);
+      continue;
+    }
     const LayerWeights& weights = layers_[layer];
     attention(layer, enter_block(weights.attn_norm, state), state);
-    leave_block(weights.attn_norm, state);
-    const float* x = enter_block(weights.mlp_norm, state);
-    if (weights.experts.empty()) {
-      expert(weights.mlp, x, state.rows, state.x, true);
-    } else {
-      mixture(weights, x, state);
-    }
-    leave_block(weights.mlp_norm, state);
+    leave_block(weights.attn_norm, weights.attn_out_norm, state);
+    feed_forward(weights, enter_block(weights.mlp_norm, state), state);
+    leave_block(weights.mlp_norm, weights.mlp_out_norm, state);
   }
   if (step.logits_count > 0) logits(step, state, out);
 }

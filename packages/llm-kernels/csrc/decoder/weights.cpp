@@ -42,6 +42,8 @@ NormWeights& Decoder::norm_slot(const std::string& slot, int layer) {
   LayerWeights& weights = layers_.at(static_cast<std::size_t>(layer));
   if (slot == "attn_norm") return weights.attn_norm;
   if (slot == "mlp_norm") return weights.mlp_norm;
+  if (slot == "attn_out_norm") return weights.attn_out_norm;
+  if (slot == "mlp_out_norm") return weights.mlp_out_norm;
   if (slot == "q_norm") return weights.q_norm;
   if (slot == "k_norm") return weights.k_norm;
   unknown_slot(slot, "norm");

@@ -78,6 +78,40 @@ inline void score_block(const AttentionItem& item, size_t query, const float* ke
   }
 }
 
+// Scores [begin, end) to cap * tanh(score / cap).
+inline void cap_scores(float* scores, int64_t begin, int64_t end, float cap) {
+  const Vec twice = set(2.0f / cap);
+  for (int64_t j = begin; j < end; j += static_cast<int64_t>(kWidth)) {
+    const size_t left = static_cast<size_t>(end - j);
+    const size_t live = left < kWidth ? left : kWidth;
+    const Vec share = sigmoid(mul(load_live(scores + j, live), twice));
+    store_first(scores + j, mul(set(cap), sub(add(share, share), set(1.0f))), live);
+  }
+}
+
+// x rounded to bfloat16, halves to even.
+inline float bfloat16(float x) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  bits = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
+  __builtin_memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
+// Adds ALiBi to the scores [begin, end) of the keys from `first_key` on.
+inline void add_slope(const AttentionItem& item, size_t query, int64_t first_key, int64_t begin,
+                      int64_t end, float* scores) {
+  const int64_t index = item.first_index + static_cast<int64_t>(query / item.heads);
+  const float slope = item.slopes[query % item.heads];
+  for (int64_t j = begin; j < end; ++j) {
+    const int64_t key = first_key + j;
+    // A product that is rounded depends on the key's own position, not only on the distance.
+    scores[j] += item.rounded_scale != 0.0f
+                     ? bfloat16(slope * static_cast<float>(key)) * item.rounded_scale
+                     : slope * static_cast<float>(key - index);
+  }
+}
+
 // Scores of one query in the block of keys from `first_key` on, to exp(score - highest so far);
 // what the query does not see becomes 0. Rescales the query's state to the new highest.
 inline void softmax_block(const AttentionItem& item, size_t query, int64_t first_key) {
@@ -92,12 +126,8 @@ inline void softmax_block(const AttentionItem& item, size_t query, int64_t first
   for (int64_t j = end > begin ? end : size; j < size; ++j) state.scores[j] = 0.0f;
   if (end <= begin) return;
 
-  if (item.slopes) {
-    const float slope = item.slopes[query % item.heads];
-    for (int64_t j = begin; j < end; ++j) {
-      state.scores[j] += slope * static_cast<float>(first_key + j - index);
-    }
-  }
+  if (item.cap != 0.0f) cap_scores(state.scores, begin, end, item.cap);
+  if (item.slopes) add_slope(item, query, first_key, begin, end, state.scores);
   float highest = state.scores[begin];
   for (int64_t j = begin + 1; j < end; ++j) {
     highest = state.scores[j] > highest ? state.scores[j] : highest;

@@ -31,8 +31,11 @@ struct DecoderConfig {
 
   bool layer_norm = false;
   bool post_norm = false;
+  bool out_norms = false;  // a block's answer is normed before it is added
+  bool parallel = false;   // attention and MLP read the same residual
   bool residual_normed = false;
   float residual_scale = 1.0f;
+  float embedding_scale = 1.0f;
   float eps = 1e-5f;
 
   RopePairing rope_pairing = RopePairing::half;
@@ -40,7 +43,11 @@ struct DecoderConfig {
   float rope_magnitude = 1.0f;           // multiplies cos and sin
   std::vector<float> inverse_frequency;  // [pairs]; empty: no rotary embedding
   std::vector<float> alibi_slopes;       // [heads]; empty: none
-  std::size_t position_offset = 0;       // of the learned table's rows
+  float alibi_rounded_scale = 0.0f;      // see PagedAttention::rounded_scale
+  float score_scale = 1.0f;
+  float score_cap = 0.0f;           // 0: none
+  float logit_cap = 0.0f;           // 0: none
+  std::size_t position_offset = 0;  // of the learned table's rows
 
   Activation activation = kSilu;
   std::size_t experts_per_token = 0;
@@ -84,6 +91,7 @@ struct ExpertWeights {
 
 struct LayerWeights {
   NormWeights attn_norm, mlp_norm, q_norm, k_norm;
+  NormWeights attn_out_norm, mlp_out_norm;
   std::vector<PackedLinear> qkv;  // q, k, v
   std::vector<PackedLinear> out;  // one
   ExpertWeights mlp;              // empty in a layer of experts
@@ -128,7 +136,9 @@ class Decoder {
   void rotation(const Step& step, State& state) const;
   void norm(const NormWeights& weights, const float* x, std::size_t rows, float* y);
   const float* enter_block(const NormWeights& weights, State& state);
-  void leave_block(const NormWeights& weights, State& state);
+  void leave_block(const NormWeights& weights, const NormWeights& out, State& state);
+  void feed_forward(const LayerWeights& weights, const float* x, State& state);
+  void both_at_once(std::size_t layer, State& state);
   void attention(std::size_t layer, const float* x, State& state);
   void heads_to_cache(std::size_t layer, State& state);
   void expert(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
@@ -136,6 +146,7 @@ class Decoder {
   void mixture(const LayerWeights& weights, const float* x, State& state);
   void shared_expert(const LayerWeights& weights, const float* x, State& state);
   void logits(const Step& step, const State& state, float* out);
+  void cap_logits(std::size_t rows, float* out);
 
   DecoderConfig config_;
   Isa isa_;
@@ -154,7 +165,7 @@ class Decoder {
   // Kept between steps so that a step allocates little; they grow to the largest step seen.
   LinearScratch linear_scratch_;
   AttentionScratch attention_scratch_;
-  std::vector<float> x_, normed_, qkv_, mixed_, inner_, gathered_, expert_out_;
+  std::vector<float> x_, normed_, other_, answer_, qkv_, mixed_, inner_, gathered_, expert_out_;
   std::mutex one_step_;
 };
 

@@ -60,6 +60,7 @@ struct AttentionItem {
   const float* values;    // the head's part of block 0: [block_size, head_dim]
   const int32_t* blocks;  // the sequence's block table
   const float* slopes;    // [heads] ALiBi slopes, or null
+  float rounded_scale;    // not 0: slope * key is rounded to bfloat16, then scaled by this
   float* scratch;         // attention_scratch(...) floats
   size_t q_stride;
   size_t out_stride;
@@ -72,6 +73,7 @@ struct AttentionItem {
   int64_t window;       // keys seen back from a row, itself included; 0: all
   int64_t prefix;       // keys below it are seen by every row
   float scale;
+  float cap;  // not 0: scores become cap * tanh(score / cap)
 };
 
 // Floats of scratch for an item of `queries` = rows * heads.

@@ -42,10 +42,12 @@ struct PagedAttention {
   const float* keys;    // [blocks, kv_heads, head_dim, block_size]
   const float* values;  // [blocks, kv_heads, block_size, head_dim]
   const float* slopes;  // [heads] ALiBi slopes (Press et al., arXiv:2108.12409), or null
+  float rounded_scale;  // not 0: slope * key is rounded to bfloat16, then scaled by this
   std::size_t q_stride;
   std::size_t heads;
   std::int64_t window;  // keys that a row sees, itself included; 0: all
   float scale;
+  float cap;  // not 0: scores become cap * tanh(score / cap) (arXiv:2408.00118)
   CacheShape cache;
 };
 

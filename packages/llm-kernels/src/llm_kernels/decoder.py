@@ -142,8 +142,10 @@ class NativeDecoder:
         elif kind == "linear":
             self._add_linear(key, self._get(key))
         elif kind == "norm":
-            bias = self._bias(key)
-            self._native.add_norm(key.slot, _index(key.layer), self._dense(key), bias)
+            bias, weight = self._bias(key), self._dense(key)
+            if self._spec.norm.unit_offset:
+                weight = 1 + weight
+            self._native.add_norm(key.slot, _index(key.layer), weight, bias)
         elif not (key.slot == "embed" and self._embedding_is_head):
             self._native.add_table(key.slot, self._dense(key))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from math import sqrt
 from typing import Any
 
 from llm_kernels.errors import UnsupportedSpecError
@@ -16,16 +17,18 @@ from llm_kernels.families import (
     Learned,
     LinearScaling,
     Llama3Scaling,
+    LongScaling,
     Mlp,
     Moe,
     Norm,
     NtkScaling,
+    Position,
     Rope,
     Sizes,
     YarnScaling,
 )
 from llm_kernels.ops.activation import CODES
-from llm_kernels.reference import alibi_slopes, attention_factor, inverse_frequencies
+from llm_kernels.reference import alibi_slopes, attention_factor, bfloat16, inverse_frequencies
 
 # The fields that the decoder computes with, or that are settled before it is built.
 _COMPUTED: Mapping[type, frozenset[str]] = {
@@ -41,20 +44,43 @@ _COMPUTED: Mapping[type, frozenset[str]] = {
             "mask",
             "length_fields",
             "default_length",
+            "scaled_embedding",
         ]
     ),
     Norm: frozenset(
-        ["kind", "placement", "residual", "residual_scale", "embedding", "final", "default_eps"]
+        [
+            "kind",
+            "placement",
+            "residual",
+            "residual_scale",
+            "parallel",
+            "shared",
+            "embedding",
+            "final",
+            "unit_offset",
+            "default_eps",
+        ]
     ),
     Rope: frozenset(
         ["pairing", "fraction", "channels", "dynamic_ntk", "half_precision", "default_theta"]
     ),
-    Alibi: frozenset(),
+    Alibi: frozenset({"scaled", "rounded"}),
     Learned: frozenset({"offset", "block"}),
-    Attention: frozenset(["qkv_bias", "out_bias", "qk_norm", "logn", "single_kv", "windowed"]),
+    Attention: frozenset(
+        [
+            "qkv_bias",
+            "out_bias",
+            "qk_norm",
+            "logn",
+            "single_kv",
+            "windowed",
+            "scale",
+            "capped",
+        ]
+    ),
     Mlp: frozenset(["activation", "gated", "bias", "width_factor", "default_width"]),
     Moe: frozenset({"renormalize", "shared_expert"}),
-    Head: frozenset({"tied", "tied_default", "normalized"}),
+    Head: frozenset({"tied", "tied_default", "normalized", "capped"}),
     Sizes: frozenset(
         [
             "hidden",
@@ -72,6 +98,10 @@ _COMPUTED: Mapping[type, frozenset[str]] = {
             "window",
             "full_layers",
             "rope_scaling",
+            "score_scale",
+            "score_cap",
+            "logit_cap",
+            "rotary",
             "experts",
             "experts_per_token",
             "expert_mlp",
@@ -88,12 +118,13 @@ _SCALINGS = (
     DynamicScaling,
     Llama3Scaling,
     YarnScaling,
+    LongScaling,
 )
 # Of those that choose among ways, the ways that the decoder has.
 _VALUES: Mapping[str, tuple[str, ...]] = {
     "mask": ("causal", "prefix"),
     "norm.kind": ("rms", "layer"),
-    "norm.placement": ("pre", "post"),
+    "norm.placement": ("pre", "post", "sandwich"),
     "norm.residual": ("input", "normed"),
     "position.pairing": ("half", "interleaved"),
     "mlp.activation": tuple(CODES),
@@ -125,6 +156,12 @@ def native_config(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
         "residual_normed": spec.norm.residual == "normed",
         "residual_scale": float(spec.norm.residual_scale),
         "eps": sizes.eps,
+        "out_norms": spec.norm.placement == "sandwich",
+        "parallel": spec.norm.parallel,
+        "embedding_scale": sqrt(sizes.embed_dim) if spec.scaled_embedding else 1.0,
+        "score_scale": sizes.scale,
+        "score_cap": sizes.score_cap,
+        "logit_cap": sizes.logit_cap,
         "activation": CODES[spec.mlp.activation],
         "experts_per_token": sizes.experts_per_token,
         "renormalize": sizes.renormalize,
@@ -175,14 +212,24 @@ def _position(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
         "rope_magnitude": attention_factor(sizes) if rope else 1.0,
         "inverse_frequency": inverse_frequencies(rope, sizes).tolist() if rope else [],
         "most_context": _most_context(spec, sizes),
-        "alibi_slopes": (alibi_slopes(sizes.heads).tolist() if isinstance(position, Alibi) else []),
+        **_alibi(position, sizes),
         "position_offset": position.offset if isinstance(position, Learned) else 0,
     }
 
 
+def _alibi(position: Position, sizes: Sizes) -> dict[str, Any]:
+    if not isinstance(position, Alibi):
+        return {"alibi_slopes": [], "alibi_rounded_scale": 0.0}
+    scale = sizes.scale if position.scaled else 1.0
+    slopes = alibi_slopes(sizes.heads)
+    if position.rounded:
+        return {"alibi_slopes": bfloat16(slopes).tolist(), "alibi_rounded_scale": scale}
+    return {"alibi_slopes": (slopes * scale).tolist(), "alibi_rounded_scale": 0.0}
+
+
 def _most_context(spec: FamilySpec, sizes: Sizes) -> int:
     """Tokens up to which frequencies and queries do not depend on the length; 0: always."""
-    if isinstance(sizes.rope_scaling, DynamicScaling):
+    if isinstance(sizes.rope_scaling, DynamicScaling | LongScaling):
         return sizes.rope_scaling.original
     dynamic = isinstance(spec.position, Rope) and spec.position.dynamic_ntk
     return sizes.max_positions if dynamic or spec.attention.logn else 0
