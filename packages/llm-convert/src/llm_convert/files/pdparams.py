@@ -17,10 +17,10 @@ import numpy as np
 
 from llm_cli.outputs import written_file
 from llm_convert.errors import FileFormatError
+from llm_convert.files.array_writer import ArrayWriter
 from llm_convert.files.dtypes import BFLOAT16
 from llm_convert.files.numpy_pickle import NUMPY_GLOBALS, PickledArray, checked_shape
 from llm_convert.files.pickle_reader import PickleReader
-from llm_convert.files.safetensors import write_array
 from llm_convert.files.tensor_file import FileMap, MappedTensors, StoredTensor, TensorInfo
 
 _NAME_TABLE = "StructuredToParameterName@@"
@@ -103,6 +103,7 @@ def write_pdparams(
     """
     with written_file(path) as stream:
         stream.write(b"\x80\x04}")
+        arrays = ArrayWriter(stream, written)
         for name, info in tensors.items():
             array = read(name)
             if (array.dtype, array.shape) != info:
@@ -112,14 +113,12 @@ def write_pdparams(
                 )
                 raise FileFormatError(message)
             stream.write(_text(name))
-            _write_array(stream, path, array, written)
+            _write_array(stream, path, array, arrays)
             stream.write(b"s")
         stream.write(b".")
 
 
-def _write_array(
-    stream: BinaryIO, path: Path, array: np.ndarray, written: Callable[[int], None]
-) -> None:
+def _write_array(stream: BinaryIO, path: Path, array: np.ndarray, arrays: ArrayWriter) -> None:
     if array.dtype == BFLOAT16:
         array = array.view(_UINT16)
     if array.dtype.kind not in "biuf" or array.dtype.byteorder == ">":
@@ -133,7 +132,7 @@ def _write_array(
     stream.write(b"cnumpy\ndtype\n" + _text(code) + b"\x89\x88\x87R")
     stream.write(b"(K\x03" + _text(order) + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb")
     stream.write(b"\x89\x8e" + struct.pack("<Q", array.nbytes))
-    write_array(stream, array, written)
+    arrays.write(array)
     stream.write(b"tb")
 
 

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
 from llm_cli.outputs import written_file
 from llm_convert.errors import FileFormatError
+from llm_convert.files.array_writer import ArrayWriter
 from llm_convert.files.dtypes import SAFETENSORS, SAFETENSORS_NAMES
 from llm_convert.files.json_file import parse_json
 from llm_convert.files.tensor_file import (
@@ -32,8 +33,6 @@ from llm_convert.files.tensor_file import (
 # The reference implementation's limit; a header of 100 MB would name a million tensors.
 MAX_HEADER_BYTES = 100_000_000
 _FIELDS = {"dtype", "shape", "data_offsets"}
-# Bytes copied at a time when a tensor is not contiguous (a transposed view of a mapped file).
-_CHUNK_BYTES = 16 << 20
 
 
 def open_safetensors(path: Path) -> MappedTensors:
@@ -158,6 +157,7 @@ def write_safetensors(
     header = _header(path, {name: tensors[name] for name in ordered}, metadata or {})
     with written_file(path) as stream:
         stream.write(struct.pack("<Q", len(header)) + header)
+        arrays = ArrayWriter(stream, written)
         for name in ordered:
             array = read(name)
             if (array.dtype, array.shape) != tensors[name]:
@@ -166,7 +166,7 @@ def write_safetensors(
                     f"{tensors[name].dtype} {tensors[name].shape}."
                 )
                 raise FileFormatError(message)
-            write_array(stream, array, written)
+            arrays.write(array)
 
 
 def _header(path: Path, tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:
@@ -184,26 +184,3 @@ def _header(path: Path, tensors: Mapping[str, TensorInfo], metadata: Mapping[str
         position += info.nbytes
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     return text + b" " * (-len(text) % 8)
-
-
-def write_array(
-    stream: BinaryIO, array: np.ndarray, written: Callable[[int], None] = lambda _: None
-) -> None:
-    """Write an array's elements in C order, copying at most a few MB of it at a time."""
-    for piece in _contiguous_pieces(array):
-        data = piece.reshape(-1).view(np.uint8)
-        stream.write(data.data)
-        written(data.nbytes)
-
-
-def _contiguous_pieces(array: np.ndarray) -> Iterable[np.ndarray]:
-    if array.flags.c_contiguous or array.ndim < 2:
-        step = max(1, _CHUNK_BYTES // array.dtype.itemsize)
-        flat = np.ascontiguousarray(array).reshape(-1)
-        return (flat[start : start + step] for start in range(0, flat.size, step))
-    row_bytes = max(1, array[:1].nbytes)
-    rows = max(1, _CHUNK_BYTES // row_bytes)
-    return (
-        np.ascontiguousarray(array[start : start + rows])
-        for start in range(0, array.shape[0], rows)
-    )

@@ -1,0 +1,101 @@
+"""Arrays into a stream, element after element in C order, a few MB at a time.
+
+A linear that is stored the other way round arrives as the transposed view of a memory map. NumPy
+copies such a view element by element; llm-kernels turns it in blocks, many times as fast. While a
+piece is hashed and handed to the disk (`llm_cli.folder_files`), the next one is turned.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import BinaryIO
+
+import numpy as np
+
+from llm_cli.folder_files import write_shared
+from llm_kernels import ops
+from llm_kernels.errors import NativeUnavailableError
+from llm_kernels.native import extension
+from llm_kernels.ops.transpose import ITEM_BYTES
+
+logger = logging.getLogger(__name__)
+
+PIECE_BYTES = 8 << 20
+# Columns turned at a time are a multiple of it, so that every block is whole.
+_BLOCK = 32
+
+
+class ArrayWriter:
+    """Writes arrays to one stream; `written` is told the bytes after each piece.
+
+    Two pieces of memory take turns: one may still be hashed while the other is filled.
+    """
+
+    def __init__(self, stream: BinaryIO, written: Callable[[int], None] = lambda _: None) -> None:
+        self._stream = stream
+        self._written = written
+        self._pieces: list[np.ndarray] = []
+        self._turn = _turner()
+
+    def write(self, array: np.ndarray) -> None:
+        """Write all elements of `array`; it must not change until the stream is closed."""
+        if array.flags.c_contiguous or array.ndim < 2:
+            self._write_flat(np.ascontiguousarray(array).reshape(-1))
+            return
+        rows = max(1, PIECE_BYTES // max(1, array[:1].nbytes))
+        if rows > _BLOCK:
+            rows -= rows % _BLOCK
+        for start in range(0, len(array), rows):
+            part = array[start : start + rows]
+            piece = self._piece(part.nbytes).view(part.dtype).reshape(part.shape)
+            if _is_turned(part):
+                self._turn(part.T, piece)
+            else:
+                np.copyto(piece, part)
+            self._put(piece.reshape(-1))
+
+    def _write_flat(self, flat: np.ndarray) -> None:
+        step = max(1, PIECE_BYTES // flat.dtype.itemsize)
+        for start in range(0, flat.size, step):
+            self._put(flat[start : start + step])
+
+    def _put(self, piece: np.ndarray) -> None:
+        data = piece.view(np.uint8)
+        write_shared(self._stream, data.data)
+        self._written(data.nbytes)
+
+    def _piece(self, size: int) -> np.ndarray:
+        """Memory that was not handed out the time before."""
+        last = self._pieces.pop(0) if len(self._pieces) == 2 else None
+        if last is None or last.size < size:
+            last = np.empty(max(size, PIECE_BYTES), np.uint8)
+        self._pieces.append(last)
+        return last[:size]
+
+
+def _is_turned(array: np.ndarray) -> bool:
+    """Whether `array.T` is a matrix with dense rows, of items that llm-kernels turns."""
+    size = array.dtype.itemsize
+    return (
+        array.ndim == 2
+        and size in ITEM_BYTES
+        and array.strides[0] == size
+        and array.strides[1] >= size * len(array)
+        and array.strides[1] % size == 0
+    )
+
+
+def _turner() -> Callable[[np.ndarray, np.ndarray], None]:
+    """What writes the transpose of its first argument to its second."""
+    try:
+        extension()
+    except NativeUnavailableError:
+        logger.info("Without the native kernels, transposing weights is several times as slow.")
+        return lambda x, out: np.copyto(out, x.T)
+    # One thread turns, while another one hashes.
+    return _native
+
+
+def _native(x: np.ndarray, out: np.ndarray) -> None:
+    ops.transpose(x, out=out, threads=1)
