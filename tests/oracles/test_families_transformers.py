@@ -130,23 +130,92 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+FALCON = {name: value for name, value in BASE.items() if name != "intermediate_size"} | {
+    "tie_word_embeddings": True
+}
+GLM4 = {**GROUPED, "head_dim": 8, "pad_token_id": 0}
+GEMMA2 = {**GROUPED, "head_dim": 12, "query_pre_attn_scalar": 20, "sliding_window": 6}
+PHI3 = {**GROUPED, "pad_token_id": 0, "original_max_position_embeddings": 48}
+LONG = {"type": "longrope", "short_factor": [1.0, 1.2, 1.4, 2.0], "long_factor": [2.0] * 4}
+LATENT = {
+    **BASE,
+    "num_key_value_heads": 4,
+    "n_routed_experts": 8,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 2,
+    "moe_intermediate_size": 12,
+    "first_k_dense_replace": 2,
+    "kv_lora_rank": 20,
+    "q_lora_rank": 24,
+    "qk_nope_head_dim": 12,
+    "qk_rope_head_dim": 8,
+    "v_head_dim": 20,
+}
+VARIANTS |= {
+    "qwen3-moe, every layer slides": (
+        "Qwen3Moe",
+        {**GROUPED, **EXPERTS, **WINDOW, "head_dim": 12, "decoder_sparse_step": 2},
+    ),
+    "falcon with biases and a stretched rotation": (
+        "Falcon",
+        {**FALCON, "bias": True, "rope_scaling": {"rope_type": "linear", "factor": 2.0}},
+    ),
+    "falcon, one norm each, untied": (
+        "Falcon",
+        {
+            **FALCON,
+            "new_decoder_architecture": True,
+            "num_kv_heads": 1,
+            "tie_word_embeddings": False,
+            "activation": "gelu_new",
+        },
+    ),
+    "falcon in sequence": ("Falcon", {**FALCON, "parallel_attn": False, "multi_query": True}),
+    "gemma with erf gelu and biases": (
+        "Gemma",
+        {**GROUPED, "head_dim": 12, "hidden_act": "gelu", "attention_bias": True},
+    ),
+    "gemma2 without caps": (
+        "Gemma2",
+        {**GEMMA2, "attn_logit_softcapping": None, "final_logit_softcapping": None},
+    ),
+    "gemma2 with stated layers": (
+        "Gemma2",
+        {**GEMMA2, "layer_types": ["full_attention", "sliding_attention", "full_attention"]},
+    ),
+    "phi3 plain": ("Phi3", PHI3),
+    "phi3 longrope": ("Phi3", {**PHI3, "rope_scaling": LONG}),
+    "glm4 without biases": ("Glm", {**GLM4, "attention_bias": False}),
+    "glm4-0414 wholly rotated": ("Glm4", {**GLM4, "partial_rotary_factor": 1.0}),
+    "deepseek-v2, v wider than q": ("DeepseekV2", {**LATENT, "topk_method": "greedy"}),
+    "deepseek-v3 without narrow q": (
+        "DeepseekV3",
+        {
+            **LATENT,
+            "q_lora_rank": None,
+            "n_group": 2,
+            "topk_group": 1,
+            "attention_bias": True,
+            "norm_topk_prob": False,
+            "rope_interleave": False,
+        },
+    ),
+}
 CLASSES = {"GPT2": "GPT2LMHeadModel"}
 NEW_TOKENS = 20
 
 
 def make_model(kind: str, fields: dict[str, Any]) -> Any:
+    tokens = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": None}
     config = getattr(transformers, f"{kind}Config")(
-        **fields,
-        attn_implementation="eager",
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=None,
+        **{**tokens, **fields}, attn_implementation="eager"
     )
     torch.manual_seed(0)
     model = getattr(transformers, CLASSES.get(kind, f"{kind}ForCausalLM"))(config).eval()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            centre = 1.0 if parameter.ndim == 1 and name.endswith("weight") else 0.0
+            vector = parameter.ndim == 1 and name.endswith("weight")
+            centre = float(parameter.mean()) if vector else 0.0
             parameter.copy_(torch.randn_like(parameter) * 0.2 + centre)
     return model
 
