@@ -14,9 +14,11 @@ import pytest
 from llm_cli.main import run
 from llm_cli.outputs import is_complete
 from llm_convert.lora import LoraAdapter, read_lora, write_lora
-from llm_convert.model import Model, open_model
+from llm_convert.model import Model, open_model, save_model
+from llm_convert.quantization import Quantization, Scheme
 from llm_kernels.reference_decoder import forward
-from llm_peft.base import write_sketch
+from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_peft.base import sketch, write_sketch
 from llm_peft.lora.targets import target_keys
 from llm_peft.merge.options import MergeOptions
 from llm_peft.merge.run import merge
@@ -36,7 +38,7 @@ def adapter_folder(base: Model, tmp_path: Path, random_pairs: Callable[..., dict
         sizes=base.sizes,
         base_model_name_or_path=str(base.path),
     )
-    write_sketch(folder, base.dense, keys, str(base.path))
+    write_sketch(folder, sketch(base, keys))
     return folder
 
 
@@ -197,3 +199,33 @@ def test_merging_needs_no_paddle(base_folder: Path, adapter_folder: Path, tmp_pa
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "0 []"
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_quantized_base_merges_as_it_was_seen_in_training(
+    bits: int, base: Model, adapter_folder: Path, tmp_path: Path
+) -> None:
+    packing = {4: Int4Weight, 8: Int8Weight}[bits]
+    quantization = Quantization.uniform(base.spec, base.sizes, Scheme(bits, None))
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    save_model(
+        packed,
+        config=base.config,
+        spec=base.spec,
+        sizes=base.sizes,
+        parameters=lambda key: (
+            packing.from_dense(base.dense(key)) if key in quantization.schemes else base.dense(key)
+        ),
+        naming="hf",
+        quantization=quantization,
+    )
+    merge(options(packed, adapter_folder, tmp_path / "out"))
+    quantized, result = open_model(packed), open_model(tmp_path / "out")
+    assert result.quantization is None
+    adapter = read_lora(adapter_folder, quantized)
+    for key in base.parameters:
+        expected = quantized.dense(key)
+        if key in adapter.pairs:
+            expected = expected + adapter.delta(key)
+        np.testing.assert_allclose(result.dense(key), expected, rtol=1e-6, atol=1e-6)

@@ -1,0 +1,128 @@
+"""`llm train merge-tp`: there and back, beside the shards, and what it refuses."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llm_cli.main import run
+from llm_cli.outputs import is_complete
+from llm_convert.files.pdparams import open_pdparams, write_pdparams
+from llm_convert.files.safetensors import open_safetensors
+from llm_convert.files.tensor_file import TensorInfo
+
+
+@pytest.fixture
+def whole(golden: Path, tmp_path: Path) -> Path:
+    output = tmp_path / "whole"
+    source = str(golden / "llama_v2_gqa")
+    assert run(["convert", "--from-torch", source, "--output_path", str(output)]) == 0
+    (output / "tokenizer.json").write_text("{}")
+    return output
+
+
+def merge_tp(*arguments: object) -> int:
+    return run(["train", "merge-tp", *map(str, arguments)])
+
+
+def test_split_and_merge(whole: Path, tmp_path: Path) -> None:
+    shards, merged = tmp_path / "shards", tmp_path / "merged"
+    assert merge_tp(whole, "--tensor_parallel_degree", 2, "--output_path", shards) == 0
+    assert {path.name for path in shards.glob("*.pdparams")} == {
+        "model_state.tp00.pdparams",
+        "model_state.tp01.pdparams",
+    }
+    assert merge_tp(shards, "--output_path", merged) == 0
+    assert (merged / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert (merged / "config.json").read_bytes() == (whole / "config.json").read_bytes()
+    assert (merged / "tokenizer.json").is_file()
+    assert is_complete(shards)
+    assert is_complete(merged)
+
+
+def test_without_output_path_it_is_written_beside_the_shards(whole: Path, tmp_path: Path) -> None:
+    shards = tmp_path / "shards"
+    merge_tp(whole, "--tensor_parallel_degree", 4, "--output_path", shards)
+    config = (shards / "config.json").read_bytes()
+    assert merge_tp("--model_name_or_path", shards, "--max_shard_size", "200KB") == 0
+    assert (shards / "model.safetensors.index.json").is_file()
+    assert (shards / "config.json").read_bytes() == config
+    names = open_safetensors(whole / "model.safetensors")
+    found = {
+        name: np.array(array)
+        for path in shards.glob("model-*.safetensors")
+        for name, array in open_safetensors(path).items()
+    }
+    assert found.keys() == names.keys()
+    for name, array in names.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+def test_whole_weights_need_no_merging(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert merge_tp(whole, "--output_path", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert "holds whole weights already (model.safetensors)" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_ranks_that_disagree_are_told(
+    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(
+        "llm_train.merge_tp.run.logger.warning", lambda text, *args: told.append(text % args)
+    )
+    shards = tmp_path / "shards"
+    merge_tp(whole, "--tensor_parallel_degree", 2, "--output_path", shards)
+    path = shards / "model_state.tp01.pdparams"
+    read = open_pdparams(path)
+    tensors = {name: np.array(read[name]) for name in read}
+    tensors["llama.norm.weight"][3] += 0.25
+    infos = {name: TensorInfo(array.dtype, array.shape) for name, array in tensors.items()}
+    write_pdparams(path, infos, tensors.__getitem__)
+    assert merge_tp(shards, "--output_path", tmp_path / "merged") == 0
+    (text,) = told
+    assert "1 tensors that every rank holds in full differ" in text
+    assert "llama.norm.weight (by up to 0.25)" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--tensor_parallel_degree", 2), "Name the folder for the shards with --output_path"),
+        (("--tensor_parallel_degree", 0), "--tensor_parallel_degree is 0; choose 1 to 99"),
+        (("--tensor_parallel_degree", 3, "--output_path", "o"), "cannot be shared evenly by 3"),
+        (("--pipeline_parallel_degree", 2, "--output_path", "o"), "2 pipeline stages cannot share"),
+    ],
+)
+def test_what_cannot_work(
+    whole: Path,
+    arguments: tuple[object, ...],
+    text: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert merge_tp(whole, *arguments) == 2
+    assert text in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert merge_tp(tmp_path / "none") == 2
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_hub_files_are_split_in_paddlenlps_names(golden: Path, tmp_path: Path) -> None:
+    shutil.copytree(golden / "bloom", tmp_path / "bloom")
+    output = tmp_path / "shards"
+    assert merge_tp(tmp_path / "bloom", "--tensor_parallel_degree", 2, "--output_path", output) == 0
+    assert "bloom.h.0.mlp.dense_h_to_4h.weight" in open_pdparams(
+        output / "model_state.tp01.pdparams"
+    )
