@@ -105,6 +105,26 @@ def test_a_disk_that_fails_late_fails_the_folder(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("writes", [1, 3])
+def test_a_full_disk_is_told_and_nothing_stays(tmp_path: Path, writes: int) -> None:
+    """A write behind the writer fails: at the next write, or when the file is closed."""
+    import resource
+
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
+    try:
+        with (
+            pytest.raises(OSError, match="File too large"),
+            written_folder(tmp_path / "out", {}) as folder,
+            written_file(folder / "x") as stream,
+        ):
+            for _ in range(writes):
+                write_shared(stream, bytes(1 << 20))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.iterdir())
+
+
 def test_threads_end_with_the_folder(tmp_path: Path) -> None:
     import threading
 

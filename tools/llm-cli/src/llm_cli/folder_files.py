@@ -1,9 +1,9 @@
 """The files of a folder that is being written: hashed on the way, synced behind the writer.
 
 Reading a large output again for its hash, and waiting for the disk after each of its files, costs
-more than writing it. One thread hashes what another writes, in order; a third only waits for the
-disk. What was written past `HashedFile` (moved in, copied, changed later) has no digest here, and
-is read again by whoever wants one.
+more than writing it. While the next piece is made, one thread hashes the last one and another
+writes it; a third only waits for the disk. What was written past `HashedFile` (moved in, copied,
+changed later) has no digest here, and is read again by whoever wants one.
 """
 
 from __future__ import annotations
@@ -11,27 +11,28 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-# Smaller writes are hashed where they are made: handing them over would take longer.
+# Smaller writes are done where they are made: handing them over would take longer.
 _SHARED_BYTES = 1 << 18
 _Identity = tuple[int, int, int]
 
 
 class HashedFile(io.BufferedWriter):
-    """A file to write from its beginning to its end; `write_shared` hashes beside the writing."""
+    """A file to write from its beginning to its end; `write_shared` returns before it is done."""
 
-    def __init__(self, path: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, path: Path, hashing: Executor, writing: Executor) -> None:
         super().__init__(io.FileIO(path, "wb"))
-        self._pool = pool
+        self._hashing = hashing
+        self._writing = writing
         self._hash = hashlib.sha256()
         self._hashed: int | None = 0
-        self._pending: Future[None] | None = None
+        self._pending: tuple[Future[Any], ...] = ()
 
     def write(self, data: Buffer, /) -> int:
         """Write and hash; `data` may be changed afterwards."""
@@ -40,20 +41,39 @@ class HashedFile(io.BufferedWriter):
         return super().write(data)
 
     def write_shared(self, data: Buffer) -> None:
-        """Write `data`, which must not change until the next write has returned, or the close."""
+        """Write `data`, which must not change until the next write has returned, or the close.
+
+        Raises OSError where this write or the one before it failed.
+        """
         if memoryview(data).nbytes < _SHARED_BYTES:
             self.write(data)
             return
-        before, self._pending = self._pending, self._pool.submit(self._update, data)
-        super().write(data)
-        if before is not None:
-            before.result()
+        before = self._pending
+        self._pending = (
+            self._hashing.submit(self._update, data),
+            self._writing.submit(super().write, data),
+        )
+        _wait_for(before)
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Move; what was hashed is not the file any more."""
         self._wait()
         self._hashed = None
         return super().seek(offset, whence)
+
+    def tell(self) -> int:
+        """Where the next byte goes."""
+        self._wait()
+        return super().tell()
+
+    def close(self) -> None:
+        """Finish what is being written and close; a failed write raises OSError here."""
+        if self.closed:
+            return
+        try:
+            self._wait()
+        finally:
+            super().close()
 
     def digest(self) -> str | None:
         """SHA-256 of the file, hexadecimal; None where not all of it passed `write`."""
@@ -68,9 +88,8 @@ class HashedFile(io.BufferedWriter):
             self._hashed += memoryview(data).nbytes
 
     def _wait(self) -> None:
-        if self._pending is not None:
-            self._pending.result()
-            self._pending = None
+        pending, self._pending = self._pending, ()
+        _wait_for(pending)
 
 
 class _Written(NamedTuple):
@@ -83,6 +102,7 @@ class FolderFiles:
 
     def __init__(self) -> None:
         self._hashing = ThreadPoolExecutor(1, "hash")
+        self._writing = ThreadPoolExecutor(1, "write")
         self._syncing = ThreadPoolExecutor(1, "sync")
         self._process = os.getpid()
         self._written: dict[Path, _Written] = {}
@@ -95,7 +115,7 @@ class FolderFiles:
 
     def open(self, path: Path) -> HashedFile:
         """A new file of the folder, under a temporary name or its own."""
-        return HashedFile(path, self._hashing)
+        return HashedFile(path, self._hashing, self._writing)
 
     def finish(self, stream: HashedFile, path: Path) -> None:
         """Note the digest of a written file whose name will be `path`, and begin to sync it."""
@@ -117,8 +137,8 @@ class FolderFiles:
 
     def close(self) -> None:
         """End the threads."""
-        self._hashing.shutdown()
-        self._syncing.shutdown()
+        for pool in (self._hashing, self._writing, self._syncing):
+            pool.shutdown()
 
 
 def write_shared(stream: BinaryIO, data: Buffer) -> None:
@@ -130,6 +150,13 @@ def write_shared(stream: BinaryIO, data: Buffer) -> None:
         stream.write_shared(data)
     else:
         stream.write(data)
+
+
+def _wait_for(pending: tuple[Future[Any], ...]) -> None:
+    """Wait for all of them; the first error is raised when none is running any more."""
+    wait(pending)
+    for future in pending:
+        future.result()
 
 
 def _identity(status: os.stat_result) -> _Identity:
