@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llm_convert.model import Model, open_model
+from llm_convert.model import Model, open_model, save_model
 from llm_kernels.families import ParameterKey
 
 END_OF_TEXT = 2
@@ -60,6 +60,30 @@ def base_folder(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def base(base_folder: Path) -> Model:
     """The model in `base_folder`."""
     return open_model(base_folder)
+
+
+@pytest.fixture(scope="session")
+def another_base(base: Model, tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A model of the shapes of `base` with other weights, and the same tokenizer."""
+    folder = tmp_path_factory.mktemp("another") / "llama"
+    folder.mkdir()
+    random = np.random.default_rng(5)
+
+    def weight(key: ParameterKey) -> np.ndarray:
+        dense = base.dense(key)
+        noise = random.standard_normal(dense.shape).astype(np.float32)
+        return dense.mean() + dense.std() * noise
+
+    save_model(
+        folder,
+        config=base.config,
+        spec=base.spec,
+        sizes=base.sizes,
+        parameters=weight,
+        naming="hf",
+    )
+    write_tokenizer(folder)
+    return open_model(folder)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from llm_convert.model import Model, open_model, save_model
-from llm_peft.base import BASE_FILE, check_base, write_sketch
+from llm_peft.base import BASE_FILE, check_base, sketch, write_sketch
 from llm_peft.errors import BaseError
 from llm_peft.lora.targets import target_keys
 
@@ -19,7 +19,7 @@ def noted(base: Model, tmp_path: Path) -> Path:
     """A folder that says which base it belongs to."""
     folder = tmp_path / "adapter"
     folder.mkdir()
-    write_sketch(folder, base.dense, target_keys(base.spec, base.sizes, None), str(base.path))
+    write_sketch(folder, sketch(base, target_keys(base.spec, base.sizes, None)))
     return folder
 
 

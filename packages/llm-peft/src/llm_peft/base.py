@@ -7,9 +7,9 @@ do, and still recognise the same model after a conversion to another layout or e
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,11 +27,14 @@ FARTHEST = 0.25
 after rounding to int4. Two models that were trained apart are 1.4 apart."""
 
 
-def write_sketch(
-    folder: Path, get: Callable[[ParameterKey], np.ndarray], keys: Iterable[ParameterKey], path: str
-) -> None:
-    """Note numbers of the weights `get(key)` [N, K] of the base at `path` in `folder`."""
-    content = {"path": path, "weights": {key.name: _sample(get(key)).tolist() for key in keys}}
+def sketch(model: Model, keys: Iterable[ParameterKey]) -> dict[str, Any]:
+    """Numbers of the weights `keys` of a base; each weight is read whole, and released."""
+    weights = {key.name: _sample_of(model, key).tolist() for key in keys}
+    return {"path": str(model.path), "weights": weights}
+
+
+def write_sketch(folder: Path, content: Mapping[str, Any]) -> None:
+    """Keep the `sketch` of an adapter's base in the adapter's folder."""
     (folder / BASE_FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
@@ -44,7 +47,7 @@ def check_base(folder: Path, model: Model) -> bool:
         return False
     content = read_json(folder / BASE_FILE)
     noted = {ParameterKey.parse(name): value for name, value in content["weights"].items()}
-    here = np.concatenate([_sample(model.dense(key)) for key in noted])
+    here = np.concatenate([_sample_of(model, key) for key in noted])
     there = np.concatenate([np.array(value) for value in noted.values()])
     size = float(np.linalg.norm(there))
     distance = float(np.linalg.norm(here - there)) / (size or 1.0)
@@ -58,8 +61,11 @@ def check_base(folder: Path, model: Model) -> bool:
     return True
 
 
-def _sample(weight: np.ndarray) -> np.ndarray:
-    """Numbers at fixed places of a weight, float64 [SAMPLES]."""
+def _sample_of(model: Model, key: ParameterKey) -> np.ndarray:
+    """Numbers at fixed places of a weight [N, K], float64 [SAMPLES]."""
+    weight = model.dense(key)
     places = np.linspace(0, weight.size - 1, SAMPLES).astype(np.int64)
     rows, columns = np.unravel_index(places, weight.shape)
-    return weight[rows, columns].astype(np.float64)
+    numbers = weight[rows, columns].astype(np.float64)
+    model.release(key)
+    return numbers

@@ -11,9 +11,11 @@ import pytest
 
 from llm_convert.lora import read_lora
 from llm_convert.model import Model, open_model, save_model
+from llm_kernels.families import ParameterKey
 from llm_kernels.paddle.decoder import Decoder
 from llm_kernels.paddle.weights import load_parameters
 from llm_peft.base import BASE_FILE
+from llm_peft.errors import BaseError
 from llm_peft.lora.adapt import add_lora, lora_layers
 from llm_peft.lora.files import LoraFiles
 from llm_peft.lora.layer import LoraShape
@@ -50,6 +52,25 @@ def test_what_is_saved_is_loaded(
     for key, layer in lora_layers(written):
         np.testing.assert_array_equal(layer.lora_A.numpy(), again[key].lora_A.numpy())
         np.testing.assert_array_equal(layer.lora_B.numpy(), again[key].lora_B.numpy())
+
+
+def test_an_adapter_of_another_base_is_not_loaded(
+    base: Model, tmp_path: Path, another_base: Model
+) -> None:
+    LoraFiles(trained(base), SHAPE, base).save(tmp_path)
+    with pytest.raises(BaseError, match=r"was trained on .*are others"):
+        LoraFiles(trained(another_base), SHAPE, another_base).load(tmp_path)
+
+
+def test_a_checkpoint_does_not_read_the_base(
+    base: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = LoraFiles(trained(base), SHAPE, base)
+    read: list[ParameterKey] = []
+    monkeypatch.setattr(Model, "dense", lambda _, key, *__: read.append(key))
+    files.save(tmp_path)
+    assert (tmp_path / BASE_FILE).is_file()
+    assert not read
 
 
 def test_the_configuration_is_paddlenlps(base: Model, base_folder: Path, tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from llm_convert.lora import read_lora, write_lora
 from llm_convert.model import Model, copy_companions
 from llm_kernels.paddle.decoder import Decoder
-from llm_peft.base import write_sketch
+from llm_peft.base import check_base, sketch, write_sketch
 from llm_peft.lora.adapt import lora_layers, read_adapter, set_adapter
 from llm_peft.lora.layer import LoraShape
+
+logger = logging.getLogger(__name__)
 
 
 class LoraFiles:
@@ -18,11 +21,15 @@ class LoraFiles:
     def __init__(
         self, decoder: Decoder, shape: LoraShape, base: Model, companions: Path | None = None
     ) -> None:
-        """`base`: the model that is adapted. `companions`: folder of the tokenizer's files."""
+        """`decoder`: with its adapters; `base`: the model that is adapted; `companions`: folder of
+        the tokenizer's files.
+        """
         self._decoder = decoder
         self._shape = shape
         self._base = base
         self._companions = companions
+        # Every checkpoint holds the sketch; the base does not change, so it is read once.
+        self._sketch = sketch(base, (key for key, _ in lora_layers(decoder)))
 
     def save(self, folder: Path) -> None:
         """Write the adapter, and the tokenizer that it was trained with."""
@@ -34,11 +41,16 @@ class LoraFiles:
             base_model_name_or_path=str(self._base.path),
             lora_dropout=self._shape.dropout,
         )
-        keys = [key for key, _ in lora_layers(self._decoder)]
-        write_sketch(folder, self._base.dense, keys, str(self._base.path))
+        write_sketch(folder, self._sketch)
         if self._companions is not None:
             copy_companions(self._companions, folder)
 
     def load(self, folder: Path) -> None:
-        """Set the adapter from a folder that `save` filled, or any of the same shape."""
-        set_adapter(self._decoder, read_lora(folder, self._base))
+        """Set the adapter from a folder that `save` filled, or any of the same shape.
+
+        Raises BaseError when the folder says that the adapter belongs to another base.
+        """
+        adapter = read_lora(folder, self._base)
+        if not check_base(folder, self._base):
+            logger.info("%s does not say which weights its base had; shapes fit.", folder)
+        set_adapter(self._decoder, adapter)

@@ -26,8 +26,9 @@ def train_adapter(
 ) -> TrainingResult:
     """Train adapters on the linears `keys` of `base`; the adapter is in output_dir at the end.
 
-    Raises TargetError for a rank that does not fit or a --lora_path of another shape, and the
-    errors of `llm_train.loop.run_training`, llm_convert and llm_data.
+    Raises TargetError for a rank that does not fit or a --lora_path of another shape, BaseError
+    for one of another base, and the errors of `llm_train.loop.run_training`, llm_convert and
+    llm_data.
     """
     model = build_model(options.model_name_or_path)
     tokenizer = run_tokenizer(options, model)
