@@ -24,15 +24,24 @@ def problem(seed: int, tokens: int = 400) -> tuple[np.ndarray, Gram]:
     return rng.standard_normal((ROWS, COLUMNS)).astype(np.float32), gram
 
 
+def tie_distance(values: np.ndarray) -> np.ndarray:
+    """How far each number is from the nearest one that lies between two integers."""
+    return np.abs(values - np.floor(values) - 0.5)
+
+
 def naive(
     weight: np.ndarray, gram: np.ndarray, order: np.ndarray, grid: Grid, damp: float, static: bool
-) -> np.ndarray:
-    """Dequantized weights [N, K], everything in float64, one explicit inverse per column."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dequantized weights [N, K], everything in float64, one explicit inverse per column.
+
+    And of each row how far it stayed from a tie, in steps of the grid [N].
+    """
     hessian = gram.astype(np.float64)
     hessian[np.diag_indices_from(hessian)] += damp * np.diagonal(hessian).mean()
     work, result = weight.astype(np.float64), np.zeros(weight.shape)
     width = grid.width(weight.shape[1])
     steps: dict[int, Steps] = {}
+    margin = np.full(weight.shape[0], 0.5)
     if static:
         whole = fit(weight, grid)
         steps = {j: Steps(whole.scales[:, j], whole.zeros[:, j]) for j in range(48 // width)}
@@ -40,14 +49,20 @@ def naive(
         rest = order[done:]
         group = column // width
         if group not in steps:
-            steps[group] = fit_group(work[:, column : column + width].astype(np.float32), grid)
+            values = work[:, column : column + width]
+            steps[group] = fit_group(values.astype(np.float32), grid)
+            if not grid.symmetric:
+                # A zero point is rounded too.
+                lowest = np.minimum(values.min(axis=1), 0)
+                margin = np.minimum(margin, tie_distance(lowest / steps[group].scales))
         scale, zero = (part.astype(np.float64) for part in steps[group])
+        margin = np.minimum(margin, tie_distance(work[:, column] / scale))
         inverse = np.linalg.inv(hessian[np.ix_(rest, rest)])
         code = np.clip(np.rint(work[:, column] / scale) + zero, 0, grid.top)
         result[:, column] = (code - zero) * scale
         error = (work[:, column] - result[:, column]) / inverse[0, 0]
         work[:, rest] -= error[:, None] * inverse[0][None]
-    return result
+    return result, margin
 
 
 @pytest.mark.parametrize("act_order", [False, True])
@@ -59,14 +74,12 @@ def test_equals_brute_force(group: int, block: int, symmetric: bool, act_order: 
     factor = inverse_factor(gram.total, 0.01, act_order=act_order)
     assert factor is not None
     found = gptq(weight, factor.upper, factor.order, grid, act_order=act_order, block=block)
-    expected = naive(weight, gram.total, factor.order, grid, 0.01, act_order)
-    # float32 against float64 may fall on different sides of a tie in a rare column, and the
-    # columns after it follow; the rest must be the same grid points.
-    same = np.isclose(found.dequantize(), expected, atol=1e-3)
-    assert same.mean() > 0.9
-    error = output_error(weight - found.dequantize(), gram.total)
-    reference = output_error((weight - expected).astype(np.float32), gram.total)
-    assert error == pytest.approx(reference, rel=0.03)
+    expected, margin = naive(weight, gram.total, factor.order, grid, 0.01, act_order)
+    # At a tie float32 may fall to the other side than float64, and the rest of the row follows;
+    # rows do not touch each other, and those without a tie have the same grid points everywhere.
+    clear = margin > 2e-4
+    assert clear.sum() >= ROWS // 3
+    np.testing.assert_allclose(found.dequantize()[clear], expected[clear], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("act_order", [False, True])
