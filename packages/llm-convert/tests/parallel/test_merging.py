@@ -141,6 +141,17 @@ def test_copies_that_differ_are_remembered(shards: Path) -> None:
     assert model.files.differing == {NORM: pytest.approx(0.5)}
 
 
+def test_copies_without_a_number_are_equal_too(shards: Path) -> None:
+    for rank in (0, 1):
+        rewrite(
+            shards / f"model_state.tp{rank:02d}.pdparams", **{NORM: np.full(64, np.nan, np.float32)}
+        )
+    model = open_model(shards)
+    assert isinstance(model.files, MergedShards)
+    assert np.isnan(model.weight(ParameterKey("attn_norm", 0))).all()
+    assert model.files.differing == {}
+
+
 @pytest.fixture
 def tied(model: Model, tmp_path: Path) -> Model:
     folder = tmp_path / "tied"

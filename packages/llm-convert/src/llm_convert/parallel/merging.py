@@ -117,10 +117,16 @@ class MergedShards(TensorFile):
         ours, theirs = first[0][name], other[name]
         if ours.shape != theirs.shape:
             self.differing[name] = float("inf")
-        elif not np.array_equal(ours, theirs):
-            distance = np.abs(ours.astype(np.float64) - theirs.astype(np.float64)).max()
-            self.differing[name] = max(self.differing.get(name, 0.0), float(distance))
+        # Bits, not numbers: NaN is no difference to itself, and -0 is one to 0.
+        elif not np.array_equal(_bits(ours), _bits(theirs)):
+            distances = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+            largest = float(np.nanmax(distances, initial=0.0))
+            self.differing[name] = max(self.differing.get(name, 0.0), largest)
         other.release(name)
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def _check_same_names(ranks: Sequence[TensorFile]) -> None:
