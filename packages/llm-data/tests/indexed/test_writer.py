@@ -26,6 +26,37 @@ def test_error_keeps_the_old_files(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.bin", "a.idx"]
 
 
+def test_a_kill_between_the_renames_leaves_no_index_of_other_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _write(tmp_path / "a", 1)
+    rename = Path.replace
+
+    def killed(path: Path, target: Path) -> Path:
+        if target.suffix == ".idx":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        _write(tmp_path / "a", 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
+    with pytest.raises(IndexedDataError, match="No pretraining data"):
+        IndexedDataset(tmp_path / "a")
+
+
+def test_full_disk_keeps_the_old_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _write(tmp_path / "a", 1)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        _write(tmp_path / "a", 2)
+    assert IndexedDataset(tmp_path / "a")[0].tolist() == [1]
+
+
 def test_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

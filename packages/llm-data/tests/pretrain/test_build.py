@@ -8,8 +8,13 @@ import numpy as np
 import pytest
 
 from llm_data.errors import SampleError
-from llm_data.indexed import IndexedWriter
-from llm_data.pretrain import BlendedDataset, PretrainDataset, build_pretrain_datasets
+from llm_data.indexed import IndexedDataset, IndexedWriter
+from llm_data.pretrain import (
+    BlendedDataset,
+    ConcatenatedDataset,
+    PretrainDataset,
+    build_pretrain_datasets,
+)
 
 
 def _write(prefix: Path, documents: int) -> None:
@@ -56,5 +61,27 @@ def test_several_prefixes_are_blended(tmp_path: Path) -> None:
     assert len(train) == 2000
     sources = [train.source(i)[0] for i in range(2000)]
     assert abs(sources.count(1) / 2000 - 0.75) < 0.01
-    assert isinstance(valid, BlendedDataset)
+    assert isinstance(valid, ConcatenatedDataset)
     assert len(valid) == (10 * 50 - 1) // 10 + (4 * 50 - 1) // 10
+
+
+def test_validation_of_several_prefixes_holds_every_sample_once(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    for name, documents in (("a", 100), ("b", 40)):
+        with IndexedWriter(tmp_path / name, np.uint16) as writer:
+            for _ in range(documents):
+                writer.add_document(random.integers(0, 60_000, 50))
+    parts = build_pretrain_datasets(
+        f"0.25 {tmp_path / 'a'} 0.75 {tmp_path / 'b'}", "8,1,1", 10, seed=7
+    )
+    for part, share in ((parts[1], (80, 90)), (parts[2], (90, 100))):
+        assert part is not None
+        seen = [tuple(part[i]["input_ids"]) for i in range(len(part))]
+        expected = []
+        for name, documents in (("a", 100), ("b", 40)):
+            first, last = (documents * border // 100 for border in share)
+            data = IndexedDataset(tmp_path / name)
+            tokens = data.tokens[data.offset(first) : data.offset(last)]
+            starts = range(0, len(tokens) - 10, 10)
+            expected += [tuple(tokens[start : start + 10].astype(np.int64)) for start in starts]
+        assert seen == expected

@@ -1,7 +1,8 @@
 """Token files for pretraining: `PREFIX.bin` + `PREFIX.idx`, and the older `_ids.npy` + `_idx.npz`.
 
 The layout is Megatron's `MMapIndexedDataset`, which PaddleNLP shares, so files go both ways.
-Everything is memory-mapped: opening costs no memory per token. Knows nothing of tokenizers.
+Tokens are memory-mapped: opening costs no memory per token. So is the index of `.idx`; that of
+`_idx.npz` is held in memory, 16 bytes a sequence. Knows nothing of tokenizers.
 
     with IndexedWriter("corpus", dtype_for(vocab_size)) as writer:
         writer.add_document([5, 6, 7])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,7 +19,8 @@ from llm_data.indexed.layout import CHUNK, CODES, HEADER, MAGIC, IntArray, suffi
 class IndexedWriter:
     """Streams documents into `PREFIX.bin`; on a clean exit both files appear, else neither.
 
-    Holds 4 bytes of memory a document. `.idx` appears last, so a reader never sees it alone.
+    Holds 4 bytes of memory a document. `.idx` appears last and an older one goes first, so a reader
+    never sees it alone or beside other tokens.
     """
 
     def __init__(self, prefix: str | Path, dtype: np.dtype[Any] | type[np.generic]) -> None:
@@ -82,9 +84,16 @@ class IndexedWriter:
         self._pending = []
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self._idx is not None:
-            self._flush_sizes()
-            write_index(self._idx, self.dtype, np.concatenate(self._sizes))
+        if kind is not None or self._idx is None or self._bin is None:
+            return
+        self._flush_sizes()
+        write_index(self._idx, self.dtype, np.concatenate(self._sizes))
+        # Only renames can follow: a full disk leaves the old files, and a kill between the two
+        # renames leaves new tokens without an index, never beside the old one.
+        for stream in (self._bin, self._idx):
+            stream.flush()
+            os.fsync(stream.fileno())
+        suffixed(self.prefix, ".idx").unlink(missing_ok=True)
 
 
 def write_index(stream: BinaryIO, dtype: np.dtype[Any], sizes: IntArray) -> None:

@@ -13,11 +13,13 @@ from __future__ import annotations
 from llm_data.indexed import find_prefixes
 from llm_data.pretrain.blend import BlendedDataset, parse_input_dir
 from llm_data.pretrain.build import build_pretrain_datasets
+from llm_data.pretrain.concatenated import ConcatenatedDataset
 from llm_data.pretrain.dataset import PretrainDataset
 from llm_data.pretrain.split import split_documents
 
 __all__ = [
     "BlendedDataset",
+    "ConcatenatedDataset",
     "PretrainDataset",
     "build_pretrain_datasets",
     "find_prefixes",

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from llm_data.indexed import IndexedDataset
 from llm_data.pretrain.blend import BlendedDataset, parse_input_dir
+from llm_data.pretrain.concatenated import ConcatenatedDataset
 from llm_data.pretrain.dataset import PretrainDataset
 from llm_data.pretrain.split import split_documents
 
 NAMES = ("training", "validation", "test")
-Part = PretrainDataset | BlendedDataset
+Part = PretrainDataset | BlendedDataset | ConcatenatedDataset
 
 
 def build_pretrain_datasets(
@@ -23,8 +24,10 @@ def build_pretrain_datasets(
 ) -> tuple[Part | None, Part | None, Part | None]:
     """Training, validation and test datasets; None where the split leaves no documents.
 
-    input_dir: see `parse_input_dir`. num_samples: length of each; None: one epoch of all
-    data; 0: the part is not needed and may be too short. Only training is shuffled.
+    input_dir: see `parse_input_dir`. num_samples: length of each; 0: the part is not needed and
+    may be too short; None: as many samples as one epoch of every prefix has. Several prefixes are
+    mixed by weight; validation and test of length None hold each of their samples once instead,
+    prefix after prefix. Only training is shuffled.
     Raises SampleError when a part that is needed cannot fill a single sample.
     """
     sources = [(weight, IndexedDataset(prefix)) for weight, prefix in parse_input_dir(input_dir)]
@@ -46,14 +49,17 @@ def build_pretrain_datasets(
                 )
                 datasets.append(sample)
                 weights.append(weight)
-        parts.append(_blend(datasets, weights, num_samples[index]))
+        whole = index > 0 and num_samples[index] is None
+        parts.append(_joined(datasets, None if whole else weights, num_samples[index]))
     return parts[0], parts[1], parts[2]
 
 
-def _blend(
-    datasets: list[PretrainDataset], weights: list[float], num_samples: int | None
+def _joined(
+    datasets: list[PretrainDataset], weights: list[float] | None, num_samples: int | None
 ) -> Part | None:
     if len(datasets) < 2:
         return datasets[0] if datasets else None
+    if weights is None:
+        return ConcatenatedDataset(datasets)
     length = num_samples or sum(dataset.samples_per_epoch for dataset in datasets)
     return BlendedDataset(datasets, weights, length)
