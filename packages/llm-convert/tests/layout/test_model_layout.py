@@ -168,7 +168,7 @@ def test_the_form_is_found_by_the_tensors(
     sizes = replace(sizes, experts_per_token=1, expert_mlp=5)
     if spec.attention.latent != "none":
         sizes = replace(sizes, latent=Latent(kv_rank=3, rope_dim=2, value_dim=4, q_rank=5))
-    form = checkpoints(spec)[naming].forms()[number]
+    form = replace(checkpoints(spec)[naming].forms()[number], head_repeated=False)
     written = Layout.of(spec, sizes, naming, form)
     prefix = "" if prefixed else form.optional_prefix
     files = {name.removeprefix(prefix): tensor.shape for name, tensor in written.tensors.items()}
@@ -279,3 +279,21 @@ def test_packed_weights_go_through_fused_layouts(family: str) -> None:
             assert isinstance(found, Int4Weight)
             np.testing.assert_array_equal(found.packed, value.packed)
             np.testing.assert_array_equal(found.scales, value.scales)
+
+
+def test_a_tied_head_is_repeated_for_tools_that_never_tie_it() -> None:
+    spec = FAMILIES["falcon"]
+    sizes = replace(SMALL, kv_heads=1, tied=True)
+    canonical = random_canonical(spec, sizes, 3)
+    layout = Layout.of(spec, sizes, "paddlenlp")
+    stored = {name: layout.encode(name, canonical.__getitem__) for name in layout.tensors}
+    embed = canonical[ParameterKey("embed")]
+    np.testing.assert_array_equal(stored["lm_head.weight"], embed)
+    found = layout_of_files(spec, sizes, shapes(stored))
+    assert found.twin == "lm_head.weight"
+    found.check_tied_head(stored)
+    assert decode_all(found, stored).keys() == canonical.keys()
+    with pytest.raises(TensorMismatchError, match="differs"):
+        found.check_tied_head({**stored, "lm_head.weight": embed + 1})
+    del stored["lm_head.weight"]
+    assert layout_of_files(spec, sizes, shapes(stored)).twin is None

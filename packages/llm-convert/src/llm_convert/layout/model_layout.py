@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -118,7 +118,8 @@ def layout_of_files(
     unknown or of another shape, measured against the form that fits best.
     """
     candidates = [
-        Layout.of(spec, sizes, naming, form)
+        # A repeated head may be absent, and is compared with the embedding where it is not.
+        Layout.of(spec, sizes, naming, replace(form, head_repeated=False))
         for naming, table in checkpoints(spec).items()
         for form in table.forms()
     ]

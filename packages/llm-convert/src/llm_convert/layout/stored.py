@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from llm_convert.errors import ConvertError
 from llm_convert.layout.transforms import Interleaving
@@ -39,6 +39,9 @@ def stored_tensors(
     that the table does not name.
     """
     tensors: dict[str, StoredTensor] = {}
+    if sizes.tied and checkpoint.head_repeated:
+        head = _head((sizes.vocab, sizes.embed_dim), checkpoint)
+        tensors[head.name] = replace(head, parts=(EMBED,))
     for key, shape in parameters(spec, sizes).items():
         if key == HEAD:
             if checkpoint.head:

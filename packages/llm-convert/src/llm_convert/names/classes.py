@@ -12,6 +12,8 @@ CLASSES: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "qwen": {"hf": "QWenLMHeadModel", "paddlenlp": "QWenForCausalLM"},
         "gpt2": {"hf": "GPT2LMHeadModel", "paddlenlp": "GPTForCausalLM"},
         "gpt3": {"hf": "GPT2LMHeadModel", "paddlenlp": "GPTForCausalLM"},
+        "falcon": {"hf": "FalconForCausalLM", "paddlenlp": "RWForCausalLM"},
+        "rw": {"hf": "FalconForCausalLM", "paddlenlp": "RWForCausalLM"},
         "chatglm": {"hf": "ChatGLMForConditionalGeneration", "paddlenlp": "ChatGLMForCausalLM"},
         "chatglm2": {"hf": "ChatGLMForConditionalGeneration", "paddlenlp": "ChatGLMv2ForCausalLM"},
     }

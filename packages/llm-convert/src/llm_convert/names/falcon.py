@@ -29,6 +29,7 @@ def tables(stems: dict[str, str]) -> dict[str, Checkpoint]:
             qkv="per_head",
             linear="in_out",
             head_rows=True,
+            head_repeated=True,
             optional_prefix="transformer.",
         ),
     }
