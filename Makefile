@@ -55,6 +55,7 @@ format: setup
 	git ls-files 'packages/*.h' 'packages/*.cpp' 'packages/*.cu' | xargs -r $(BIN)/clang-format -i
 
 wheels: setup
+	rm -rf dist
 	$(BIN)/python -m pip -q wheel --no-deps --no-build-isolation -w dist \
 	    tools/llm-cli $(foreach p,$(PACKAGES),packages/$(p))
 

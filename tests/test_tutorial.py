@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import socket
 import subprocess
 import sys
 import sysconfig
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,11 +32,16 @@ SIZES = {
 }
 
 
-def tutorial() -> str:
-    """The first shell block of the README: from text to an answer."""
-    block = re.search(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.S)
-    assert block is not None
-    return block[1]
+def blocks() -> list[str]:
+    """The fenced blocks of the README, in their order."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(r"```(?:sh)?\n(.*?)```", text, re.S)
+
+
+def block_with(start: str) -> str:
+    """The block whose first command begins so."""
+    (found,) = [b for b in blocks() if b.lstrip("# ").startswith(start) or f"\n{start}" in b]
+    return found
 
 
 def prepare(folder: Path) -> None:
@@ -48,23 +57,85 @@ def prepare(folder: Path) -> None:
         (folder / "sft" / f"{part}.json").write_text("".join(json.dumps(r) + "\n" for r in rows))
 
 
-@pytest.mark.slow
-def test_the_readme_leads_from_text_to_an_answer(tmp_path: Path) -> None:
-    prepare(tmp_path)
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the README's first shell block was run."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    prepare(folder)
     answer = subprocess.run(
-        ["bash", "-euxc", tutorial()],
-        cwd=tmp_path,
-        env={**os.environ, "PATH": path},
+        ["bash", "-euxc", block_with("llm data train-tokenizer")],
+        cwd=folder,
+        env=environment(),
         capture_output=True,
         text=True,
         check=False,
     )
     assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-6000:]
-    for output in ("tokenizer", "base", "lora", "merged", "int4", "merged-hf"):
-        assert (tmp_path / output / "COMPLETE").is_file(), output
-        assert json.loads((tmp_path / output / "llm.json").read_text())["command"]
-    assert (tmp_path / "base" / "loss.png").read_bytes().startswith(b"\x89PNG")
-    weights = (tmp_path / "int4" / "model.safetensors").stat().st_size
-    assert weights < (tmp_path / "merged" / "model.safetensors").stat().st_size
     assert "Traceback" not in answer.stderr
+    return folder
+
+
+def environment() -> dict[str, str]:
+    """This process's, with the commands of its own environment first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path}
+
+
+@pytest.mark.slow
+def test_the_readme_leads_from_text_to_an_answer(lived: Path) -> None:
+    for output in ("tokenizer", "base", "lora", "merged", "int4", "merged-hf"):
+        assert (lived / output / "COMPLETE").is_file(), output
+        assert json.loads((lived / output / "llm.json").read_text())["command"]
+    assert (lived / "base" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    weights = (lived / "int4" / "model.safetensors").stat().st_size
+    assert weights < (lived / "merged" / "model.safetensors").stat().st_size
+
+
+@pytest.mark.slow
+def test_the_readmes_server_answers_the_readmes_request(lived: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    words = [word.replace("8011", port) for word in shlex.split(block_with("llm serve"))]
+    curl = shlex.split(block_with("curl").replace("8011", port).replace("\\\n", " "))
+    with subprocess.Popen(words, cwd=lived, env=environment(), stderr=subprocess.PIPE) as server:
+        try:
+            wait_until_ready(f"http://127.0.0.1:{port}/ready")
+            answer = httpx.post(
+                curl[1],
+                headers=dict([curl[curl.index("-H") + 1].split(": ")]),
+                content=curl[curl.index("-d") + 1],
+            )
+        finally:
+            server.terminate()
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [line for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert events[-1] == "data: [DONE]"
+    texts = [json.loads(event[6:])["choices"][0]["text"] for event in events[:-1]]
+    assert "".join(texts)
+    assert server.returncode == 0
+
+
+def wait_until_ready(url: str) -> None:
+    """Until the server says so; at most a minute."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    pytest.fail(f"{url} was not ready within a minute")
+
+
+def test_the_readmes_installations_name_what_they_need() -> None:
+    lines = block_with("tools/install llm-infer").splitlines()
+    assert lines
+    for line in lines:
+        command = [sys.executable, *shlex.split(line), "--print"]
+        answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        names = answer.stdout.split()
+        assert names[0] == "llm-cli"
+        assert not {"llm-train", "llm-peft", "llm-quant"} & set(names)

@@ -1,7 +1,7 @@
 """Write the parts of the documentation that follow from the code: ``python tools/document.py``.
 
-``docs/options.md`` holds every command's options, from their dataclasses; the module list of
-``docs/architecture.md`` holds the first sentence of every module's docstring. A test makes both
+``docs/options.md`` holds every command's options, from their dataclasses; ``docs/modules.md`` and
+the list in ``docs/architecture.md`` the first sentence of modules' docstrings. A test makes them
 anew and compares, so that they cannot drift.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -17,8 +18,8 @@ from llm_cli.command import Command, Group
 from llm_cli.options import OptionSpec, option_specs
 
 ROOT = Path(__file__).resolve().parent.parent
-ORDER = ("cli", "kernels", "convert", "data", "train", "peft", "quant", "infer", "serve")
 BEGIN, END = "<!-- modules: begin -->", "<!-- modules: end -->"
+ORDER = ("cli", "kernels", "convert", "data", "train", "peft", "quant", "infer", "serve")
 
 
 def commands() -> list[tuple[str, Command]]:
@@ -65,39 +66,52 @@ def _shown(default: object) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def module_list() -> str:
-    """One line a module: its first sentence."""
+def modules_page() -> str:
+    """``docs/modules.md``: one line a file, its first sentence."""
+    head = (
+        "# Modules\n\nOne line a file, made from the code by `python tools/document.py`. How they "
+        "work together is in [architecture.md](architecture.md).\n"
+    )
+    return head + _listed("##", lambda folder: sorted(folder.rglob("*.py")))
+
+
+def architecture_page(current: str) -> str:
+    """``docs/architecture.md`` with its list of modules made anew: one line a file or folder."""
+    before, rest = current.split(BEGIN)
+    after = rest.split(END)[1]
+    return f"{before}{BEGIN}\n{_listed('###', _top_level)}\n{END}{after}"
+
+
+def _top_level(folder: Path) -> list[Path]:
+    inner = [path / "__init__.py" for path in folder.iterdir() if (path / "__init__.py").is_file()]
+    skipped = ("__init__.py", "__main__.py", "cli.py", "errors.py")
+    return sorted([*(p for p in folder.glob("*.py") if p.name not in skipped), *inner])
+
+
+def _listed(heading: str, files: Callable[[Path], list[Path]]) -> str:
     lines = []
     for name in ORDER:
         folder = next(ROOT.glob(f"*/llm-{name}/src/llm_{name}"))
-        lines.append(f"\n### {folder.parent.parent.relative_to(ROOT)}\n")
-        for file in sorted(folder.rglob("*.py")):
-            sentence = _first_sentence(file)
-            if sentence:
-                lines.append(f"- `{file.relative_to(folder.parent)}` {sentence}")
+        lines.append(f"\n{heading} {folder.parent.parent.relative_to(ROOT)}\n")
+        for file in files(folder):
+            path = str(file.relative_to(folder.parent)).removesuffix("__init__.py")
+            lines.append(f"- `{path}` {_first_sentence(file)}")
     return "\n".join(lines) + "\n"
 
 
 def _first_sentence(file: Path) -> str:
     tree = ast.parse(file.read_text(encoding="utf-8"))
     paragraph = (ast.get_docstring(tree) or "").split("\n\n")[0]
-    if file.name == "__init__.py" and len(tree.body) == 1 and file.parent.parent.name != "src":
-        return ""  # a folder's docstring alone tells nothing that its files do not
     return re.split(r"(?<=[.!?])\s", " ".join(paragraph.split()))[0]
-
-
-def architecture_page(current: str) -> str:
-    """``docs/architecture.md`` with its module list made anew."""
-    before, rest = current.split(BEGIN)
-    after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{module_list()}\n{END}{after}"
 
 
 def pages() -> dict[Path, str]:
     """Every derived page and what it should hold."""
-    architecture = ROOT / "docs" / "architecture.md"
+    docs = ROOT / "docs"
+    architecture = docs / "architecture.md"
     return {
-        ROOT / "docs" / "options.md": options_page(),
+        docs / "options.md": options_page(),
+        docs / "modules.md": modules_page(),
         architecture: architecture_page(architecture.read_text(encoding="utf-8")),
     }
 

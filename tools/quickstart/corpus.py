@@ -22,21 +22,23 @@ HELD_OUT_SHARE = 0.05
 PROMPTS = 10
 
 
-def source_files() -> list[Path]:
-    """Python files of the standard library, topped up from site-packages if it is too small.
+def source_texts() -> list[str]:
+    """Sources of the standard library, topped up from site-packages if they are too small.
 
     Some distributions ship the library without its tests, which are half of it.
     """
     paths = sysconfig.get_paths()
     library = Path(paths["stdlib"])
-    files = [p for p in sorted(library.rglob("*.py")) if "site-packages" not in p.parts]
-    size = sum(p.stat().st_size for p in files)
-    for extra in sorted(Path(paths["purelib"]).rglob("*.py")):
-        if size >= LEAST_BYTES:
+    own = [p for p in sorted(library.rglob("*.py")) if "site-packages" not in p.parts]
+    texts, size = [], 0
+    for number, file in enumerate([*own, *sorted(Path(paths["purelib"]).rglob("*.py"))]):
+        if number >= len(own) and size >= LEAST_BYTES:
             break
-        files.append(extra)
-        size += extra.stat().st_size
-    return files
+        text = file.read_text(encoding="utf-8", errors="ignore")
+        if text.strip():
+            texts.append(text)
+            size += len(text.encode())
+    return texts
 
 
 def pairs(text: str) -> Iterator[dict[str, str]]:
@@ -63,8 +65,7 @@ def write_lines(path: Path, rows: list[dict[str, str]]) -> None:
 def main(folder: Path) -> None:
     """Write the three parts below ``folder``."""
     shuffle = random.Random(SEED)
-    texts = [file.read_text(encoding="utf-8", errors="ignore") for file in source_files()]
-    texts = [text for text in texts if text.strip()]
+    texts = source_texts()
     shuffle.shuffle(texts)
     write_lines(folder / "source.jsonl", [{"text": text} for text in texts])
 

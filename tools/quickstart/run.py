@@ -15,6 +15,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_cli.outputs import written_file
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -85,16 +87,25 @@ def steps(run: Path, here: Path) -> list[Step]:
 
 
 def run_step(step: Step, timings: Path) -> None:
-    """Run one command, keep its seconds; leave with its exit code if it fails."""
+    """Run one command and add its seconds, also of a try that failed; leave if it fails."""
     sys.stdout.write(f"\n$ {shlex.join(step.command)}\n")
     sys.stdout.flush()
     start = time.monotonic()
-    answer = subprocess.run(step.command, check=False)
-    if answer.returncode:
-        sys.exit(answer.returncode)
+    code = 1
+    try:
+        code = subprocess.run(step.command, check=False).returncode
+    finally:
+        add_seconds(timings, step.phase, time.monotonic() - start)
+    if code:
+        sys.exit(code)
+
+
+def add_seconds(timings: Path, phase: str, seconds: float) -> None:
+    """Add to the seconds of a phase; the file is there whole or not at all."""
     known = json.loads(timings.read_text()) if timings.is_file() else {}
-    known[step.phase] = round(time.monotonic() - start, 1)
-    timings.write_text(json.dumps(known, indent=2))
+    known[phase] = round(known.get(phase, 0.0) + seconds, 1)
+    with written_file(timings) as stream:
+        stream.write(json.dumps(known, indent=2).encode())
 
 
 def main(run: Path) -> None:
