@@ -44,7 +44,7 @@ def test_the_way_back_restores_the_hub_configuration(golden: Path, family: str) 
     assert translate(there, "hf") == config | {"torch_dtype": "float16"}
 
 
-@pytest.mark.parametrize("family", (*FAMILIES, *NEWER))
+@pytest.mark.parametrize("family", [*FAMILIES, *NEWER])
 def test_a_translated_configuration_describes_the_same_model(golden: Path, family: str) -> None:
     config = json.loads((golden / family / "config.json").read_text())
     there = translate(config, "paddlenlp")

@@ -9,6 +9,7 @@ out weights (llm-convert's `names` and `layout` do) and what a tokenizer does.
 from __future__ import annotations
 
 from llm_kernels.families.derived import adaptable_slots, quantization_groups
+from llm_kernels.families.fields import ALIASES
 from llm_kernels.families.parameters import ParameterKey, parameters
 from llm_kernels.families.prefix import prefix_positions
 from llm_kernels.families.registry import FAMILIES, detect, supported_architectures
@@ -21,7 +22,7 @@ from llm_kernels.families.scaling import (
     RopeScaling,
     YarnScaling,
 )
-from llm_kernels.families.sizes import ALIASES, Latent, Sizes, read_sizes
+from llm_kernels.families.sizes import Latent, Sizes, read_sizes
 from llm_kernels.families.slots import SLOTS, Slot
 from llm_kernels.families.spec import (
     Activation,

@@ -9,55 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
-from types import MappingProxyType
 from typing import Any
 
 from llm_kernels.errors import ConfigError
+from llm_kernels.families.expert_sizes import expert_sizes
+from llm_kernels.families.fields import ALIASES, LENGTHS, number, whole
 from llm_kernels.families.scaling import RopeScaling, YarnScaling, read_rope_scaling
 from llm_kernels.families.spec import Alibi, FamilySpec, Rope
-
-ALIASES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "hidden": ("hidden_size", "n_embd", "n_embed"),
-        "layers": ("num_hidden_layers", "n_layer", "num_layers"),
-        "heads": ("num_attention_heads", "n_head"),
-        "kv_heads": (
-            "num_key_value_heads",
-            "multi_query_group_num",
-            "num_kv_heads",
-            "n_head_kv",
-        ),
-        "head_dim": ("head_dim", "kv_channels"),
-        "mlp": ("intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner", "inner_hidden_size"),
-        "vocab": ("padded_vocab_size", "vocab_size"),
-        "eps": ("rms_norm_eps", "layer_norm_epsilon", "layernorm_epsilon", "layer_norm_eps"),
-        "theta": ("rope_theta", "rotary_emb_base"),
-        "experts": ("num_local_experts", "num_experts", "n_routed_experts"),
-        "experts_per_token": ("num_experts_per_tok",),
-        "expert_mlp": ("moe_intermediate_size",),
-        "shared_mlp": ("shared_expert_intermediate_size",),
-        "shared_experts": ("n_shared_experts",),
-        "groups": ("n_group",),
-        "groups_per_token": ("topk_group",),
-        "routed_scale": ("routed_scaling_factor",),
-        "embed_dim": ("word_embed_proj_dim",),
-        "query_scalar": ("query_pre_attn_scalar",),
-        "score_cap": ("attn_logit_softcapping",),
-        "logit_cap": ("final_logit_softcapping",),
-        "q_rank": ("q_lora_rank",),
-        "kv_rank": ("kv_lora_rank",),
-        "nope_dim": ("qk_nope_head_dim",),
-        "rope_dim": ("qk_rope_head_dim",),
-        "value_dim": ("v_head_dim",),
-    }
-)
-LENGTHS = (
-    "max_position_embeddings",
-    "n_positions",
-    "max_sequence_length",
-    "seq_length",
-    "model_max_length",
-)
 
 
 @dataclass(frozen=True)
@@ -162,11 +120,11 @@ def read_sizes(spec: FamilySpec, config: Mapping[str, Any]) -> Sizes:
 
     Raises ConfigError that names the missing field, all its aliases, and what it is needed for.
     """
-    hidden = _int(spec, config, "hidden")
-    heads = _int(spec, config, "heads")
-    layers = _int(spec, config, "layers")
+    hidden = whole(spec, config, "hidden")
+    heads = whole(spec, config, "heads")
+    layers = whole(spec, config, "layers")
     default_mlp = spec.mlp.default_width and spec.mlp.default_width * hidden
-    mlp = int(_int(spec, config, "mlp", default_mlp) * spec.mlp.width_factor)
+    mlp = int(whole(spec, config, "mlp", default_mlp) * spec.mlp.width_factor)
     max_positions = _length(spec, config)
     window, full_layers = _window(spec, config, layers)
     rope = isinstance(spec.position, Rope)
@@ -177,19 +135,19 @@ def read_sizes(spec: FamilySpec, config: Mapping[str, Any]) -> Sizes:
         heads=heads,
         kv_heads=_kv_heads(spec, config, heads),
         mlp=mlp,
-        vocab=_int(spec, config, "vocab"),
-        eps=_number(spec, config, "eps", spec.norm.default_eps),
+        vocab=whole(spec, config, "vocab"),
+        eps=number(spec, config, "eps", spec.norm.default_eps),
         theta=_theta(spec, config),
         tied=_tied(spec, config),
         max_positions=max_positions,
-        embed_dim=_int(spec, config, "embed_dim", hidden),
+        embed_dim=whole(spec, config, "embed_dim", hidden),
         window=window,
         full_layers=full_layers,
         rope_scaling=scaling,
         score_cap=_cap(spec, config, "score_cap") if spec.attention.capped else 0.0,
         logit_cap=_cap(spec, config, "logit_cap") if spec.head.capped else 0.0,
         **_head_sizes(spec, config, hidden, heads, scaling),
-        **(_expert_sizes(spec, config, mlp, layers) if spec.moe else {}),
+        **(expert_sizes(spec, config, mlp, layers) if spec.moe else {}),
     )
 
 
@@ -198,7 +156,7 @@ def _kv_heads(spec: FamilySpec, config: Mapping[str, Any], heads: int) -> int:
         return 1
     latent = spec.attention.latent != "none"
     grouped = config.get("multi_query_attention", True) and not latent
-    return _int(spec, config, "kv_heads", heads) if grouped else heads
+    return whole(spec, config, "kv_heads", heads) if grouped else heads
 
 
 def _head_sizes(
@@ -211,25 +169,25 @@ def _head_sizes(
     """Widths of a head, how much of it rotates, and the scale of its scores."""
     if spec.attention.latent != "none":
         return _latent_sizes(spec, config, scaling)
-    dim = _int(spec, config, "head_dim", _even_share(hidden, heads))
+    dim = whole(spec, config, "head_dim", _even_share(hidden, heads))
     sizes: dict[str, Any] = {"head_dim": dim}
     if isinstance(spec.position, Rope) and config.get("partial_rotary_factor") is not None:
         sizes["rotary"] = int(dim * config["partial_rotary_factor"])
     if spec.attention.scale == "stated":
-        sizes["score_scale"] = _number(spec, config, "query_scalar") ** -0.5
+        sizes["score_scale"] = number(spec, config, "query_scalar") ** -0.5
     return sizes
 
 
 def _latent_sizes(
     spec: FamilySpec, config: Mapping[str, Any], scaling: RopeScaling | None
 ) -> dict[str, Any]:
-    rope_dim = _int(spec, config, "rope_dim")
-    dim = _int(spec, config, "nope_dim") + rope_dim
+    rope_dim = whole(spec, config, "rope_dim")
+    dim = whole(spec, config, "nope_dim") + rope_dim
     latent = Latent(
-        kv_rank=_int(spec, config, "kv_rank"),
+        kv_rank=whole(spec, config, "kv_rank"),
         rope_dim=rope_dim,
-        value_dim=_int(spec, config, "value_dim"),
-        q_rank=_int(spec, config, "q_rank") if spec.attention.latent == "qkv" else 0,
+        value_dim=whole(spec, config, "value_dim"),
+        q_rank=whole(spec, config, "q_rank") if spec.attention.latent == "qkv" else 0,
     )
     stretch = scaling.score_factor if isinstance(scaling, YarnScaling) else 1.0
     return {
@@ -244,38 +202,7 @@ def _cap(spec: FamilySpec, config: Mapping[str, Any], size: str) -> float:
     """A cap that may be stated as null: 0 then."""
     field = ALIASES[size][0]
     stated = field in config and config[field] is None
-    return 0.0 if stated else float(_number(spec, config, size))
-
-
-def _number(
-    spec: FamilySpec, config: Mapping[str, Any], size: str, default: float | None = None
-) -> float:
-    for field in ALIASES[size]:
-        value = config.get(field)
-        if value is None:
-            continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            message = (
-                f"{field} in config.json is {value!r}; a number is needed for {size} of the "
-                f"family {spec.name}. Copy the value from the model's original config.json."
-            )
-            raise ConfigError(message)
-        return value
-    if default is None:
-        message = (
-            f"config.json has none of {', '.join(ALIASES[size])}, needed for {size} of the family "
-            f"{spec.name}. Copy the field from the model's original config.json."
-        )
-        raise ConfigError(message)
-    return default
-
-
-def _int(spec: FamilySpec, config: Mapping[str, Any], size: str, default: int | None = None) -> int:
-    value = _number(spec, config, size, default)
-    if value != int(value):
-        message = f"{ALIASES[size][0]} in config.json is {value}; a whole number is needed."
-        raise ConfigError(message)
-    return int(value)
+    return 0.0 if stated else float(number(spec, config, size))
 
 
 def _even_share(hidden: int, heads: int) -> int | None:
@@ -302,7 +229,7 @@ def _theta(spec: FamilySpec, config: Mapping[str, Any]) -> float:
     if not isinstance(spec.position, Rope):
         return Rope.default_theta
     newer = (config.get("rope_parameters") or {}).get("rope_theta")
-    theta = _number(spec, config, "theta", newer or spec.position.default_theta)
+    theta = number(spec, config, "theta", newer or spec.position.default_theta)
     # ChatGLM's long-context files state a multiple of theta instead of theta.
     return float(theta) * float(config.get("rope_ratio") or 1.0)
 
@@ -330,58 +257,3 @@ def _window(
     else:
         full = frozenset()
     return int(window), full
-
-
-def _expert_sizes(
-    spec: FamilySpec, config: Mapping[str, Any], mlp: int, layers: int
-) -> dict[str, Any]:
-    assert spec.moe is not None
-    renormalize = spec.moe.renormalize
-    if renormalize is None:
-        renormalize = bool(config.get("norm_topk_prob", False))
-    experts = _int(spec, config, "experts")
-    chosen = _int(spec, config, "experts_per_token")
-    if not 1 <= chosen <= experts:
-        message = (
-            f"num_experts_per_tok ({chosen}) must be between 1 and the number of experts "
-            f"({experts}). Correct config.json."
-        )
-        raise ConfigError(message)
-    expert_mlp = _int(spec, config, "expert_mlp", mlp)
-    groups = _int(spec, config, "groups", 1) if spec.moe.groups != "none" else 1
-    open_groups = _int(spec, config, "groups_per_token", 1) if groups > 1 else 1
-    if experts % groups or not 1 <= open_groups <= groups:
-        message = (
-            f"{experts} experts in n_group={groups} groups of which topk_group={open_groups} are "
-            "open do not fit. Correct config.json: groups of equal size, and at most all open."
-        )
-        raise ConfigError(message)
-    return {
-        "experts": experts,
-        "experts_per_token": chosen,
-        "expert_mlp": expert_mlp,
-        "shared_mlp": _shared_mlp(spec, config, expert_mlp) if spec.moe.shared_expert else 0,
-        "renormalize": renormalize,
-        "groups": groups,
-        "groups_per_token": open_groups,
-        "routed_scale": _number(spec, config, "routed_scale", 1.0) if spec.moe.scaled else 1.0,
-        "dense_layers": _dense_layers(config, layers),
-    }
-
-
-def _shared_mlp(spec: FamilySpec, config: Mapping[str, Any], expert_mlp: int) -> int:
-    """Stated, or as a number of experts that are one together (DeepSeek)."""
-    if any(config.get(field) is not None for field in ALIASES["shared_experts"]):
-        return _int(spec, config, "shared_experts") * expert_mlp
-    return _int(spec, config, "shared_mlp")
-
-
-def _dense_layers(config: Mapping[str, Any], layers: int) -> frozenset[int]:
-    """Layers of a mixture of experts that keep a plain MLP."""
-    step = int(config.get("decoder_sparse_step") or 1)
-    period = int(config.get("moe_layer_freq") or 1)
-    first = int(config.get("first_k_dense_replace") or 0)
-    plain = set(config.get("mlp_only_layers") or ())
-    return frozenset(
-        i for i in range(layers) if i in plain or (i + 1) % step or i < first or i % period
-    )
