@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from llm_cli.errors import UserError
+from llm_quant.checks import model_length
 from llm_quant.layerwise.options import GptqOptions
 from llm_quant.report.options import ReportOptions
 from llm_quant.weight_only.options import WeightOnlyOptions
@@ -42,6 +43,12 @@ def test_weight_only_options() -> None:
     assert options.bits == 4
     with pytest.raises(UserError, match="--sym false needs --bits 4"):
         WeightOnlyOptions(model_name_or_path="m", output_path="o", sym=False)
+
+
+def test_the_shortest_model_that_says_so_limits_the_length() -> None:
+    assert model_length("max_length", 100, 0) == 100
+    assert model_length("max_length", 100, 0, 64, 80) == 64
+    assert model_length("max_length", 100, 2048, 0) == 100
 
 
 def test_report_options() -> None:

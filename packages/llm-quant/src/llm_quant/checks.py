@@ -41,9 +41,13 @@ def check_positive(**values: int) -> None:
             raise UserError(message)
 
 
-def model_length(name: str, asked: int, trained: int) -> int:
-    """The length to use when at most `asked` tokens are wanted; `trained` 0: no limit is known."""
-    if not 0 < trained < asked:
+def model_length(name: str, asked: int, *trained: int) -> int:
+    """The length to use when at most `asked` tokens are wanted of models trained on `trained`.
+
+    0 among `trained`: no limit is known of that model.
+    """
+    shortest = min((length for length in trained if length > 0), default=asked)
+    if shortest >= asked:
         return asked
-    logger.info("--%s %d is reduced to %d, the length of the model.", name, asked, trained)
-    return trained
+    logger.info("--%s %d is reduced to %d, the length of the model.", name, asked, shortest)
+    return shortest

@@ -9,6 +9,7 @@ import paddle
 import pytest
 
 from llm_convert.model import Model, open_model
+from llm_convert.verify.certificate import plain_logits
 from llm_kernels.families import SLOTS, ParameterKey
 from llm_kernels.paddle.decoder import Decoder
 from llm_kernels.paddle.weights import load_parameters
@@ -37,6 +38,24 @@ def test_layer_after_layer_equals_the_whole_decoder(model: Model) -> None:
         layer = Layer(model.spec, model.sizes, index, model.dense)
         hidden = layer.run(hidden, embedding)
     np.testing.assert_allclose(hidden, expected.numpy(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["chatglm", "glm"])
+def test_families_of_two_positions_read_a_sample_as_context(golden: Path, family: str) -> None:
+    model = open_model(golden / family)
+    ids = np.random.default_rng(3).integers(0, model.sizes.vocab, (2, 12))
+    embedding = Embedding(model.spec, model.sizes, model.dense)
+    hidden = embedding.embed(ids)
+    for index in range(model.sizes.layers):
+        hidden = Layer(model.spec, model.sizes, index, model.dense).run(hidden, embedding)
+    whole = Decoder(model.spec, model.sizes)
+    load_parameters(whole, model.dense)
+    whole.eval()
+    with paddle.no_grad():
+        logits = whole.finish(paddle.to_tensor(hidden)).numpy()
+    for row, found in zip(ids, logits, strict=True):
+        expected = plain_logits(model.spec, model.sizes, model.dense, row)
+        np.testing.assert_allclose(found, expected, atol=1e-4, rtol=1e-3)
 
 
 def test_observers_sum_what_linears_read(model: Model) -> None:

@@ -83,6 +83,17 @@ def test_golden_llama(
     assert lineage["options"]["group_size"] == 32
 
 
+@pytest.mark.parametrize("family", ["chatglm", "glm"])
+def test_families_of_two_positions(
+    golden: Path, tmp_path: Path, gptq: Callable[..., int], family: str
+) -> None:
+    more = ("--group_size", "8", "--max_length", "24", "--bits", "8")
+    assert gptq(golden / family, *more, "--max_kl", "0.01") == 0
+    report = json.loads((tmp_path / "out" / "quant_report.json").read_text())
+    assert report["summary"]["rtn"] == {}
+    assert not (tmp_path / "out.work").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind"),
     [
@@ -159,6 +170,28 @@ def test_a_killed_run_continues_and_ends_the_same(
     # 7 linears of the first layer and 2 of the second before; 7 of the second layer after.
     assert len(calls) == 9 + 7
     assert (tmp_path / "out" / "model.safetensors").read_bytes() == whole
+
+
+def test_unfinished_work_is_not_dropped_for_another_option(
+    llama: Path,
+    tmp_path: Path,
+    gptq: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def stop(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(passes, "quantize_linear", stop)
+        assert gptq(llama, *FITS, "--max_length", "24") == 130
+    states = (tmp_path / "out.work" / "states-0.f32").read_bytes()
+    assert gptq(llama, *FITS, "--max_length", "24", "--percdamp", "0.02") == 2
+    assert "differs in: --percdamp." in capsys.readouterr().err
+    assert (tmp_path / "out.work" / "states-0.f32").read_bytes() == states
+    again = ("--percdamp", "0.02", "--overwrite_output_dir")
+    assert gptq(llama, *FITS, "--max_length", "24", *again) == 0
+    assert is_complete(tmp_path / "out")
 
 
 def test_a_full_disk_at_the_end_keeps_the_finished_layers(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from llm_convert.model import open_model
 from llm_data.sft import SftDataset
 from llm_data.tokenizer import load_tokenizer
 from llm_kernels import reference_decoder
+from llm_quant.report import run as report_run
+from llm_quant.report.reader import Reader
 from llm_quant.report.windows import validation_windows
 
 
@@ -59,6 +63,39 @@ def test_numbers_equal_the_reference_decoder(
     # float32 embedding and head stay: 2 * 96 * 64 * 4 bytes.
     assert int4 < dense / 2.5
     assert content["lineage"]["command"] == "quant report"
+
+
+def test_only_two_models_are_packed_at_once(
+    llama: Path,
+    rounded: Path,
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed: list[weakref.ref[Reader]] = []
+    most: list[int] = []
+
+    class Counted(Reader):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            packed.append(weakref.ref(self))
+            most.append(sum(reader() is not None for reader in packed))
+
+    monkeypatch.setattr(report_run, "Reader", Counted)
+    file = tmp_path / "report.json"
+    words = ["quant", "report", "--model_name_or_path", str(llama), "--input_dir", str(corpus)]
+    words += ["--quantized_model_name_or_path", str(rounded), str(llama), str(rounded)]
+    words += ["--split", "80,20,0", "--max_eval_tokens", "150", "--output_file", str(file)]
+    assert run(words) == 0
+    assert len(most) == 4
+    assert max(most) == 2
+    models = json.loads(file.read_text())["models"]
+    assert [model["model_name_or_path"] for model in models] == [
+        str(path) for path in (llama, rounded, llama, rounded)
+    ]
+    assert models[1]["kl"] == models[3]["kl"] > 0
+    assert models[0]["loss"] == models[2]["loss"] != models[1]["loss"]
+    assert models[2]["kl"] == 0
 
 
 def test_dialogues_score_the_answers_only(llama: Path, dialogues: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_data.indexed import IndexedDataset
+from llm_data.indexed import IndexedDataset, IndexedWriter
 from llm_quant.errors import CalibrationError
 from llm_quant.report.windows import (
     Window,
@@ -34,6 +34,19 @@ def test_a_limit_keeps_the_beginning(corpus: Path) -> None:
     assert still == available
     assert [window.scored.size for window in some] == [50, 50, 20]
     np.testing.assert_array_equal(some[2].ids, every[2].ids[:21])
+
+
+def test_a_limit_is_shared_out_among_prefixes(tmp_path: Path) -> None:
+    for name, base, tokens in (("a", 0, 301), ("b", 1000, 101), ("c", 2000, 1)):
+        with IndexedWriter(tmp_path / name, np.uint16) as writer:
+            writer.add_document(np.arange(base, base + tokens))
+    found, available = validation_windows(str(tmp_path), "0,1,0", 50, 100)
+    assert available == 400
+    targets = np.concatenate([window.ids[1:] for window in found])
+    np.testing.assert_array_equal(targets, [*range(1, 76), *range(1001, 1026)])
+    every, _ = validation_windows(str(tmp_path), "0,1,0", 50, 10**9)
+    assert scored_tokens(every) == 400
+    assert scored_tokens(validation_windows(str(tmp_path), "0,1,0", 7, 399)[0]) == 399
 
 
 def test_a_split_without_validation(corpus: Path) -> None:

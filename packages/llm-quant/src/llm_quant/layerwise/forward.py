@@ -60,7 +60,7 @@ class Embedding:
     def embed(self, token_ids: np.ndarray) -> np.ndarray:
         """Inputs of the first block, float32 [B, T, E], for token ids int64 [B, T]."""
         with paddle.no_grad():
-            hidden, _ = self._decoder.begin(paddle.to_tensor(token_ids))
+            hidden, _ = self._begin(token_ids)
         return np.asarray(hidden.numpy(), dtype=np.float32)
 
     def shared(self, batch: int, tokens: int) -> Pass:
@@ -68,8 +68,15 @@ class Embedding:
         if self._pass is None or self._shape != (batch, tokens):
             self._shape = (batch, tokens)
             with paddle.no_grad():
-                _, self._pass = self._decoder.begin(paddle.zeros([batch, tokens], dtype="int64"))
+                _, self._pass = self._begin(np.zeros((batch, tokens), dtype=np.int64))
         return self._pass
+
+    def _begin(self, token_ids: np.ndarray) -> tuple[Any, Pass]:
+        # Families that count inside an answer too (ChatGLM-6B, GLM) read a sample as the report
+        # and the certificate do: all context, whose second position is 0. Others ignore it.
+        count = np.arange(token_ids.shape[1])
+        positions = np.broadcast_to([count, np.zeros_like(count)], (len(token_ids), 2, len(count)))
+        return self._decoder.begin(paddle.to_tensor(token_ids), paddle.to_tensor(positions))
 
 
 class Layer:

@@ -29,7 +29,10 @@ class GptqOptions:
         False, help="Load a model that is no folder here from AI Studio's hub."
     )
     output_path: str = option(help="Folder to write; it must not hold files.")
-    overwrite_output_dir: bool = flag(False, help="Replace an earlier output of this command.")
+    overwrite_output_dir: bool = flag(
+        False,
+        help="Replace an earlier output of this command, and drop unfinished work of another run.",
+    )
 
     bits: int = option(4, help="Bits of a weight: 4 or 8.", group=GRID, aliases=("wbits",))
     group_size: int = option(

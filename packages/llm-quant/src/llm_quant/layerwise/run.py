@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,12 +33,25 @@ from llm_quant.output import (
 )
 from llm_quant.targets import quantized_linears
 
+_SETTINGS = (
+    "bits",
+    "group_size",
+    "sym",
+    "mse",
+    "skip_list_names",
+    "percdamp",
+    "actorder",
+    "block",
+    "batch_size",
+)
+"""Options of the arithmetic; the others choose the model, the calibration tokens or the output."""
+
 
 def gptq(options: GptqOptions) -> None:
     """Quantize `model_name_or_path` into `output_path`.
 
     Raises QuantError (and its kinds) and llm-convert's and llm-data's errors for inputs that do
-    not fit; an interrupted run continues from its work folder when repeated.
+    not fit; an interrupted run continues from its work folder when repeated with the same options.
     """
     path = Path(options.output_path)
     check_output_folder(path, overwrite=options.overwrite_output_dir)
@@ -53,32 +67,34 @@ def gptq(options: GptqOptions) -> None:
     length = model_length("max_length", options.max_length, model.sizes.max_positions)
     samples = _samples(options, length)
     check_vocabulary(samples, model.sizes.vocab)
-    work = WorkFolder(
-        path.with_name(path.name + ".work"), _fingerprint(options, samples), model.sizes.layers
-    )
-    _quantize(model, tuple(linears), samples, recipe, work, options.batch_size)
-    records = work.outcomes()
-    report = {
-        "recipe": dataclasses.asdict(recipe),
-        "calibration": {"samples": len(samples), "tokens": sum(s.size for s in samples)},
-        "summary": summarize(records),
-        "linears": records,
-    }
+    work = WorkFolder(path.with_name(path.name + ".work"), model.sizes.layers)
+    with work.opened(_plan(options, samples), overwrite=options.overwrite_output_dir):
+        _quantize(model, tuple(linears), samples, recipe, work, options.batch_size)
+        records = work.outcomes()
+        report = {
+            "recipe": dataclasses.asdict(recipe),
+            "calibration": {"samples": len(samples), "tokens": sum(s.size for s in samples)},
+            "summary": summarize(records),
+            "linears": records,
+        }
+        write_model(_outputs(options), model, linears, recipe.grid, work.weight, report)
+        work.remove()
+    show(path, records)
+
+
+def _outputs(options: GptqOptions) -> Outputs:
     inputs = {
         "model_name_or_path": options.model_name_or_path,
         "dataset_name_or_path": options.dataset_name_or_path,
         "input_dir": options.input_dir,
     }
-    outputs = Outputs(
-        path,
+    return Outputs(
+        Path(options.output_path),
         options.overwrite_output_dir,
         lineage(command="quant gptq", options=options, inputs=inputs),
         options.verify,
         options.max_kl,
     )
-    write_model(outputs, model, linears, recipe.grid, work.weight, report)
-    work.remove()
-    show(path, records)
 
 
 def _samples(options: GptqOptions, length: int) -> list[np.ndarray]:
@@ -132,13 +148,15 @@ def _short(outcome: Outcome) -> str:
     return f"error {outcome.error:.4f} ({outcome.rtn_error:.4f} by rounding)"
 
 
-def _fingerprint(options: GptqOptions, samples: list[np.ndarray]) -> str:
-    """Equal for runs that would compute the same: model, options and calibration tokens."""
-    settings = dataclasses.asdict(options)
-    for irrelevant in ("output_path", "overwrite_output_dir", "verify", "max_kl"):
-        del settings[irrelevant]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(fingerprint(options.model_name_or_path).encode())
+def _plan(options: GptqOptions, samples: list[np.ndarray]) -> dict[str, Any]:
+    """All that the result depends on; runs of equal plans compute the same."""
+    tokens = hashlib.sha256()
     for sample in samples:
-        digest.update(np.ascontiguousarray(sample, dtype=np.int64).tobytes())
-    return digest.hexdigest()
+        tokens.update(np.ascontiguousarray(sample, dtype=np.int64).tobytes())
+    return {
+        "version of llm-quant": version("llm-toolchain-quant"),
+        "model": fingerprint(options.model_name_or_path),
+        "calibration tokens": tokens.hexdigest(),
+        "calibration samples": [sample.size for sample in samples],
+        **{f"--{name}": getattr(options, name) for name in _SETTINGS},
+    }

@@ -1,19 +1,24 @@
 """The work folder of a run: what is finished survives a kill, and the same command continues.
 
-Beside the output, `OUTPUT.work/` holds `run.json` (a fingerprint of model, options and
-calibration), `states-I.f32` (the input of layer I) and `layer-I.npz` + `layer-I.json` (packed
-weights and what happened). A layer counts as finished when the input of the next one is in place.
-Every file appears by renaming. A folder of another run is started anew.
+Beside the output, `OUTPUT.work/` holds `run.json` (all that the result depends on), `states-I.f32`
+(the input of layer I) and `layer-I.npz` + `layer-I.json` (packed weights and what happened). A
+layer counts as finished when the input of the next one is in place. Every file appears by
+renaming. One run at a time holds the folder, by a lock on its file `lock`.
+
+    work = WorkFolder(Path("out.work"), layers=32)
+    with work.opened(plan, overwrite=False):
+        work.save_layer(0, weights, outcomes)
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
-import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -22,30 +27,76 @@ from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight, Int8Weight
 from llm_quant.errors import WorkFolderError
 
-logger = logging.getLogger(__name__)
+LOCK = "lock"
+PLAN = "run.json"
 
 
 class WorkFolder:
     """Finished layers and the states that feed the next one."""
 
-    def __init__(self, path: Path, fingerprint: str, layers: int) -> None:
-        """Open the folder of the same run (`fingerprint`) over `layers` layers, or start one.
-
-        Raises WorkFolderError when `path` exists and is no work folder.
-        """
+    def __init__(self, path: Path, layers: int) -> None:
+        """The folder `path` of a model of `layers` layers; nothing is touched before `opened`."""
         self.path = path
         self._layers = layers
-        if path.exists() and _recorded(path) != fingerprint:
-            if not path.is_dir() or (any(path.iterdir()) and _recorded(path) is None):
-                message = (
-                    f"{path} is needed for unfinished work but holds something else. Move it "
-                    "away or choose another --output_path."
-                )
-                raise WorkFolderError(message)
-            logger.info("Work of another run in %s is discarded.", path)
-            shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        _write_json(path / "run.json", {"fingerprint": fingerprint})
+
+    @contextmanager
+    def opened(self, plan: Mapping[str, Any], *, overwrite: bool) -> Iterator[None]:
+        """Hold the folder for a run of `plan`: names and values (JSON) that decide the result.
+
+        Raises WorkFolderError when it is no work folder, when another run holds it, or (without
+        `overwrite`) when it has unfinished work of another plan.
+        """
+        self._refuse_foreign()
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / LOCK).open("wb") as lock:
+            self._lock(lock)
+            known = _recorded(self.path)
+            if known is not None and known != plan and not overwrite:
+                self._refuse_other_plan(known, plan)
+            if known != plan:
+                self._clear()
+                _write_json(self.path / PLAN, plan)
+            # A killed write leaves its temporary file, as large as the calibration states.
+            for file in self.path.glob(".*.tmp"):
+                file.unlink()
+            yield
+
+    def _clear(self) -> None:
+        # States say what is finished, so they go first and the old plan last: wherever this is
+        # killed, the folder is that of the old run, with less or nothing done.
+        for pattern in ("states-*.f32", "layer-*", PLAN):
+            for file in self.path.glob(pattern):
+                file.unlink()
+
+    def _refuse_foreign(self) -> None:
+        if not self.path.exists():
+            return
+        if self.path.is_dir() and (
+            _recorded(self.path) is not None
+            or all(file.name == LOCK or file.match(".*.tmp") for file in self.path.iterdir())
+        ):
+            return
+        message = (
+            f"{self.path} is needed for unfinished work but holds something else. Move it away or "
+            "choose another --output_path."
+        )
+        raise WorkFolderError(message)
+
+    def _lock(self, lock: BinaryIO) -> None:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            message = f"Another run is writing {self.path}. Wait for it or stop it first."
+            raise WorkFolderError(message) from error
+
+    def _refuse_other_plan(self, known: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
+        differ = sorted(key for key in {*plan, *known} if known.get(key) != plan.get(key))
+        message = (
+            f"{self.path} holds unfinished work of a run that differs in: {', '.join(differ)}. Run "
+            "it as before to go on, add --overwrite_output_dir to start anew, or choose another "
+            "--output_path."
+        )
+        raise WorkFolderError(message)
 
     def finished(self) -> int | None:
         """Layers that are finished, or None when not even the first layer's input is there."""
@@ -116,13 +167,12 @@ def _parts(weight: Int4Weight | Int8Weight) -> dict[str, np.ndarray]:
     return parts
 
 
-def _recorded(path: Path) -> str | None:
+def _recorded(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads((path / "run.json").read_text(encoding="utf-8"))
+        content = json.loads((path / PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    found = content.get("fingerprint") if isinstance(content, dict) else None
-    return found if isinstance(found, str) else None
+    return content if isinstance(content, dict) else None
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:

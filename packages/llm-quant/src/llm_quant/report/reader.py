@@ -9,7 +9,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from llm_convert.files.folder import open_weights
 from llm_convert.model import Model
 from llm_kernels.decoder import NativeDecoder, StepBatch
 from llm_kernels.families import Learned, Rope
@@ -19,16 +18,10 @@ CHUNK_BYTES = 64 << 20  # of float32 logits
 
 
 class Reader:
-    """One model that reads one window at a time.
-
-    Attributes: `path`; `chunk`, rows of logits at once; `weight_bytes` on disk.
-    """
+    """One model that reads one window at a time. Attribute: `chunk`, rows of logits at once."""
 
     def __init__(self, model: Model, max_seq_length: int) -> None:
         """Pack the weights; raises the errors of `NativeDecoder`."""
-        self.path = model.path
-        files = open_weights(model.path)
-        self.weight_bytes = sum(files.info(name).nbytes for name in files)
         # A plain sequence is all context, whose second position is 0 (ChatGLM-6B, GLM).
         rule = model.spec.position
         self._two_positions = (isinstance(rule, Rope) and rule.channels == 2) or (

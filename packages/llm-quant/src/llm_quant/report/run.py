@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from llm_cli.console import console, table
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import progress
+from llm_convert.files.folder import open_weights
 from llm_convert.hub import resolve_model
-from llm_convert.model import open_model
+from llm_convert.model import Model, open_model
 from llm_quant.checks import model_length
 from llm_quant.report.options import ReportOptions
 from llm_quant.report.reader import Reader
@@ -30,15 +32,12 @@ def report(options: ReportOptions) -> None:
     )
     paths = [options.model_name_or_path, *options.quantized_model_name_or_path]
     models = [open_model(path) for path in paths]
-    trained = min(model.sizes.max_positions for model in models)
-    length = model_length("max_seq_length", options.max_seq_length, trained)
+    trained = [model.sizes.max_positions for model in models]
+    length = model_length("max_seq_length", options.max_seq_length, *trained)
     windows, available = _windows(options, length)
     check_vocabulary({model.sizes.vocab for model in models}, windows)
-    longest = max(window.scored.size for window in windows)
-    readers = [Reader(model, longest) for model in models]
     count = scored_tokens(windows)
-    with progress("report", total=count, unit="tokens") as bar:
-        scores = score(readers, windows, bar.advance)
+    read = sum(window.scored.size for window in windows)
     content = {
         "data": {
             "source": options.input_dir or options.dataset_name_or_path,
@@ -48,8 +47,8 @@ def report(options: ReportOptions) -> None:
             "unigram_entropy": unigram_entropy(windows),
         },
         "models": [
-            _entry(reader, total, sum(window.scored.size for window in windows))
-            for reader, total in zip(readers, scores, strict=True)
+            _entry(model, total, read)
+            for model, total in zip(models, _scores(models, windows), strict=True)
         ],
     }
     _print(content)
@@ -58,6 +57,22 @@ def report(options: ReportOptions) -> None:
         content["lineage"] = lineage(command="quant report", options=options, inputs=inputs)
         with written_file(options.output_file) as stream:
             stream.write(json.dumps(content, indent=2, default=str).encode() + b"\n")
+
+
+def _scores(models: Sequence[Model], windows: Sequence[Window]) -> list[Score]:
+    """One score a model. The first is packed all the time, of the others one at a time."""
+    longest = max(window.scored.size for window in windows)
+    first = Reader(models[0], longest)
+    total = scored_tokens(windows) * max(1, len(models) - 1)
+    with progress("report", total=total, unit="tokens") as bar:
+        if len(models) == 1:
+            return score([first], windows, bar.advance)
+        # The first model reads the windows once for each of the others: its logits are too many to
+        # keep, and all models packed at once take the sum of their memory.
+        pairs = [
+            score([first, Reader(model, longest)], windows, bar.advance) for model in models[1:]
+        ]
+    return [pairs[0][0], *(other for _, other in pairs)]
 
 
 def _windows(options: ReportOptions, length: int) -> tuple[list[Window], int]:
@@ -74,15 +89,16 @@ def _windows(options: ReportOptions, length: int) -> tuple[list[Window], int]:
     )
 
 
-def _entry(reader: Reader, total: Score, read: int) -> dict[str, Any]:
+def _entry(model: Model, total: Score, read: int) -> dict[str, Any]:
+    files = open_weights(model.path)
     return {
-        "model_name_or_path": str(reader.path),
+        "model_name_or_path": str(model.path),
         "loss": total.loss,
         "perplexity": total.perplexity,
         "kl": total.kl,
         "top1_agreement": total.agreement,
         "top1_accuracy": total.accuracy,
-        "weight_bytes": reader.weight_bytes,
+        "weight_bytes": sum(files.info(name).nbytes for name in files),
         "seconds": total.seconds,
         "tokens_per_second": read / max(total.seconds, 1e-9),
     }

@@ -7,6 +7,7 @@ one prediction, and the first token after a cut sees only its window.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -28,8 +29,8 @@ def validation_windows(
 ) -> tuple[list[Window], int]:
     """Windows of the validation documents in file order, and how many targets there were in all.
 
-    At most `max_tokens` targets are kept, from the beginning. Raises CalibrationError when the
-    split leaves fewer than two tokens.
+    At most `max_tokens` targets are kept: of each prefix the same share, from its beginning. Raises
+    CalibrationError when the split leaves fewer than two tokens.
     """
     streams: list[np.ndarray] = []
     for _, prefix in parse_input_dir(input_dir):
@@ -37,7 +38,8 @@ def validation_windows(
         part = split_documents(split, len(data))[1]
         if part:
             streams.append(data.tokens[data.offset(part.start) : data.offset(part.stop)])
-    available = sum(max(stream.size - 1, 0) for stream in streams)
+    counts = [max(stream.size - 1, 0) for stream in streams]
+    available = sum(counts)
     if available < 1:
         message = (
             f"The validation part of {input_dir} with --split {split} holds no tokens to score. "
@@ -45,16 +47,20 @@ def validation_windows(
         )
         raise CalibrationError(message)
     windows: list[Window] = []
-    left = max_tokens
-    for stream in streams:
-        for start in range(0, min(stream.size - 1, left), max_seq_length):
-            count = min(max_seq_length, stream.size - 1 - start, left)
+    for stream, taken in zip(streams, _shared_out(max_tokens, counts), strict=True):
+        for start in range(0, taken, max_seq_length):
+            count = min(max_seq_length, taken - start)
             ids = np.asarray(stream[start : start + count + 1], dtype=np.int64)
             windows.append(Window(ids, np.ones(count, dtype=bool)))
-            left -= count
-            if left == 0:
-                return windows, available
     return windows, available
+
+
+def _shared_out(total: int, counts: Sequence[int]) -> list[int]:
+    """At most `total` in all, of each of `counts` the same share, rounded so that none is lost."""
+    available = sum(counts)
+    borders = [0, *accumulate(counts)]
+    rounded = [min(total, available) * border // available for border in borders]
+    return [last - first for first, last in pairwise(rounded)]
 
 
 def unigram_entropy(windows: Sequence[Window]) -> float:
