@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from llm_cli.errors import UserError
 from llm_cli.lineage import fingerprint, lineage
-from llm_cli.outputs import is_complete, verify_complete, written_file, written_folder
+from llm_cli.outputs import (
+    clear_leftovers,
+    is_complete,
+    verify_complete,
+    written_file,
+    written_folder,
+)
 
 
 def disk_full() -> OSError:
@@ -84,3 +93,78 @@ def test_fingerprints_tell_contents_apart(tmp_path: Path) -> None:
     assert first == fingerprint(tmp_path)
     (tmp_path / "a").write_bytes(b"1" * 9 + b"2")
     assert fingerprint(tmp_path) != first
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import llm_cli.outputs as outputs
+target, allowed, exchanges = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "True"
+rename, exchanged = Path.rename, outputs.exchanged
+def counted(act):
+    def step(*paths):
+        global allowed
+        if allowed == 0:
+            os._exit(9)
+        allowed -= 1
+        return act(*paths)
+    return step
+Path.rename = counted(rename)
+outputs.exchanged = counted(exchanged) if exchanges else lambda *_: False
+with outputs.written_folder(target, {}, overwrite=True) as folder:
+    (folder / "a.txt").write_text("new")
+os._exit(9)
+"""
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("allowed", [0, 1, 2])
+def test_a_writer_killed_at_any_rename_loses_nothing(
+    tmp_path: Path, allowed: int, exchanges: bool
+) -> None:
+    target = tmp_path / "target"
+    with written_folder(target, {}) as folder:
+        (folder / "a.txt").write_text("old")
+    command = [sys.executable, "-c", KILLED, str(target), str(allowed), str(exchanges)]
+    assert subprocess.run(command, check=False).returncode == 9
+    clear_leftovers(tmp_path, "target")
+    assert verify_complete(target) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_leftovers_are_removed_and_a_whole_one_takes_its_empty_place(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("one", "two", "other"):
+        with written_folder(tmp_path / name, {}) as folder:
+            (folder / "a.txt").write_text(name)
+        (tmp_path / name).rename(tmp_path / f".{name}.0123abcd.tmp")
+    half = tmp_path / ".one.89.tmp"
+    half.mkdir()
+    (half / "a.txt").write_text("half")
+    (tmp_path / "two").mkdir()
+    clear_leftovers(tmp_path, "on*")
+    clear_leftovers(tmp_path, "two")
+    assert (tmp_path / "one" / "a.txt").read_text() == "one"
+    assert verify_complete(tmp_path / "one") == []
+    assert sorted(p.name for p in tmp_path.iterdir()) == [".other.0123abcd.tmp", "one", "two"]
+    assert "left whole by an interrupted run" in caplog.text
+
+
+def test_files_are_on_disk_before_the_marker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written by whatever means: a name of every file was synced when COMPLETE is written."""
+    synced, sync = [], os.fsync
+
+    def noting(handle: int) -> None:
+        synced.append(os.fstat(handle).st_ino)
+        sync(handle)
+
+    monkeypatch.setattr(os, "fsync", noting)
+    with written_folder(tmp_path / "target", {}) as folder:
+        (folder / "past.txt").write_text("past written_file")
+        with written_file(folder / "through.txt") as stream:
+            stream.write(b"through it")
+    for name in ("past.txt", "through.txt", "llm.json", "COMPLETE"):
+        assert (tmp_path / "target" / name).stat().st_ino in synced, name

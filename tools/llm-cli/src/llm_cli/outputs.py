@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from llm_cli.errors import UserError
+from llm_cli.exchange import exchanged
 from llm_cli.folder_files import FolderFiles, HashedFile
 from llm_cli.lineage import LINEAGE_FILE, lineage
 
 __all__ = [
     "COMPLETE",
     "check_output_folder",
+    "clear_leftovers",
     "is_complete",
     "lineage",
     "mark_complete",
@@ -33,10 +38,12 @@ __all__ = [
     "written_folder",
 ]
 
+logger = logging.getLogger(__name__)
 COMPLETE = "COMPLETE"
 """Name of the marker that is written last."""
 
 
+_LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]+\.tmp")
 _BEING_WRITTEN: dict[Path, FolderFiles] = {}
 
 
@@ -100,13 +107,16 @@ def written_folder(
 
 
 def mark_complete(folder: str | Path) -> None:
-    """Write ``COMPLETE`` with the size and hash of every file that ``folder`` holds."""
+    """Write ``COMPLETE`` with the size and hash of every file that ``folder`` holds.
+
+    The files are on disk before the marker is.
+    """
     folder = Path(folder)
     known = _BEING_WRITTEN.get(folder)
     files = {
         str(file.relative_to(folder)): {
             "size": file.stat().st_size,
-            "sha256": (known.digest(file) if known else None) or _sha256(file),
+            "sha256": (known.digest(file) if known else None) or _synced(file),
         }
         for file in sorted(folder.rglob("*"))
         if file.is_file() and file.name != COMPLETE
@@ -169,10 +179,32 @@ def check_output_folder(path: str | Path, *, overwrite: bool = False) -> None:
         raise UserError(message)
 
 
+def clear_leftovers(folder: str | Path, pattern: str) -> None:
+    """Remove what killed writers of ``folder``'s sub-folders called ``pattern`` have left there.
+
+    A whole one whose place is empty takes it instead: its writer was killed just before that.
+    """
+    found = []
+    for path in Path(folder).glob(".*.tmp"):
+        name = _LEFTOVER.fullmatch(path.name)
+        if name and fnmatchcase(name[1], pattern) and path.is_dir() and path not in _BEING_WRITTEN:
+            found.append((is_complete(path), path.stat().st_mtime_ns, path, path.parent / name[1]))
+    for whole, _, path, place in sorted(found, reverse=True):
+        if whole and not place.exists():
+            logger.warning("%s was left whole by an interrupted run; it is %s now.", path, place)
+            path.rename(place)
+        else:
+            logger.warning("%s was left by an interrupted run and is removed.", path)
+            shutil.rmtree(path)
+
+
 def _swap(temporary: Path, path: Path) -> None:
     """Put ``temporary`` in the place of ``path``; the old folder goes only after that."""
     if not path.exists():
         temporary.rename(path)
+        return
+    if exchanged(temporary, path):
+        shutil.rmtree(temporary)
         return
     old = _beside(path)
     path.rename(old)
@@ -192,6 +224,13 @@ def _folder_of(path: Path) -> FolderFiles | None:
 
 def _beside(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _synced(file: Path) -> str:
+    """The hash of a file that something else wrote, which is on disk afterwards."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+    return _sha256(file)
 
 
 def _sha256(file: Path) -> str:
