@@ -98,8 +98,9 @@ def write_model(
 ) -> None:
     """Write the folder: `quantized` gives the weights of `linears`, `model` all others.
 
-    Raises llm-convert's ConvertError, and writes nothing, when the result is further than `max_kl`
-    from `model`.
+    Scales are stored in the grid's scale type, every other weight in the type that it has in
+    `model`. Raises llm-convert's ConvertError, and writes nothing, when the result is further
+    than `max_kl` from `model`.
     """
     quantization = storage(model, linears, grid)
     # Saving asks for a weight once for each stored part of it (codes, scales, zeros), often in a
@@ -109,6 +110,11 @@ def write_model(
     def parameter(key: ParameterKey) -> np.ndarray | Int4Weight | Int8Weight:
         return quantized(key) if key in quantization.schemes else model.weight(key)
 
+    # A router or a norm that is float32 among bfloat16 linears is so because it needs to be.
+    types = {
+        key: grid.scale_dtype if key in quantization.schemes else model.dtype(key)
+        for key in model.parameters
+    }
     with written_folder(outputs.path, outputs.lineage, overwrite=outputs.overwrite) as folder:
         save_model(
             folder,
@@ -117,7 +123,7 @@ def write_model(
             sizes=model.sizes,
             parameters=parameter,
             naming=NAMING,
-            dtype=grid.scale_dtype.name,
+            dtype=types,
             quantization=quantization,
         )
         copy_companions(model.path, folder)

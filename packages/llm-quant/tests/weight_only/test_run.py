@@ -10,7 +10,9 @@ import pytest
 
 from llm_cli.main import run
 from llm_cli.outputs import is_complete
+from llm_convert.files.dtypes import floating
 from llm_convert.model import open_model
+from llm_convert.saving import save_model
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight, Int8Weight
 from llm_quant.core.grid import Grid
@@ -37,6 +39,37 @@ def test_rounding(llama: Path, tmp_path: Path, quant_type: str, group: int, kind
         np.testing.assert_array_equal(packed.dequantize(), expected.dequantize())
     head = ParameterKey("head")
     np.testing.assert_array_equal(found.dense(head), source.dense(head))
+
+
+def test_every_weight_keeps_its_own_type(llama: Path, tmp_path: Path) -> None:
+    source = open_model(llama)
+    bfloat16, float32 = floating("bfloat16"), floating("float32")
+    types = {
+        key: float32 if len(shape) == 1 or key.slot == "head" else bfloat16
+        for key, shape in source.parameters.items()
+    }
+    mixed, out = tmp_path / "mixed", tmp_path / "out"
+    mixed.mkdir()
+    save_model(
+        mixed,
+        config=source.config,
+        spec=source.spec,
+        sizes=source.sizes,
+        parameters=source.weight,
+        naming="hf",
+        dtype=types,
+    )
+    words = ["quant", "weight-only", "--model_name_or_path", str(mixed), "--output_path", str(out)]
+    assert run([*words, "--group_size", "32"]) == 0
+    given, found = open_model(mixed), open_model(out)
+    rounded = set(json.loads((out / "quant_report.json").read_text())["linears"])
+    for key in found.parameters:
+        if key.name in rounded:
+            continue
+        assert found.dtype(key) == given.dtype(key) == types[key], key
+        np.testing.assert_array_equal(found.dense(key), given.dense(key))
+    norm = ParameterKey("attn_norm", 0)
+    assert not np.array_equal(found.dense(norm), found.dense(norm).astype(bfloat16))
 
 
 def test_progress_counts_every_linear_once(
