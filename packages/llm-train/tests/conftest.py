@@ -17,6 +17,7 @@ import_paddlenlp()
 
 from llm_train.loop import TrainingData, TrainingResult, run_training  # noqa: E402
 from llm_train.loop.data import stacked  # noqa: E402
+from llm_train.loop.identity import SAMPLES  # noqa: E402
 from llm_train.loop.watch import read_metrics  # noqa: E402
 from llm_train.model import FullModelFiles, build_model  # noqa: E402
 from llm_train.training_options import TrainingOptions  # noqa: E402
@@ -39,7 +40,8 @@ CONFIG = {
 class Repeating:
     """Samples whose next token follows from the last, so that a loss can fall.
 
-    `interrupt_at`: raise KeyboardInterrupt when that many samples have been read.
+    `interrupt_at`: raise KeyboardInterrupt when steps have read that many samples; what the run
+    looks at before its first step comes on top.
     """
 
     def __init__(self, count: int, length: int = 12, interrupt_at: int | None = None) -> None:
@@ -49,7 +51,8 @@ class Repeating:
         self.rows[:, 0] = rng.integers(0, 61, count)
         for place in range(length):
             self.rows[:, place + 1] = follow[self.rows[:, place]]
-        self.interrupt_at = interrupt_at
+        looked_at = min(count, SAMPLES)
+        self.interrupt_at = None if interrupt_at is None else interrupt_at + looked_at
         self.read: list[int] = []
 
     def __len__(self) -> int:
@@ -93,11 +96,16 @@ class Trained:
         return TrainingOptions(**{**values, **self.settings, **changes})
 
     def go(
-        self, train: Repeating, valid: Repeating | None = None, **changes: Any
+        self,
+        train: Repeating,
+        valid: Repeating | None = None,
+        *,
+        weights: int = 5,
+        **changes: Any,
     ) -> TrainingResult:
-        """Train a model with new weights."""
+        """Train a model with new weights, of the seed `weights`."""
         options = self.options(**changes)
-        model = build_model(self.config, continue_training=False, seed=5)
+        model = build_model(self.config, continue_training=False, seed=weights)
         data = TrainingData(train, stacked, valid)
         return run_training(model, options, data, FullModelFiles(model), command="train pretrain")
 

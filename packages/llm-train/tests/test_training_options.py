@@ -96,6 +96,10 @@ def test_what_one_process_in_float32_cannot_do_is_refused(changes: dict[str, Any
         ("logging_steps", 0),
         ("warmup_ratio", 1.5),
         ("warmup_steps", -3),
+        ("eval_steps", -5),
+        ("decay_steps", 0),
+        ("weight_decay", -0.1),
+        ("max_evaluate_steps", 0),
     ],
 )
 def test_impossible_numbers_are_refused(name: str, value: float) -> None:
@@ -111,3 +115,8 @@ def test_every_option_that_does_nothing_says_so() -> None:
     assert without_effect(made()) == []
     (line,) = without_effect(made(load_best_model_at_end=True))
     assert "nothing is evaluated" in line
+
+
+def test_the_best_model_needs_checkpoints_to_be_chosen_from() -> None:
+    with pytest.raises(RecipeError, match="--save_strategy is no"):
+        made(load_best_model_at_end=True, do_eval=True, save_strategy="no")

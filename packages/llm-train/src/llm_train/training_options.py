@@ -21,17 +21,18 @@ _OPTIMIZER, _SCHEDULE = "Optimizer", "Learning rate"
 _WATCH, _CHECKPOINTS, _MACHINE = "Watching", "Checkpoints", "Machine"
 _PARALLEL, _ACCEPTED = "Parallel (one process so far)", "Accepted from PaddleNLP's recipes"
 
+_ATTENTION = "this version has one attention, which holds all scores of a batch in memory"
 WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
     {
-        "use_flash_attention": "the decoder takes the fastest attention it has on this device",
-        "use_fused_rms_norm": "the decoder takes the fastest norm it has on this device",
-        "use_fused_rope": "the decoder takes the fastest rotation it has on this device",
+        "use_flash_attention": _ATTENTION,
+        "use_fused_rms_norm": "this version has one norm; results are the same",
+        "use_fused_rope": "this version has one rotation; results are the same",
         "fuse_attention_qkv": "the decoder keeps q, k and v apart; results are the same",
         "fuse_attention_ffn": "the decoder keeps gate and up apart; results are the same",
         "use_fused_linear_cross_entropy": "head and loss are computed apart; results are the same",
         "use_fused_head_and_loss_fn": "head and loss are computed apart; results are the same",
         "use_sparse_head_and_loss_fn": "tokens without a label count nothing anyway",
-        "flash_mask": "the decoder takes the fastest attention it has on this device",
+        "flash_mask": _ATTENTION,
         "sharding": "there is one process, so there is nothing to shard",
         "sequence_parallel": "there is one process",
         "tensor_parallel_output": "there is one process",
@@ -169,11 +170,11 @@ class TrainingOptions:
         None, help="Evaluate every so many steps; default: logging_steps.", group=_WATCH
     )
     eval_on_start: bool = flag(True, help="Also evaluate before the first step.", group=_WATCH)
-    max_evaluate_steps: int = option(
-        -1, help="Batches of an evaluation, always the first ones; -1: all.", group=_WATCH
+    max_evaluate_steps: int | None = option(
+        None, help="Batches of an evaluation, always the first ones; none or -1: all.", group=_WATCH
     )
-    max_test_steps: int = option(
-        -1, help="Batches of the test evaluation (do_predict); -1: all.", group=_WATCH
+    max_test_steps: int | None = option(
+        None, help="Batches of the test evaluation (do_predict); none or -1: all.", group=_WATCH
     )
     save_strategy: str = option(
         "steps", help="When to write a checkpoint.", choices=STRATEGIES, group=_CHECKPOINTS
@@ -253,7 +254,13 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         """Raise RecipeError for what cannot work, naming the option."""
         refuse_what_is_missing(self)
-        _require_positive(self)
+        _require_numbers(self)
+        if self.load_best_model_at_end and self.evaluates and self.save_strategy == "no":
+            message = (
+                "--load_best_model_at_end true needs checkpoints to choose from, and "
+                "--save_strategy is no. Set it to steps or epoch."
+            )
+            raise RecipeError(message)
         if self.warmup_steps < 0 or not 0 <= self.warmup_ratio <= 1:
             message = (
                 f"--warmup_steps {self.warmup_steps} and --warmup_ratio {self.warmup_ratio}: "
@@ -270,6 +277,11 @@ class TrainingOptions:
     def batch_size(self) -> int:
         """B, the samples of one optimizer step."""
         return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    def batches(self, prefix: str) -> int | None:
+        """How many batches an evaluation of the "eval" or "test" data takes; None: all."""
+        limit = self.max_evaluate_steps if prefix == "eval" else self.max_test_steps
+        return None if limit is None or limit < 0 else limit
 
 
 def refuse_what_is_missing(options: TrainingOptions) -> None:
@@ -304,16 +316,27 @@ def without_effect(options: TrainingOptions) -> list[str]:
     return said
 
 
-def _require_positive(options: TrainingOptions) -> None:
+def _require_numbers(options: TrainingOptions) -> None:
     for name in (
         "per_device_train_batch_size",
         "per_device_eval_batch_size",
         "gradient_accumulation_steps",
         "logging_steps",
         "save_steps",
+        "eval_steps",
+        "decay_steps",
         "learning_rate",
         "num_train_epochs",
     ):
-        if getattr(options, name) <= 0:
-            message = f"--{name} is {getattr(options, name)}; it must be above 0."
+        value = getattr(options, name)
+        if value is not None and value <= 0:
+            message = f"--{name} is {value}; it must be above 0."
+            raise RecipeError(message)
+    if options.weight_decay < 0:
+        message = f"--weight_decay is {options.weight_decay}; it must be 0 or above."
+        raise RecipeError(message)
+    for name in ("max_evaluate_steps", "max_test_steps"):
+        value = getattr(options, name)
+        if value == 0:
+            message = f"--{name} is 0; give a number of batches, or -1 for all."
             raise RecipeError(message)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_cli.outputs import is_complete
 from llm_train.errors import ResumeError
-from llm_train.loop.checkpoints import Checkpoints, step_of
+from llm_train.loop.checkpoints import Checkpoints, read_run, step_of
 
 
 def save(checkpoints: Checkpoints, step: int) -> None:
@@ -56,7 +57,7 @@ def test_an_error_while_writing_leaves_nothing_of_it(tmp_path: Path) -> None:
 def test_the_limit_spares_the_best_and_the_newest(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, limit=2)
     save(checkpoints, 1)
-    checkpoints.best = 1
+    checkpoints.best = tmp_path / "checkpoint-1"
     for step in (2, 3, 4):
         save(checkpoints, step)
     assert names(checkpoints) == [1, 4]
@@ -76,8 +77,38 @@ def test_clearing_removes_checkpoints_and_nothing_else(tmp_path: Path) -> None:
     save(checkpoints, 1)
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / ".checkpoint-2.aa.tmp").mkdir()
+    (tmp_path / "abandoned-checkpoint-9").mkdir()
     checkpoints.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_an_abandoned_branch_is_not_the_newest_any_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    for step in (2, 4, 6):
+        save(checkpoints, step)
+    for _ in range(2):
+        checkpoints.set_aside_after(tmp_path / "checkpoint-2")
+        assert names(checkpoints) == [2]
+        save(checkpoints, 4)
+    assert "checkpoint-6 does not belong to the run" in caplog.text
+    assert is_complete(tmp_path / "abandoned-checkpoint-6")
+    checkpoints.set_aside_after(tmp_path / "other" / "checkpoint-9")
+    assert names(checkpoints) == []
+
+
+def test_a_whole_checkpoint_that_was_not_renamed_yet_is_found(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 3)
+    (tmp_path / "checkpoint-3").rename(tmp_path / ".checkpoint-3.0a1b.tmp")
+    checkpoints.clear_leftovers()
+    assert checkpoints.newest() == tmp_path / "checkpoint-3"
+
+
+def test_a_run_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match=r"run\.json cannot be read"):
+        read_run(tmp_path)
 
 
 def test_another_folder_is_no_checkpoint() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from llm_train.loop.plan import make_plan
+from llm_train.loop.plan import due, make_plan
 from llm_train.training_options import TrainingOptions
 
 
@@ -42,7 +42,19 @@ def test_checkpoints_by_steps_epochs_or_never() -> None:
 
 def test_warmup_by_steps_or_share() -> None:
     assert plan(max_steps=200, warmup_ratio=0.05).schedule.warmup == 10
+    assert plan(max_steps=15, warmup_ratio=0.1).schedule.warmup == 2
     assert plan(max_steps=200, warmup_ratio=0.05, warmup_steps=3).schedule.warmup == 3
+
+
+@pytest.mark.parametrize("samples", [3, 4, 99, 101, 106, 1001])
+def test_epochs_end_where_their_last_sample_is_read(samples: int) -> None:
+    """Against counting samples: no epoch drifts away from its end."""
+    made = plan(samples, evaluation_strategy="epoch", num_train_epochs=9)
+    seen = [(step - 1) * 4 for step in range(1, made.steps + 1)]
+    crossed = [before // samples < (before + 4) // samples for before in seen]
+    assert [due(step, made.evaluate_every) for step in range(1, made.steps + 1)] == crossed
+    assert not due(made.steps, plan(save_strategy="no").save_every)
+    assert [step for step in range(1, 13) if due(step, plan(save_steps=4).save_every)] == [4, 8, 12]
 
 
 def test_the_schedule_ends_with_the_run_or_with_decay_steps() -> None:

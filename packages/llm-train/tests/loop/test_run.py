@@ -77,11 +77,13 @@ def test_a_half_written_checkpoint_is_passed_over_with_a_line(
     settings = {"max_steps": 10, "save_steps": 4, "lr_scheduler_type": "constant"}
     whole, broken = trained("whole", **settings), trained("broken", **settings)
     whole.go(repeating(20))
-    broken.go(repeating(20), max_steps=9)
+    with pytest.raises(KeyboardInterrupt):
+        broken.go(repeating(20, interrupt_at=9 * 4))
     damaged = broken.output / "checkpoint-8" / "optimizer.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-1] + b"\x00")
     caplog.clear()
-    broken.go(repeating(20))
+    with pytest.raises(KeyboardInterrupt):
+        broken.go(repeating(20, interrupt_at=5 * 4))
     assert "checkpoint-8 is damaged (optimizer.safetensors)" in caplog.text
     (broken.output / "checkpoint-8" / "COMPLETE").unlink()
     caplog.clear()
@@ -190,26 +192,173 @@ def test_the_best_checkpoint_is_kept_and_is_what_the_run_ends_with(
     assert build_model(run.output).spec.name == "llama"
 
 
+@pytest.mark.parametrize("saves", ["no", "steps"])
 def test_a_finished_model_is_not_overwritten_unasked(
-    trained: Callable[..., Any], repeating: Any
+    trained: Callable[..., Any], repeating: Any, saves: str
 ) -> None:
-    run = trained(max_steps=2, save_strategy="no")
+    run = trained(max_steps=2, save_strategy=saves, save_steps=1)
     run.go(repeating(8))
-    with pytest.raises(RecipeError, match="--overwrite_output_dir"):
-        run.go(repeating(8))
     before = run.weights()
+    for changes in ({}, {"learning_rate": 0.5}, {"max_steps": 4}, {"weights": 6}):
+        with pytest.raises(RecipeError, match="--overwrite_output_dir"):
+            run.go(repeating(8), **changes)
+    assert run.weights() == before
     run.go(repeating(8), max_steps=3, overwrite_output_dir=True)
     assert run.weights() != before
     assert is_complete(run.output)
 
 
+def test_another_tools_model_is_not_overwritten_unasked(
+    trained: Callable[..., Any], repeating: Any
+) -> None:
+    run = trained(max_steps=1)
+    run.output.mkdir()
+    (run.output / "config.json").write_text("{}")
+    with pytest.raises(RecipeError, match="did not write"):
+        run.go(repeating(8))
+    assert (run.output / "config.json").read_text() == "{}"
+
+
+def stopped(run: Any, samples: Any) -> Any:
+    """The run, stopped in its seventh step: checkpoint-5 is there."""
+    with pytest.raises(KeyboardInterrupt):
+        run.go(samples)
+    assert run.checkpoints() == ["checkpoint-5"]
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"weights": 6}, "began with another model"),
+        ({"seed": 4}, "with seed 3, this run has 4"),
+        ({"per_device_train_batch_size": 2}, "with batch_size 4, this run has 2"),
+        ({"max_steps": 4}, "1 steps beyond this run's 4"),
+    ],
+    ids=str,
+)
+def test_another_run_cannot_go_on_with_a_checkpoint(
+    trained: Callable[..., Any], repeating: Any, changes: dict[str, Any], reason: str
+) -> None:
+    run = stopped(trained(), repeating(20, interrupt_at=6 * 4))
+    with pytest.raises(ResumeError, match=reason):
+        run.go(repeating(20), **changes)
+    assert run.checkpoints() == ["checkpoint-5"]
+
+
 def test_other_data_cannot_go_on_with_a_checkpoint(
     trained: Callable[..., Any], repeating: Any
 ) -> None:
-    run = trained(max_steps=5)
-    run.go(repeating(20))
+    run = stopped(trained(), repeating(20, interrupt_at=6 * 4))
     with pytest.raises(ResumeError, match=r"epoch_samples 20, this run has 21"):
-        run.go(repeating(21), max_steps=8)
+        run.go(repeating(21))
+    others = repeating(20)
+    others.rows[7, 3] = (others.rows[7, 3] + 1) % 61
+    with pytest.raises(ResumeError, match="over other data: sample 7 differs"):
+        run.go(others)
+
+
+def test_another_learning_rate_goes_on_with_a_line(
+    trained: Callable[..., Any], repeating: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = stopped(trained(), repeating(20, interrupt_at=6 * 4))
+    run.go(repeating(20), learning_rate=0.003)
+    assert "with learning_rate 0.01; now it is 0.003" in caplog.text
+
+
+def test_an_abandoned_branch_does_not_win_the_next_resume(
+    trained: Callable[..., Any], repeating: Any
+) -> None:
+    """Checkpoints 3, 6 and 9 at one learning rate; from 3 on at another, killed before 6."""
+    run = trained(save_steps=3)
+    with pytest.raises(KeyboardInterrupt):
+        run.go(repeating(20, interrupt_at=10 * 4))
+    assert run.checkpoints() == ["checkpoint-3", "checkpoint-6", "checkpoint-9"]
+    changes = {"learning_rate": 0.003, "save_steps": 4}
+    with pytest.raises(KeyboardInterrupt):
+        run.go(
+            repeating(20, interrupt_at=2 * 4),
+            resume_from_checkpoint=str(run.output / "checkpoint-3"),
+            **changes,
+        )
+    assert run.checkpoints() == ["checkpoint-3", "checkpoint-4"]
+    run.go(repeating(20), **changes)
+    straight = trained("straight")
+    with pytest.raises(KeyboardInterrupt):
+        straight.go(repeating(20, interrupt_at=4 * 4), save_steps=3)
+    straight.go(repeating(20), **changes)
+    assert run.losses() == straight.losses()
+    assert run.weights() == straight.weights()
+
+
+def test_lines_between_two_checkpoints_are_those_of_the_whole_run(
+    trained: Callable[..., Any], repeating: Any
+) -> None:
+    settings = {"logging_steps": 4, "save_steps": 3}
+    whole, broken = trained("whole", **settings), trained("broken", **settings)
+    whole.go(repeating(20))
+    with pytest.raises(KeyboardInterrupt):
+        broken.go(repeating(20, interrupt_at=7 * 4))
+    broken.go(repeating(20))
+    keys = ("step", "loss", "tokens", "epoch", "learning_rate")
+    assert [[row[key] for key in keys] for row in broken.metrics()] == [
+        [row[key] for key in keys] for row in whole.metrics()
+    ]
+    elapsed = [row["elapsed"] for row in broken.metrics()]
+    assert elapsed == sorted(elapsed)
+
+
+def test_the_model_in_memory_is_kept_when_it_is_the_best(
+    trained: Callable[..., Any], repeating: Any
+) -> None:
+    """Eight steps, a checkpoint only at five: the last step is better and is what stays."""
+    run = trained(max_steps=8, do_eval=True, eval_steps=5, load_best_model_at_end=True)
+    result = run.go(repeating(20), repeating(4))
+    best = min(row["eval_loss"] for row in run.metrics() if "eval_loss" in row)
+    assert result.metrics["eval_loss"] == pytest.approx(best, abs=1e-6)
+    assert run.checkpoints() == ["checkpoint-5", "checkpoint-8"]
+
+
+def test_the_best_checkpoint_is_found_where_it_was_written(
+    trained: Callable[..., Any], repeating: Any
+) -> None:
+    """The highest loss is called best, so that it is the first checkpoint's."""
+    settings = {
+        "max_steps": 8, "save_steps": 2, "do_eval": True, "eval_steps": 2,
+        "load_best_model_at_end": True, "greater_is_better": True,
+    }  # fmt: skip
+    first = trained("first", **settings)
+    with pytest.raises(KeyboardInterrupt):
+        first.go(repeating(20, interrupt_at=5 * 4), repeating(4))
+    second = trained("second", **settings, save_total_limit=1)
+    named = {"resume_from_checkpoint": str(first.output / "checkpoint-4")}
+    result = second.go(repeating(20), repeating(4), **named)
+    by_step = {row["step"]: row["eval_loss"] for row in first.metrics() if "eval_loss" in row}
+    assert result.metrics["eval_loss"] == pytest.approx(by_step[2], abs=1e-6)
+    (first.output / "checkpoint-2" / "COMPLETE").unlink()
+    third = trained("third", **settings)
+    with pytest.raises(ResumeError, match="checkpoint-2 evaluated best so far"):
+        third.go(repeating(20), repeating(4), **named)
+
+
+def test_a_run_that_was_killed_after_its_last_checkpoint_is_finished(
+    trained: Callable[..., Any], repeating: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, broken = trained("whole", save_steps=12), trained("broken", save_steps=12)
+    whole.go(repeating(20))
+    with monkeypatch.context() as patch:
+        patch.setattr("llm_train.loop.run.publish", lambda *_: (_ for _ in ()).throw(MemoryError))
+        with pytest.raises(MemoryError):
+            broken.go(repeating(20))
+    broken.go(repeating(20))
+    assert broken.weights() == whole.weights()
+
+
+def test_predicting_needs_test_data(trained: Callable[..., Any], repeating: Any) -> None:
+    run = trained()
+    with pytest.raises(RecipeError, match="no test data"):
+        run.go(repeating(8), do_predict=True)
+    assert not run.output.exists()
 
 
 def test_a_named_checkpoint_must_be_whole(trained: Callable[..., Any], repeating: Any) -> None:

@@ -17,8 +17,8 @@ def test_lines_of_training_and_evaluation(tmp_path: Path) -> None:
     shown = bar()
     watch = Watch(tmp_path, shown, 0)
     for _ in range(2):
-        watch.stepped(30)
-    watch.trained(2, 1.5, 0.25, 0.125)
+        watch.stepped(30, 1.5)
+    watch.trained(2, 0.25, 0.125)
     watch.evaluated(2, {"eval_loss": 1.25}, 3.0)
     first, second = read_metrics(tmp_path / "metrics.jsonl")
     assert (first["step"], first["loss"], first["tokens"]) == (2, 1.5, 60)
@@ -35,12 +35,24 @@ def test_a_resumed_run_drops_what_lies_beyond_its_checkpoint(tmp_path: Path) -> 
     rows = [{"step": s, "loss": 1.0, "tokens": 10 * s, "elapsed": float(s)} for s in (1, 2, 3, 4)]
     text = "".join(json.dumps(row) + "\n" for row in rows) + '{"step": 5, "lo'
     (tmp_path / "metrics.jsonl").write_text(text)
-    watch = Watch(tmp_path, bar(), 2)
+    watch = Watch(tmp_path, bar(), 2, {"tokens": 20, "elapsed": 2.0})
     assert [row["step"] for row in read_metrics(watch.path)] == [1, 2]
-    assert (watch.tokens, watch.elapsed_before) == (20, 2.0)
+    assert watch.tokens == 20
+    assert watch.state()["elapsed"] >= 2.0
     assert watch.bar.done == 2
 
 
 def test_a_new_run_starts_a_new_file(tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text('{"step": 9, "loss": 1.0}\n')
     assert read_metrics(Watch(tmp_path, bar(), 0).path) == []
+
+
+def test_a_resumed_line_has_the_steps_before_the_checkpoint(tmp_path: Path) -> None:
+    first = Watch(tmp_path, bar(), 0)
+    first.stepped(10, 4.0)
+    first.stepped(10, 1.0)
+    resumed = Watch(tmp_path, bar(), 2, first.state())
+    resumed.stepped(10, 1.0)
+    resumed.trained(3, 0.1, 0.5)
+    (row,) = read_metrics(resumed.path)
+    assert (row["loss"], row["tokens"]) == (2.0, 30)

@@ -14,12 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_cli.outputs import is_complete, verify_complete, written_folder
+from llm_cli.outputs import clear_leftovers, is_complete, verify_complete, written_folder
 from llm_train.errors import ResumeError
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint-(\d+)")
 RUN_FILE = "run.json"
+_ASIDE = "abandoned-"
 
 
 def step_of(folder: Path) -> int:
@@ -31,18 +32,38 @@ def step_of(folder: Path) -> int:
     return int(match[1])
 
 
+def read_run(folder: Path) -> dict[str, Any]:
+    """The content of a checkpoint's run.json. Raises ResumeError where it cannot be read."""
+    try:
+        content = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        message = (
+            f"{folder / RUN_FILE} cannot be read ({error}), so {folder} cannot be resumed. Name "
+            "another --resume_from_checkpoint."
+        )
+        raise ResumeError(message) from error
+    return dict(content)
+
+
 class Checkpoints:
-    """The checkpoints under one output folder; `limit` is save_total_limit."""
+    """The checkpoints under one output folder; `limit` is save_total_limit.
+
+    `best` is the folder of the checkpoint that evaluated best; it is never removed.
+    """
 
     def __init__(self, output_dir: Path, limit: int | None = None) -> None:
         self.output_dir = output_dir
         self.limit = limit
-        self.best: int | None = None
+        self.best: Path | None = None
 
     def all(self) -> list[Path]:
         """Every checkpoint folder, oldest step first, complete or not."""
         found = (path for path in self.output_dir.glob("checkpoint-*") if path.is_dir())
         return sorted((path for path in found if _NAME.fullmatch(path.name)), key=step_of)
+
+    def folder(self, step: int) -> Path:
+        """Where the checkpoint of `step` is, or will be."""
+        return self.output_dir / f"checkpoint-{step}"
 
     def newest(self) -> Path | None:
         """The newest checkpoint whose files are what its marker says; None where there is none.
@@ -74,32 +95,49 @@ class Checkpoints:
 
         An error while writing leaves every earlier checkpoint as it was, and nothing of this one.
         """
-        folder = self.output_dir / f"checkpoint-{step}"
+        folder = self.folder(step)
         with written_folder(folder, lineage, overwrite=True) as place:
             write(place)
             (place / RUN_FILE).write_text(json.dumps(dict(run), indent=1) + "\n", encoding="utf-8")
         self._rotate(folder)
         return folder
 
-    def clear(self) -> None:
-        """Remove every checkpoint and what interrupted writing left."""
+    def set_aside_after(self, resume: Path) -> None:
+        """Rename what an abandoned run wrote beyond `resume`, so that it is never resumed.
+
+        Where `resume` lies elsewhere, all checkpoints here are such.
+        """
+        elsewhere = resume.resolve().parent != self.output_dir.resolve()
         for folder in self.all():
-            shutil.rmtree(folder)
+            if elsewhere or step_of(folder) > step_of(resume):
+                place = folder.with_name(_ASIDE + folder.name)
+                if place.exists():
+                    shutil.rmtree(place)
+                folder.rename(place)
+                logger.warning(
+                    "%s does not belong to the run that goes on at %s; it is now %s.",
+                    folder,
+                    resume,
+                    place.name,
+                )
+
+    def clear(self) -> None:
+        """Remove every checkpoint, those set aside, and what interrupted writing left."""
         self.clear_leftovers()
+        for folder in [*self.all(), *self.output_dir.glob(f"{_ASIDE}checkpoint-*")]:
+            shutil.rmtree(folder)
 
     def clear_leftovers(self) -> None:
-        """Remove temporary folders of checkpoints whose writing was killed."""
-        for folder in self.output_dir.glob(".checkpoint-*.tmp"):
-            logger.warning("%s was left by an interrupted run and is removed.", folder)
-            shutil.rmtree(folder)
+        """Remove temporary folders of checkpoints whose writing was killed; a whole one is kept."""
+        clear_leftovers(self.output_dir, "checkpoint-*")
 
     def _rotate(self, written: Path) -> None:
         if not self.limit or self.limit < 0:
             return
-        spared = {written, self.output_dir / f"checkpoint-{self.best}"}
+        spared = {written.resolve(), self.best.resolve() if self.best else None}
         complete = [folder for folder in self.all() if is_complete(folder)]
-        room = max(self.limit - len(spared & set(complete)), 0)
-        others = [folder for folder in complete if folder not in spared]
+        others = [folder for folder in complete if folder.resolve() not in spared]
+        room = max(self.limit - (len(complete) - len(others)), 0)
         for folder in others[: len(others) - room]:
             logger.info("%s is removed (save_total_limit %d).", folder, self.limit)
             shutil.rmtree(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from llm_train.loop.schedule import Schedule
 from llm_train.training_options import TrainingOptions
@@ -11,12 +12,14 @@ from llm_train.training_options import TrainingOptions
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of a run, all in optimizer steps; 0 for evaluate_every or save_every: never."""
+    """Numbers of a run, all in optimizer steps; 0 for evaluate_every or save_every: never.
+
+    An epoch need not be a whole number of steps, so those two are fractions; see `due`.
+    """
 
     steps: int
-    steps_per_epoch: float
-    evaluate_every: int
-    save_every: int
+    evaluate_every: Fraction
+    save_every: Fraction
     schedule: Schedule
 
 
@@ -24,16 +27,16 @@ def make_plan(options: TrainingOptions, epoch_samples: int) -> Plan:
     """The plan of a run over an epoch of so many samples.
 
     Without max_steps the steps are rounded up, so that no sample is left out of an epoch; the last
-    step then takes its missing samples from the next epoch's order.
+    step then takes its missing samples from the next epoch's order. So is warmup_ratio's share.
     """
-    per_epoch = epoch_samples / options.batch_size
+    per_epoch = Fraction(epoch_samples, options.batch_size)
     steps = options.max_steps
     if steps <= 0:
-        steps = max(1, math.ceil(round(per_epoch * options.num_train_epochs, 6)))
+        steps = max(1, math.ceil(round(float(per_epoch) * options.num_train_epochs, 6)))
     evaluation = options.evaluation_strategy
     if options.do_eval and evaluation == "no":
         evaluation = "steps"
-    warmup = options.warmup_steps or int(options.warmup_ratio * steps)
+    warmup = options.warmup_steps or math.ceil(options.warmup_ratio * steps)
     schedule = Schedule(
         options.lr_scheduler_type,
         options.learning_rate,
@@ -46,12 +49,16 @@ def make_plan(options: TrainingOptions, epoch_samples: int) -> Plan:
     )
     return Plan(
         steps,
-        per_epoch,
         _every(evaluation, options.eval_steps or options.logging_steps, per_epoch),
         _every(options.save_strategy, options.save_steps, per_epoch),
         schedule,
     )
 
 
-def _every(strategy: str, steps: int, per_epoch: float) -> int:
-    return {"no": 0, "steps": steps, "epoch": max(1, round(per_epoch))}[strategy]
+def due(step: int, every: Fraction) -> bool:
+    """Whether a whole number of `every` steps ends within step `step`, the first being 1."""
+    return every > 0 and step // every > (step - 1) // every
+
+
+def _every(strategy: str, steps: int, per_epoch: Fraction) -> Fraction:
+    return {"no": Fraction(0), "steps": Fraction(steps), "epoch": per_epoch}[strategy]

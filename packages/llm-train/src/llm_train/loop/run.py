@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 from llm_cli.console import table
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import progress
-from llm_train.errors import RecipeError
-from llm_train.loop.checkpoints import RUN_FILE, Checkpoints, step_of
+from llm_train.errors import RecipeError, ResumeError
+from llm_train.loop.checkpoints import Checkpoints, read_run, step_of
 from llm_train.loop.data import ModelFiles, TrainingData
-from llm_train.loop.folder import prepare_folder, publish
+from llm_train.loop.device import use_device
+from llm_train.loop.folder import prepare_folder
 from llm_train.loop.plan import Plan, make_plan
 from llm_train.loop.plot import draw_losses
+from llm_train.loop.publish import publish
 from llm_train.loop.watch import Watch
 from llm_train.training_options import TrainingOptions, without_effect
 
 if TYPE_CHECKING:
     from paddle import nn
 
-    from llm_train.loop.trainer import LoopTrainer, Run
+    from llm_train.loop.trainer import Run
 
 logger = logging.getLogger(__name__)
 
@@ -62,40 +64,43 @@ def run_training(
         return TrainingResult(output_dir, 0, _evaluate_only(model, options, data))
     checkpoints = Checkpoints(output_dir, options.save_total_limit)
     plan = make_plan(options, data.epoch_samples)
-    identity = _identity(options, data)
-    resume = prepare_folder(options, checkpoints, identity)
-    start = step_of(resume) if resume else 0
+    from llm_train.loop.identity import run_identity
+
+    identity = run_identity(model, options, data)
+    resume = prepare_folder(options, checkpoints, identity, plan.steps)
+    start, before = (step_of(resume), read_run(resume)) if resume else (0, {})
+    if resume is not None and options.load_best_model_at_end:
+        checkpoints.best = _best_before(checkpoints, resume, before.get("best_folder"))
     with progress(command.split()[-1], total=plan.steps, unit="steps") as bar:
         from llm_train.loop.trainer import Run
 
         origin = lineage(command=f"llm {command}", options=options, inputs=inputs)
-        watch = Watch(output_dir, bar, start)
+        watch = Watch(output_dir, bar, start, before.get("watch"))
         run = Run(options, plan, data, files, checkpoints, watch, origin, identity, start)
-        metrics = _train(model, run, resume)
+        metrics = _train(model, run, resume, before.get("best"))
     publish(output_dir, files, origin)
     draw_losses(output_dir, f"llm {command}")
     logger.info("The model is in %s.", output_dir)
     return TrainingResult(output_dir, plan.steps, metrics)
 
 
-def _train(model: nn.Layer, run: Run, resume: Path | None) -> dict[str, float]:
+def _train(model: nn.Layer, run: Run, resume: Path | None, best: float | None) -> dict[str, float]:
     from llm_train.loop.evaluation import evaluate
     from llm_train.loop.trainer import LoopTrainer
 
     options, data = run.options, run.data
     trainer = LoopTrainer(model, _arguments(options, run.plan), run)
-    if resume is not None:
-        _restore_best(trainer, resume)
+    trainer.best = best
     if run.plan.evaluate_every and options.eval_on_start and not run.start:
         trainer.evaluate()
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     metrics = trainer.last_metrics
     if options.load_best_model_at_end and run.checkpoints.best is not None:
-        best = run.checkpoints.output_dir / f"checkpoint-{run.checkpoints.best}"
-        logger.info("%s evaluated best (%s); its weights are kept.", best, trainer.best)
-        run.files.load(best)
+        folder = run.checkpoints.best
+        logger.info("%s evaluated best (%s); its weights are kept.", folder, trainer.best)
+        run.files.load(folder)
         metrics = trainer.evaluate()
-    if options.do_predict and data.test is not None:
+    if data.test is not None:
         metrics |= evaluate(model, data, data.test, **_sizes(options, "test"))
         run.watch.evaluated(run.plan.steps, metrics, 0.0)
     return metrics
@@ -117,10 +122,9 @@ def _evaluate_only(
 
 
 def _sizes(options: TrainingOptions, prefix: str) -> dict[str, Any]:
-    limit = options.max_evaluate_steps if prefix == "eval" else options.max_test_steps
     return {
         "batch_size": options.per_device_eval_batch_size,
-        "limit": limit if limit > 0 else None,
+        "limit": options.batches(prefix),
         "prefix": prefix,
     }
 
@@ -129,6 +133,8 @@ def _arguments(options: TrainingOptions, plan: Plan) -> Any:
     """The Trainer's arguments: what it still decides; the rest is the run's."""
     from paddlenlp.trainer import TrainingArguments
 
+    device = use_device(options.device)
+    logger.info("Training on the %s.", device)
     return TrainingArguments(
         output_dir=options.output_dir,
         per_device_train_batch_size=options.batch_size,
@@ -140,7 +146,7 @@ def _arguments(options: TrainingOptions, plan: Plan) -> Any:
         max_grad_norm=options.max_grad_norm,
         max_steps=plan.steps,
         seed=options.seed,
-        device=_device(options.device),
+        device=device,
         recompute=options.recompute,
         logging_strategy="no",
         save_strategy="no",
@@ -151,21 +157,6 @@ def _arguments(options: TrainingOptions, plan: Plan) -> Any:
     )
 
 
-def _device(wanted: str) -> str:
-    import paddle
-
-    there = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
-    if wanted == "gpu" and not there:
-        message = (
-            "--device gpu: this Paddle has no GPU (paddlepaddle-gpu is not installed, or no device "
-            "is visible). Use --device cpu, or install paddlepaddle-gpu."
-        )
-        raise RecipeError(message)
-    chosen = "gpu" if there and wanted != "cpu" else "cpu"
-    logger.info("Training on the %s.", chosen)
-    return chosen
-
-
 def _check(options: TrainingOptions, data: TrainingData) -> None:
     if options.evaluates and data.valid is None:
         message = (
@@ -173,20 +164,30 @@ def _check(options: TrainingOptions, data: TrainingData) -> None:
             "share, add a dev.json, or set --do_eval false."
         )
         raise RecipeError(message)
-    if not options.do_train and not options.evaluates:
-        message = "--do_train false and --do_eval false: there is nothing to do. Set one to true."
+    if options.do_predict and data.test is None:
+        message = (
+            "--do_predict true, but there is no test data. Give the third part of --split a "
+            "share, add a test.json, or set --do_predict false."
+        )
+        raise RecipeError(message)
+    if not options.do_train and not options.evaluates and not options.do_predict:
+        message = (
+            "--do_train, --do_eval and --do_predict are all false: there is nothing to do. Set "
+            "one to true."
+        )
         raise RecipeError(message)
 
 
-def _identity(options: TrainingOptions, data: TrainingData) -> dict[str, Any]:
-    """What must be the same for a resumed run to read the same samples."""
-    return {
-        "batch_size": options.batch_size,
-        "epoch_samples": data.epoch_samples,
-        "seed": options.seed,
-    }
-
-
-def _restore_best(trainer: LoopTrainer, resume: Path) -> None:
-    written = json.loads((resume / RUN_FILE).read_text(encoding="utf-8"))
-    trainer.best, trainer.run.checkpoints.best = written["best"], written["best_step"]
+def _best_before(checkpoints: Checkpoints, resume: Path, noted: str | None) -> Path | None:
+    """The checkpoint that evaluated best so far; beside `resume` where the run was moved."""
+    if noted is None:
+        return None
+    places = (Path(noted), resume.parent / Path(noted).name)
+    for place in places:
+        if checkpoints.problem(place) is None:
+            return place
+    message = (
+        f"{resume} says that {noted} evaluated best so far, but there is no whole checkpoint "
+        f"there or at {places[1]}. Put it back, or set --load_best_model_at_end false."
+    )
+    raise ResumeError(message)

@@ -34,7 +34,7 @@ from llm_train.loop.evaluation import evaluate
 from llm_train.loop.loss import summed_loss
 from llm_train.loop.optimizer_state import read_optimizer, write_optimizer
 from llm_train.loop.order import SampleOrder
-from llm_train.loop.plan import Plan
+from llm_train.loop.plan import Plan, due
 from llm_train.loop.watch import Watch
 from llm_train.training_options import TrainingOptions
 
@@ -112,27 +112,27 @@ class LoopTrainer(Trainer):
             loss = summed_loss(model(**model_inputs(batch)), labels) / total
             loss.backward()
             mean = mean + loss.detach()
-        self.run.watch.stepped(sum(real_tokens(batch) for batch in inputs))
+        self.run.watch.stepped(sum(real_tokens(batch) for batch in inputs), float(mean))
         return mean
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Evaluate on the held-out data and write the figures down."""
         run, began = self.run, time.monotonic()
         assert run.data.valid is not None
-        limit = run.options.max_evaluate_steps
+        limit = run.options.batches("eval")
         size = run.options.per_device_eval_batch_size
-        metrics = evaluate(self.model, run.data, run.data.valid, size, limit if limit > 0 else None)
+        metrics = evaluate(self.model, run.data, run.data.valid, size, limit)
         run.watch.evaluated(self.state.global_step, metrics, time.monotonic() - began)
         self.last_metrics = metrics
         return metrics
 
     def log(self, logs: dict[str, float], **_: Any) -> None:
-        """Write the training loss down; the Trainer's other figures are not kept."""
+        """Have the training loss written down; the Trainer's own figures are not kept."""
         if "loss" in logs:
             step = self.state.global_step
             consumed = step * self.run.options.batch_size / self.run.data.epoch_samples
             rate = self.run.plan.schedule.rate(step - 1)
-            self.run.watch.trained(step, logs["loss"], rate, consumed)
+            self.run.watch.trained(step, rate, consumed)
 
     def _check_loss_valid(self, loss: paddle.Tensor) -> None:
         value = float(loss)
@@ -147,7 +147,12 @@ class LoopTrainer(Trainer):
         began, step = time.monotonic(), self.state.global_step
         run = self.run
         self._note_best(metrics, step)
-        state = {"best_step": run.checkpoints.best, "best": self.best}
+        best = run.checkpoints.best
+        state = {
+            "best": self.best,
+            "best_folder": str(best.resolve()) if best else None,
+            "watch": run.watch.state(),
+        }
 
         def write(folder: Path) -> None:
             run.files.save(folder)
@@ -165,7 +170,8 @@ class LoopTrainer(Trainer):
         greater = options.greater_is_better
         sign = 1 if (greater if greater is not None else name == "eval_accuracy") else -1
         if self.best is None or sign * metrics[name] > sign * self.best:
-            self.best, self.run.checkpoints.best = metrics[name], step
+            self.best = metrics[name]
+            self.run.checkpoints.best = self.run.checkpoints.folder(step)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str | None = None) -> None:
         if resume_from_checkpoint is not None:
@@ -177,7 +183,11 @@ class LoopTrainer(Trainer):
 
 
 class _Flow(TrainerCallback):
-    """Says when to log, evaluate, save and stop, by the plan; the last step does the first two."""
+    """Says when to log, evaluate, save and stop, by the plan.
+
+    The last step logs and evaluates; it also saves where the best model is wanted at the end,
+    since it may be the best.
+    """
 
     def __init__(self, plan: Plan, options: TrainingOptions) -> None:
         self.plan, self.options = plan, options
@@ -188,10 +198,10 @@ class _Flow(TrainerCallback):
         last = step >= plan.steps
         first = step == 1 and self.options.logging_first_step
         control.should_log = last or first or step % self.options.logging_steps == 0
-        control.should_save = bool(plan.save_every) and step % plan.save_every == 0
-        due = last or step % max(plan.evaluate_every, 1) == 0
-        wanted = due or (control.should_save and self.options.load_best_model_at_end)
-        control.should_evaluate = bool(plan.evaluate_every) and wanted
+        choosing = self.options.load_best_model_at_end and plan.evaluate_every > 0
+        control.should_save = due(step, plan.save_every) or (last and choosing)
+        wanted = last or due(step, plan.evaluate_every) or (control.should_save and choosing)
+        control.should_evaluate = plan.evaluate_every > 0 and wanted
         control.should_training_stop = last
         return control
 

@@ -10,36 +10,62 @@ from __future__ import annotations
 import json
 import resource
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from llm_cli.outputs import written_file
 from llm_cli.progress import Progress
 
 METRICS_FILE = "metrics.jsonl"
 
 
 class Watch:
-    """Counts and writes for one run; `start` is the step it begins at."""
+    """Counts and writes for one run; `start` is the step it begins at.
 
-    def __init__(self, output_dir: Path, bar: Progress, start: int) -> None:
+    `state` is what `state()` gave at that step, so that a resumed run writes the same lines.
+    """
+
+    def __init__(
+        self, output_dir: Path, bar: Progress, start: int, state: Mapping[str, Any] | None = None
+    ) -> None:
+        before = state or {}
         self.path = output_dir / METRICS_FILE
         self.bar = bar
-        self.tokens = _keep_until(self.path, start)
-        self.elapsed_before = _elapsed(self.path)
+        self.tokens = int(before.get("tokens", 0))
+        self._elapsed_before = float(before.get("elapsed", 0.0))
+        self._loss_sum = float(before.get("loss_sum", 0.0))
+        self._loss_steps = int(before.get("loss_steps", 0))
         self._began = self._marked = time.monotonic()
         self._tokens_marked = self.tokens
         self._paused = 0.0
         self._notes: dict[str, str] = {}
+        _keep_until(self.path, start)
         if start:
             bar.resume_at(start)
 
-    def stepped(self, tokens: int) -> None:
-        """One optimizer step over `tokens` real tokens is done."""
+    def state(self) -> dict[str, float]:
+        """What a run that is resumed here must know: tokens, seconds, losses not yet written."""
+        return {
+            "tokens": self.tokens,
+            "elapsed": self._elapsed(time.monotonic()),
+            "loss_sum": self._loss_sum,
+            "loss_steps": self._loss_steps,
+        }
+
+    def stepped(self, tokens: int, loss: float) -> None:
+        """One optimizer step over `tokens` real tokens, of mean `loss`, is done."""
         self.tokens += tokens
+        self._loss_sum += loss
+        self._loss_steps += 1
         self.bar.advance(1)
 
-    def trained(self, step: int, loss: float, rate: float, epoch: float) -> None:
-        """Write a line of training: mean `loss` since the last one, at learning rate `rate`."""
+    def trained(self, step: int, rate: float, epoch: float) -> None:
+        """Write a line of training: mean loss since the last one, at learning rate `rate`."""
+        if not self._loss_steps:
+            return
+        loss = round(self._loss_sum / self._loss_steps, 8)
+        self._loss_sum, self._loss_steps = 0.0, 0
         now = time.monotonic()
         seconds = max(now - self._marked - self._paused, 1e-9)
         speed = (self.tokens - self._tokens_marked) / seconds
@@ -51,7 +77,7 @@ class Watch:
             tokens=self.tokens,
             tokens_per_s=round(speed, 1),
             memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
-            elapsed=round(self.elapsed_before + now - self._began, 3),
+            elapsed=round(self._elapsed(now), 3),
             epoch=round(epoch, 4),
         )
         self._note(train=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
@@ -66,6 +92,9 @@ class Watch:
     def paused(self, seconds: float) -> None:
         """Time that was not spent on training, such as writing a checkpoint."""
         self._paused += seconds
+
+    def _elapsed(self, now: float) -> float:
+        return self._elapsed_before + now - self._began
 
     def _note(self, **parts: str) -> None:
         self._notes |= parts
@@ -88,12 +117,8 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _keep_until(path: Path, step: int) -> int:
-    """Keep the lines up to `step` (an earlier run went further); the tokens trained by then."""
+def _keep_until(path: Path, step: int) -> None:
+    """Keep the lines up to `step`: an earlier run went further."""
     rows = [row for row in read_metrics(path) if row["step"] <= step] if step else []
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return max((row.get("tokens", 0) for row in rows), default=0)
-
-
-def _elapsed(path: Path) -> float:
-    return max((row.get("elapsed", 0.0) for row in read_metrics(path)), default=0.0)
+    with written_file(path) as stream:
+        stream.write("".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -32,10 +32,10 @@ class PretrainOptions(TrainingOptions):
         1e-5, help="Where the linear and the cosine schedule end.", group="Learning rate"
     )
     eval_iters: int = option(
-        10, help="Batches of an evaluation, always the first ones; -1: all.", group="Watching"
+        10, help="max_evaluate_steps where that is not given; -1: all.", group="Watching"
     )
     test_iters: int = option(
-        -1, help="Batches of the test evaluation (do_predict); -1: all.", group="Watching"
+        -1, help="max_test_steps where that is not given; -1: all.", group="Watching"
     )
     data_impl: str = option("mmap", help="How the data is read.", choices=("mmap",), group=_DATA)
     skip_warmup: bool = flag(True, help="Has no effect: files are mapped, not read ahead.")
@@ -48,7 +48,7 @@ class PretrainOptions(TrainingOptions):
         if self.max_seq_length < 1:
             message = f"--max_seq_length is {self.max_seq_length}; it must be at least 1."
             raise RecipeError(message)
-        if self.max_evaluate_steps < 0:
+        if self.max_evaluate_steps is None:
             self.max_evaluate_steps = self.eval_iters
-        if self.max_test_steps < 0:
+        if self.max_test_steps is None:
             self.max_test_steps = self.test_iters
