@@ -15,18 +15,20 @@ import tokenizers
 
 from llm_data.errors import TokenizerError
 from llm_data.tokenizer.copying import copy_tokenizer_files
+from llm_data.tokenizer.roles import Roles
 from llm_data.tokenizer.special_tokens import read_special_tokens
 
 MODEL_FILES = ("tokenizer.json", "vocab.json", "merges.txt", "tokenizer.model")
 
 
-class HuggingFaceTokenizer:
+class HuggingFaceTokenizer(Roles):
     """`Tokenizer` over `tokenizer.json` and the config files beside it."""
 
     def __init__(self, folder: Path) -> None:
         """Raises TokenizerError when `tokenizer.json` is corrupt."""
         self.path = folder
         self._special = read_special_tokens(folder)
+        self.roles = self._special.roles
         # One instance for texts of users, another (made when asked for) that parses specials:
         # the switch is a property of the instance, and flipping it is not safe between threads.
         self._plain = self._instance(parse_special=False)
@@ -50,25 +52,6 @@ class HuggingFaceTokenizer:
         tokenizer.add_special_tokens([t for t in missing if tokenizer.token_to_id(t) is not None])
         tokenizer.encode_special_tokens = not parse_special
         return tokenizer
-
-    def _role(self, name: str) -> int | None:
-        text = self._special.roles.get(name)
-        return None if text is None else self.special_tokens.get(text)
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """Id that begins a text."""
-        return self._role("bos_token")
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """Id that ends a text."""
-        return self._role("eos_token")
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """Id that fills a batch."""
-        return self._role("pad_token")
 
     def encode(
         self, text: str, add_special_tokens: bool = False, *, parse_special: bool = False

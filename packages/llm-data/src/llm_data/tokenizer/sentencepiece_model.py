@@ -13,12 +13,13 @@ from typing import Any
 
 from llm_data.errors import TokenizerError
 from llm_data.tokenizer.copying import copy_tokenizer_files
+from llm_data.tokenizer.roles import Roles
 from llm_data.tokenizer.special_tokens import read_special_tokens
 
 _UNDERLINE = "\u2581"
 
 
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(Roles):
     """`Tokenizer` over `tokenizer.model` and the config files beside it."""
 
     def __init__(self, folder: Path) -> None:
@@ -28,7 +29,7 @@ class SentencePieceTokenizer:
         special = read_special_tokens(folder)
         self._config = special.config
         self._legacy = bool(self._config.get("legacy", True))
-        self._roles = {
+        self.roles = {
             "bos_token": self._control(self._model.bos_id()),
             "eos_token": self._control(self._model.eos_id()),
             "pad_token": self._control(self._model.pad_id()),
@@ -39,8 +40,8 @@ class SentencePieceTokenizer:
         self._added = {text: i for text, i in special.added_ids.items() if i >= size}
         self._added_texts = {i: text for text, i in self._added.items()}
         self.vocab_size = max([size - 1, *self._added.values()]) + 1
-        self.special_tokens: dict[str, int] = {}
-        for text in (*self._roles.values(), *special.texts()):
+        self.special_tokens = {}
+        for text in (*self.roles.values(), *special.texts()):
             token_id = None if text is None else self._token_to_id(text)
             if text is not None and token_id is not None:
                 self.special_tokens[text] = token_id
@@ -60,25 +61,6 @@ class SentencePieceTokenizer:
         token_id = int(self._model.piece_to_id(text))
         known = str(self._model.id_to_piece(token_id)) == text
         return token_id if known else None
-
-    def _role(self, name: str) -> int | None:
-        text = self._roles.get(name)
-        return None if text is None else self.special_tokens.get(text)
-
-    @property
-    def bos_token_id(self) -> int | None:
-        """Id that begins a text."""
-        return self._role("bos_token")
-
-    @property
-    def eos_token_id(self) -> int | None:
-        """Id that ends a text."""
-        return self._role("eos_token")
-
-    @property
-    def pad_token_id(self) -> int | None:
-        """Id that fills a batch."""
-        return self._role("pad_token")
 
     def encode(
         self, text: str, add_special_tokens: bool = False, *, parse_special: bool = False
@@ -111,7 +93,7 @@ class SentencePieceTokenizer:
 
     def _without_prefix(self, text: str) -> list[int]:
         """Ids of `text` without the space that sentencepiece puts before every text."""
-        guard = self._roles["unk_token"] or "<unk>"
+        guard = self.roles["unk_token"] or "<unk>"
         return list(self._model.encode(guard + text))[len(self._model.encode(guard)) :]
 
     def encode_batch(
