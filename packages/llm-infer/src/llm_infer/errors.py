@@ -26,4 +26,4 @@ class DataFileError(InferError):
 
 
 class EngineStoppedError(InferError):
-    """The engine was closed, or a step failed; requests in flight end with this error."""
+    """The engine was closed, or failed in a step or at one request; its stream ends with this."""

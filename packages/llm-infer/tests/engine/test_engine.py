@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -195,7 +197,8 @@ def test_a_failing_decoder_ends_every_stream_with_its_error(make_harness):
         return np.arange(97.0)
 
     engine = make_harness(broken).engine(max_sequences=1)
-    streams = [engine.submit([1, 2, 3], GREEDY) for _ in range(2)]
+    with engine._stepping:  # or the first may fail before the second is there
+        streams = [engine.submit([1, 2, 3], GREEDY) for _ in range(2)]
     for stream in streams:
         with pytest.raises(EngineStoppedError, match="bad block"):
             list(stream)
@@ -216,3 +219,101 @@ def test_a_failing_reader_ends_its_own_request_only(harness):
     assert events[bad][-1].finish_reason is FinishReason.ABORT
     assert len(events[bad]) <= 3
     assert [event.token_id for event in events[good]] == harness.expected([3, 4], 20)
+
+
+@pytest.mark.parametrize("params", [GREEDY, SamplingParams(max_new_tokens=20, temperature=1.0)])
+def test_logits_without_a_maximum_end_their_own_request_only(make_harness, harness, params):
+    def sick(context: list[int]) -> np.ndarray:
+        logits = harness.next_logits(context)
+        if context[0] == 1 and len(context) > 4:
+            logits[50] = np.nan
+        return logits
+
+    engine = make_harness(sick).engine()
+    bad = engine.add_request([1, 2], params)
+    good = engine.add_request([3, 4], GREEDY)
+    events = harness.run(engine)
+    assert events[bad][-1].finish_reason is FinishReason.ERROR
+    assert "logit is nan" in events[bad][-1].error
+    assert len(events[bad]) == 4
+    assert [event.token_id for event in events[good]] == harness.expected([3, 4], 20)
+    assert engine.stats().free_blocks == engine.limits.num_blocks
+    assert not engine.stopped
+
+
+def test_text_that_cannot_be_decoded_ends_its_own_request_only(harness):
+    unknown = harness.expected([1, 2], 20)[4]
+    assert unknown not in harness.expected([3, 4], 3)
+
+    def decode(ids: list[int]) -> str:
+        if unknown in ids:
+            raise IndexError(unknown)
+        return "x" * len(ids)
+
+    engine = harness.engine(decode=decode)
+    bad = engine.add_request([1, 2], GREEDY)
+    good = engine.add_request([3, 4], SamplingParams(max_new_tokens=3))
+    events = harness.run(engine)
+    assert events[bad][-1].error.startswith("IndexError")
+    assert events[good][-1].finish_reason is FinishReason.LENGTH
+
+
+@pytest.mark.parametrize("part", ["schedule", "advance"])
+def test_streams_end_when_the_scheduler_fails(harness, monkeypatch, part):
+    engine = harness.engine()
+
+    def broken(*_: object) -> None:
+        message = "out of step"
+        raise AssertionError(message)
+
+    monkeypatch.setattr(engine._scheduler, part, broken)
+    stream = engine.submit([1, 2, 3], GREEDY)
+    ended: list[str] = []
+
+    def read() -> None:
+        try:
+            list(stream)
+        except EngineStoppedError as error:
+            ended.append(str(error))
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(5)
+    assert ended == ["The engine stopped: AssertionError: out of step"]
+    assert engine.stopped == ended[0]
+
+
+def test_streams_end_when_the_thread_is_told_to_exit(harness, monkeypatch):
+    engine = harness.engine()
+    ended = threading.Event()
+
+    def leave(_: object) -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(engine.runner, "step", leave)
+    engine.add_request([1, 2], GREEDY, lambda event: ended.set())
+    engine.start()
+    assert ended.wait(5)
+
+
+def test_the_end_of_the_process_ends_running_engines(tmp_path):
+    code = f"""
+import time, numpy as np
+from llm_infer.engine import Engine, EngineLimits, SamplingParams
+
+class Slow:
+    def step(self, batch):
+        time.sleep(0.01)
+        return np.ones((len(batch.logits_rows), 9), np.float32)
+
+def note(event):
+    if event.finish_reason:
+        open({str(tmp_path / "end")!r}, "w").write(event.finish_reason)
+
+engine = Engine(Slow(), EngineLimits(num_blocks=500, max_positions=9999, vocab_size=9))
+engine.add_request([1], SamplingParams(ignore_eos=True), note)
+engine.start()
+time.sleep(0.1)
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+    assert (tmp_path / "end").read_text() == "abort"

@@ -7,6 +7,7 @@ import pytest
 
 from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.sampler import RowState, distribution, sample
+from llm_infer.errors import SamplingError
 
 
 def reference(logits: np.ndarray, params: SamplingParams) -> np.ndarray:
@@ -94,3 +95,24 @@ def test_a_row_does_not_depend_on_its_neighbours():
         row = RowState(params, [4], [])
         alone = [sample(step[index : index + 1], [row])[0] for step in logits]
         assert alone == [tokens[index] for tokens in together]
+
+
+@pytest.mark.parametrize("temperature", [1e-5, 1e-6, 1e-308, 5e-324])
+def test_tiny_temperatures_take_the_likeliest(temperature):
+    logits = np.array([[1000.0, 2000.0, 1999.0, -3000.0]], np.float32)
+    row = RowState(SamplingParams(temperature=temperature, seed=1), [], [])
+    assert [sample(logits, [row])[0] for _ in range(5)] == [1] * 5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("params", [SamplingParams(), SamplingParams(temperature=1.0)])
+def test_a_row_that_is_not_finite_gives_its_error_and_leaves_the_others(params, bad):
+    logits = np.array([[1.0, bad, 2.0], [1.0, 3.0, 2.0]], np.float32)
+    error, token = sample(logits, [RowState(params, [], []), RowState(SamplingParams(), [], [])])
+    assert isinstance(error, SamplingError)
+    assert token == 1
+
+
+def test_a_row_of_nothing_but_minus_infinity_gives_an_error():
+    logits = np.full((1, 3), -np.inf, np.float32)
+    assert isinstance(sample(logits, [RowState(SamplingParams(), [], [])])[0], SamplingError)

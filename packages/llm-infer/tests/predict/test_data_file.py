@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
+from llm_infer.errors import InferError
 from llm_infer.predict.data_file import answer_file
 from llm_infer.predict.options import PredictOptions
+from llm_kernels.decoder import NativeDecoder
+
+FAILURES = {
+    "raises": RuntimeError("lost"),
+    "gives NaN": None,
+    "is interrupted": KeyboardInterrupt(),
+}
 
 
 def run(tiny_model, folder, lines, **options):
@@ -58,3 +67,42 @@ def test_a_stop_string_is_no_part_of_the_answer(tiny_model, tmp_path):
     middle = whole[5:7]
     cut = run(tiny_model, tmp_path, ['{"src": "hello"}'], stop=[middle])[0]["output"]
     assert cut == whole[: whole.index(middle)]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_run_whose_step_failed_goes_on_with_whole_answers_only(
+    tiny_model, tmp_path, monkeypatch, caplog, failure
+):
+    lines = [json.dumps({"src": "ab" * (i + 1)}) for i in range(4)]
+    options = {"batch_size": 2, "max_length": 12}
+    expected = run(tiny_model, tmp_path, lines, **options)
+    (tmp_path / "out.json").unlink()
+
+    class Failing(NativeDecoder):
+        steps = 0
+
+        def step(self, batch):
+            self.steps += 1
+            if self.steps == 8 and FAILURES[failure]:
+                raise FAILURES[failure]
+            return super().step(batch) * (np.nan if self.steps >= 8 else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("llm_infer.load.NativeDecoder", Failing)
+        with pytest.raises((InferError, KeyboardInterrupt)):
+            run(tiny_model, tmp_path, lines, **options)
+    assert "closed file" not in caplog.text
+    _, *kept = (tmp_path / "out.json.partial").read_text().splitlines()
+    answers = {line["index"]: line["output"] for line in map(json.loads, kept)}
+    assert answers == {index: expected[index]["output"] for index in answers}
+    assert run(tiny_model, tmp_path, lines, **options) == expected
+
+
+def test_the_line_whose_answer_failed_is_named(tiny_model, tmp_path, monkeypatch):
+    class Sick(NativeDecoder):
+        def step(self, batch):
+            return super().step(batch) * np.nan
+
+    monkeypatch.setattr("llm_infer.load.NativeDecoder", Sick)
+    with pytest.raises(InferError, match=r"in.json:1: The largest logit is nan.*partial"):
+        run(tiny_model, tmp_path, ['{"src": "a"}'])

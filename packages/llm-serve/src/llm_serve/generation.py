@@ -140,6 +140,8 @@ class Generation:
         choice = self._choices[index]
         if choice.done:
             return None
+        if event.finish_reason is FinishReason.ERROR and not self._engine.stopped:
+            raise ApiError(500, event.error, kind="server_error", code="generation_failed")
         if event.finish_reason in (FinishReason.ERROR, FinishReason.ABORT):
             raise _refusal(EngineStoppedError(event.error or "The engine was closed."))
         if event.token_id is not None:

@@ -9,9 +9,11 @@ and never wait for a step. An abort gives its blocks back before the next step.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Sequence
 
 from llm_infer.engine.batch import StepRunner, build_batch
@@ -25,9 +27,19 @@ from llm_infer.engine.scheduler import Scheduler
 from llm_infer.engine.sequence import Chunk
 from llm_infer.engine.sequence import Sequence as TokenSequence
 from llm_infer.engine.stream import Stream
-from llm_infer.errors import EngineStoppedError, SamplingError
+from llm_infer.errors import EngineStoppedError, InferError, SamplingError
 
 logger = logging.getLogger(__name__)
+
+
+_running: weakref.WeakSet[Engine] = weakref.WeakSet()
+"""Engines with a background thread, which must have ended before the interpreter does."""
+
+
+@atexit.register
+def _close_running() -> None:
+    for engine in list(_running):
+        engine.close()
 
 
 def _ignore(event: TokenEvent) -> None:
@@ -117,22 +129,27 @@ class Engine:
         with self._changed:
             return bool(self._inbox or self._aborts or self._requests)
 
+    @property
+    def stopped(self) -> str:
+        """Why no request is taken any more: closed, or a step failed; empty while it runs."""
+        return self._closed
+
     def step(self) -> list[TokenEvent]:
         """Run one decoder step and return its events, which sinks have seen already.
 
-        Raises EngineStoppedError when the decoder fails; every request in flight then ends with an
-        ERROR event, and the engine takes no more.
+        What fails at one request (its sampling, its text) ends that one with an ERROR event.
+        Raises EngineStoppedError when the step itself fails; every request in flight then ends
+        with an ERROR event, and the engine takes no more.
         """
         with self._stepping:
             start = time.perf_counter()
-            events = self._take_in()
-            chunks = self._scheduler.schedule()
-            if chunks:
-                try:
+            try:
+                events = self._take_in()
+                if chunks := self._scheduler.schedule():
                     events += self._advance(chunks)
-                except Exception as error:
-                    self._fail(error)
-                    raise EngineStoppedError(self._closed) from error
+            except Exception as error:
+                self._fail(error)
+                raise EngineStoppedError(self._closed) from error
             self._step_seconds += time.perf_counter() - start
             return events
 
@@ -140,6 +157,7 @@ class Engine:
         """Start the background thread, unless it runs."""
         with self._changed:
             if self._thread is None and not self._closed:
+                _running.add(self)
                 self._thread = threading.Thread(target=self._run, name="llm-engine", daemon=True)
                 self._thread.start()
 
@@ -155,6 +173,7 @@ class Engine:
             self._thread.join()
         with self._stepping:
             self._end_all(FinishReason.ABORT)
+        _running.discard(self)
 
     def stats(self) -> EngineStats:
         """A snapshot of the counters."""
@@ -185,6 +204,10 @@ class Engine:
                 self.step()
             except EngineStoppedError:
                 return
+            except BaseException as error:
+                # Streams must not wait for a thread that is gone.
+                self._fail(error)
+                return
 
     def _take_in(self) -> list[TokenEvent]:
         """Move new requests to the scheduler and drop the aborted ones; their last events."""
@@ -209,22 +232,36 @@ class Engine:
         logits = self.runner.step(batch)
         self._decoder_seconds += time.perf_counter() - start
         self._scheduler.advance(chunks)
+        self._steps += 1
         requests = [self._requests[c.sequence.request_id] for c in chunks if c.samples]
         tokens = sample(logits, [request.row for request in requests]) if requests else []
-        self._steps += 1
-        self._generated_tokens += len(tokens)
         events = []
-        for request, token_id in zip(requests, tokens, strict=True):
-            event = request.accept(token_id)
+        for request, token in zip(requests, tokens, strict=True):
+            event = self._accept(request, token)
+            self._generated_tokens += event.token_id is not None
             events.append(event)
             self._deliver(request, event)
         return events
+
+    def _accept(self, request: Request, token: int | Exception) -> TokenEvent:
+        """The event of a sampled token; an error, of sampling or text, ends this request only."""
+        try:
+            if isinstance(token, Exception):
+                raise token
+            return request.accept(token)
+        except Exception as error:
+            logger.exception("Request %d failed", request.sequence.request_id)
+            message = str(error) if isinstance(error, InferError) else _named(error)
+            return request.end(FinishReason.ERROR, message)
 
     def _deliver(self, request: Request, event: TokenEvent) -> None:
         if event.finish_reason is not None:
             with self._changed:
                 del self._requests[event.request_id]
             self._scheduler.remove(request.sequence)
+        self._tell(request, event)
+
+    def _tell(self, request: Request, event: TokenEvent) -> None:
         try:
             request.sink(event)
         except Exception:
@@ -233,14 +270,24 @@ class Engine:
             if event.finish_reason is None:
                 self.abort(event.request_id)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         logger.error("A decoder step failed", exc_info=error)
         with self._changed:
-            self._closed = f"The engine stopped: {type(error).__name__}: {error}"
+            self._closed = f"The engine stopped: {_named(error)}"
         self._end_all(FinishReason.ERROR)
 
     def _end_all(self, reason: FinishReason) -> None:
         """End every request, queued or running; nothing is taken in any more."""
-        self._take_in()
-        for request in list(self._requests.values()):
-            self._deliver(request, request.end(reason, self._closed))
+        with self._changed:
+            ended = [*self._requests.values(), *self._inbox]
+            self._requests.clear()
+            self._inbox, self._aborts = [], []
+        # All are told before blocks move: where the scheduler is what failed, that may fail again.
+        for request in ended:
+            self._tell(request, request.end(reason, self._closed))
+        for request in ended:
+            self._scheduler.remove(request.sequence)
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

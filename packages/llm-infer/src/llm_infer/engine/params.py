@@ -6,14 +6,20 @@ from dataclasses import dataclass
 
 from llm_infer.errors import SamplingError
 
+GREEDY_BELOW = 1e-5
+"""Temperature under which the likeliest token is taken: float32 cannot tell it from 0."""
+PENALTIES = (0.01, 100.0)
+"""Bounds of repetition_penalty; beyond them penalized logits leave the range of float32."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingParams:
     """Parameters of one request; the default is greedy until the context is full.
 
-    `temperature` 0, `top_k` 1 and `top_p` 0 each mean greedy. `top_k` 0 keeps all tokens. Filters
-    apply in this order: repetition_penalty, temperature, top_k, top_p. `seed` makes the samples
-    repeatable whatever else runs in the engine. Raises SamplingError for a value out of range.
+    `temperature` below 1e-5, `top_k` 1 and `top_p` 0 each mean greedy. `top_k` 0 keeps all tokens.
+    Filters apply in this order: repetition_penalty, temperature, top_k, top_p. `seed` makes the
+    samples repeatable whatever else runs in the engine. Raises SamplingError for a value out of
+    range.
     """
 
     max_new_tokens: int | None = None
@@ -41,9 +47,7 @@ class SamplingParams:
         if self.max_new_tokens is not None:
             self._check("max_new_tokens", self.max_new_tokens, 1, None)
             self._check("min_new_tokens", self.min_new_tokens, 0, self.max_new_tokens)
-        if not 0 < self.repetition_penalty < float("inf"):
-            message = f"repetition_penalty is {self.repetition_penalty}; it must be above 0."
-            raise SamplingError(message)
+        self._check("repetition_penalty", self.repetition_penalty, *PENALTIES)
         if self.seed is not None:
             self._check("seed", self.seed, 0, None)
         if any(not text for text in self.stop):
@@ -53,7 +57,7 @@ class SamplingParams:
     @property
     def greedy(self) -> bool:
         """Whether the likeliest token is always taken."""
-        return self.temperature == 0 or self.top_k == 1 or self.top_p == 0
+        return self.temperature < GREEDY_BELOW or self.top_k == 1 or self.top_p == 0
 
     @staticmethod
     def _check(name: str, value: float, low: float, high: float | None) -> None:

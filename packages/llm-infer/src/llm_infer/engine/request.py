@@ -23,7 +23,7 @@ class FinishReason(StrEnum):
     ABORT = "abort"
     """The reader, or the end of the engine, cancelled it."""
     ERROR = "error"
-    """The engine failed; the event says how."""
+    """The engine failed, in general or at this request; the event says how."""
 
 
 @dataclass(frozen=True, slots=True)

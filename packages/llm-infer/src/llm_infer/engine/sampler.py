@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_infer.engine.params import SamplingParams
+from llm_infer.errors import SamplingError
 
 Logits = NDArray[np.float32]
 
@@ -56,15 +57,36 @@ class RowState:
             self._seen.add(token_id)
 
 
-def sample(logits: Logits, rows: Sequence[RowState]) -> list[int]:
-    """The next token of each row of `logits`, float32 [R, V]; ties go to the lowest id."""
-    tokens: list[int] = logits.argmax(axis=1).tolist()
-    for index, row in enumerate(rows):
-        if not row.plain:
-            tokens[index] = _pick(logits[index], row)
-    for token_id, row in zip(tokens, rows, strict=True):
-        row.accept(token_id)
+def sample(logits: Logits, rows: Sequence[RowState]) -> list[int | Exception]:
+    """The next token of each row of `logits`, float32 [R, V]; ties go to the lowest id.
+
+    A row from which no token can be taken gives its error instead: SamplingError for logits that
+    are not finite.
+    """
+    tokens: list[int | Exception] = []
+    for index, likeliest in enumerate(logits.argmax(axis=1).tolist()):
+        try:
+            tokens.append(_next(logits[index], likeliest, rows[index]))
+        except Exception as error:
+            tokens.append(error)
     return tokens
+
+
+def _next(logits: Logits, likeliest: int, row: RowState) -> int:
+    # argmax returns the first NaN there is, so this one value tells of all.
+    _check_finite(logits[likeliest])
+    token_id = likeliest if row.plain else _pick(logits, row)
+    row.accept(token_id)
+    return token_id
+
+
+def _check_finite(largest: np.float32) -> None:
+    if not np.isfinite(largest):
+        message = (
+            f"The largest logit is {largest}, from which no token can be chosen. The weights may "
+            "be damaged; compare their checksums with those of their origin."
+        )
+        raise SamplingError(message)
 
 
 def _pick(logits: Logits, row: RowState) -> int:
@@ -99,8 +121,10 @@ def distribution(
 
     The weights are softmax(logits / temperature) (nucleus sampling: arXiv:1904.09751).
     """
-    scaled = logits.astype(np.float64) / params.temperature
+    scaled = logits.astype(np.float64)
+    # Before the division, which overflows for logits of a thousand and a tiny temperature.
     scaled -= scaled.max()
+    scaled /= params.temperature
     size = len(scaled)
     keep = min(params.top_k or size, size)
     if params.top_p >= 1:

@@ -34,11 +34,10 @@ class Scheduler:
         self.waiting.append(sequence)
 
     def remove(self, sequence: Sequence) -> None:
-        """Forget a sequence, finished or aborted, and free its blocks."""
-        if sequence in self.running:
-            self.running.remove(sequence)
-        else:
-            self.waiting.remove(sequence)
+        """Forget a sequence, finished, aborted or never added, and free its blocks."""
+        for place in (self.running, self.waiting):
+            if sequence in place:
+                place.remove(sequence)
         self._free(sequence)
 
     def schedule(self) -> list[Chunk]:

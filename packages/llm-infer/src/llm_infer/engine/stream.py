@@ -12,7 +12,8 @@ from llm_infer.errors import EngineStoppedError
 class Stream:
     """Events of one request in order; iterate it once, from any one thread.
 
-    Raises EngineStoppedError out of the iteration when the engine failed.
+    Raises EngineStoppedError out of the iteration when the engine failed, in general or at this
+    request.
     """
 
     def __init__(self) -> None:

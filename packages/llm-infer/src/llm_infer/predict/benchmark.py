@@ -20,6 +20,7 @@ from llm_infer.engine import Engine, SamplingParams
 from llm_infer.errors import InferError
 from llm_infer.predict.options import PredictOptions
 from llm_infer.predict.session import bounded_length, open_engine
+from llm_infer.predict.terminal import raise_failures
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,9 @@ def _timed(engine: Engine, prompts: list[list[int]], new_tokens: int) -> tuple[f
     waiting = {engine.add_request(prompt, params) for prompt in prompts}
     first = start
     while engine.has_work:
-        seen = {event.request_id for event in engine.step()}
+        events = engine.step()
+        raise_failures(events)
+        seen = {event.request_id for event in events}
         if waiting and not (waiting := waiting - seen):
             first = time.perf_counter()
     return first - start, time.perf_counter() - first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from llm_cli.lineage import fingerprint
 from llm_cli.progress import progress
 from llm_data.errors import DataError
 from llm_data.json_lines import JsonLines
-from llm_infer.engine import TokenEvent
+from llm_infer.engine import FinishReason, TokenEvent
 from llm_infer.errors import DataFileError, InferError
 from llm_infer.predict.journal import Journal
 from llm_infer.predict.options import PredictOptions
@@ -23,6 +24,9 @@ WITHOUT_EFFECT = (
     "lora_path", "chat_template",
 )  # fmt: skip
 """Options that do not change an answer, or whose files are compared by their content."""
+
+WHOLE = (FinishReason.STOP, FinishReason.LENGTH)
+"""Ends of an answer that is complete; one that was cut off is generated again."""
 
 
 def answer_file(options: PredictOptions) -> None:
@@ -44,13 +48,13 @@ def answer_file(options: PredictOptions) -> None:
     session = open_session(options)
     for index in range(len(lines)):
         _encoded(session, lines, index)
-    journal = Journal(output, _run(options))
-    try:
+    with contextlib.ExitStack() as closing:
+        journal = Journal(output, _run(options))
+        closing.callback(journal.close)
+        # Runs before the journal is closed, so that nothing in flight reaches a closed journal.
+        closing.callback(session.engine.close)
         _answer(session, lines, journal)
         journal.finish(lines[index] for index in range(len(lines)))
-    finally:
-        journal.close()
-        session.engine.close()
 
 
 def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
@@ -60,6 +64,7 @@ def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
     with progress("predict", total=len(lines), unit="lines") as bar:
         bar.resume_at(len(lines) - len(todo))
         in_flight: set[int] = set()
+        failures: list[str] = []
 
         def submit(index: int) -> None:
             ids = _encoded(session, lines, index)
@@ -67,10 +72,14 @@ def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
 
             def take(event: TokenEvent) -> None:
                 pieces.append(event.text)
-                if event.finish_reason is not None:
+                if event.finish_reason is None:
+                    return
+                in_flight.discard(index)
+                if event.finish_reason in WHOLE:
                     journal.write(index, "".join(pieces))
-                    in_flight.discard(index)
                     bar.advance()
+                elif event.finish_reason is FinishReason.ERROR:
+                    failures.append(f"{lines.place(index)}: {event.error}")
 
             in_flight.add(index)
             engine.add_request(ids, session.params(len(ids), index), take)
@@ -80,6 +89,9 @@ def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
             while todo and len(in_flight) < 2 * session.options.batch_size:
                 submit(todo.pop())
             engine.step()
+            if failures:
+                message = f"{failures[0]} The answers that are ready are kept in {journal.path}."
+                raise InferError(message)
 
 
 def _encoded(session: Session, lines: JsonLines, index: int) -> list[int]:

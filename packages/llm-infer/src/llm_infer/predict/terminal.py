@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
 from functools import partial
 
 from llm_cli.console import console
-from llm_infer.engine import TokenEvent
+from llm_infer.engine import FinishReason, TokenEvent
 from llm_infer.errors import InferError
 from llm_infer.predict.session import Session
 
@@ -35,11 +36,12 @@ def answer_prompts(session: Session, prompts: list[str]) -> None:
     screen = _Screen(prompts, live=session.options.stream)
     engine = session.engine
     start = time.perf_counter()
-    for number, ids in enumerate(encoded):
-        params = session.params(len(ids), number)
-        engine.add_request(ids, params, partial(screen.take, number))
-    while engine.has_work:
-        engine.step()
+    with contextlib.closing(engine):
+        for number, ids in enumerate(encoded):
+            params = session.params(len(ids), number)
+            engine.add_request(ids, params, partial(screen.take, number))
+        while engine.has_work:
+            raise_failures(engine.step())
     seconds = time.perf_counter() - start
     stats = engine.stats()
     logger.info(
@@ -49,7 +51,13 @@ def answer_prompts(session: Session, prompts: list[str]) -> None:
         seconds,
         stats.generated_tokens / seconds,
     )
-    engine.close()
+
+
+def raise_failures(events: list[TokenEvent]) -> None:
+    """Raise InferError for the first request that failed in a step."""
+    for event in events:
+        if event.finish_reason is FinishReason.ERROR:
+            raise InferError(event.error)
 
 
 class _Screen:
