@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from llm_train.errors import RecipeError
 
 
 def check_model(path: str) -> None:
-    """Raise llm_convert's or llm_kernels' error where `path` is no model of a supported family."""
+    """Raise the error of `check_config`, or llm_convert's, where `path` cannot be trained."""
     from llm_convert.model import read_config
-    from llm_kernels.families import detect, read_sizes
 
-    config = read_config(Path(path))
-    read_sizes(detect(config), config)
+    check_config(read_config(Path(path)))
+
+
+def check_config(config: Mapping[str, Any]) -> None:
+    """Raise where `config` is of no supported family (llm_kernels' errors), or of one that needs
+    more of a sample than its tokens (RecipeError).
+    """
+    from llm_kernels.families import Learned, Rope, detect, read_sizes
+
+    spec = detect(config)
+    read_sizes(spec, config)
+    rule = spec.position
+    if (isinstance(rule, Rope) and rule.channels > 1) or (isinstance(rule, Learned) and rule.block):
+        message = (
+            f"Models of {spec.name} count two positions for every token, one of them within a "
+            "masked part, and training data here has no such parts. This version can run and "
+            "convert them; train a model of another family."
+        )
+        raise RecipeError(message)

@@ -83,7 +83,7 @@ class TrainingOptions:
     continue_training: bool | None = option(
         None,
         help="Start from the folder's weights; false: from new ones. Default: true for sft, "
-        "false for pretrain.",
+        "false for pretrain. Always true without do_train.",
         group=_MODEL,
     )
     output_dir: str = option(
@@ -277,6 +277,12 @@ class TrainingOptions:
     def batch_size(self) -> int:
         """B, the samples of one optimizer step."""
         return self.per_device_train_batch_size * self.gradient_accumulation_steps
+
+    def takes_weights(self, default: bool) -> bool:
+        """Whether the run begins with the folder's weights; always, where it only evaluates."""
+        if not self.do_train:
+            return True
+        return default if self.continue_training is None else self.continue_training
 
     def batches(self, prefix: str) -> int | None:
         """How many batches an evaluation of the "eval" or "test" data takes; None: all."""

@@ -9,8 +9,9 @@ import paddle
 import pytest
 from paddle import nn
 
+from llm_convert.files.safetensors import write_safetensors
 from llm_train.errors import ResumeError
-from llm_train.loop.optimizer_state import read_optimizer, write_optimizer
+from llm_train.loop.optimizer_state import OPTIMIZER_FILE, read_optimizer, write_optimizer
 
 
 def stepped(model: nn.Layer, steps: int = 2) -> paddle.optimizer.Optimizer:
@@ -63,3 +64,10 @@ def test_the_state_of_another_model_is_refused(tmp_path: Path) -> None:
     smaller = nn.Sequential(nn.Linear(3, 5))
     with pytest.raises(ResumeError, match=r"holds 1\.weight/"):
         read_optimizer(stepped(smaller, 0), smaller, tmp_path)
+
+
+def test_an_empty_state_is_no_fresh_start(tmp_path: Path) -> None:
+    model = two_layers()
+    write_safetensors(tmp_path / OPTIMIZER_FILE, {}, {}.__getitem__)
+    with pytest.raises(ResumeError, match=r"no state of 0\.weight \(4 such\)"):
+        read_optimizer(stepped(model, 0), model, tmp_path)

@@ -9,6 +9,7 @@ import paddle
 import pytest
 
 from llm_convert.errors import ConvertError
+from llm_train.errors import RecipeError
 from llm_train.model import build_model
 
 
@@ -35,3 +36,26 @@ def test_new_weights_take_only_the_configuration(golden: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match="does not exist"):
         build_model(tmp_path / "nothing")
+
+
+def test_weights_that_are_not_used_are_mentioned(
+    golden: Path, config_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_model(config_folder, continue_training=False)
+    build_model(golden / "llama_v2_gqa")
+    assert caplog.text == ""
+    build_model(golden / "llama_v2_gqa", continue_training=False, seed=8)
+    assert "starts from new weights (seed 8)" in caplog.text
+
+
+def test_what_training_does_not_follow_is_said_once(
+    golden: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    build_model(golden / "mixtral")
+    (record,) = caplog.records
+    assert "router_aux_loss_coef 0.02" in record.getMessage()
+
+
+def test_a_family_that_cannot_be_trained(golden: Path) -> None:
+    with pytest.raises(RecipeError, match="two positions"):
+        build_model(golden / "chatglm")

@@ -52,7 +52,7 @@ def read_optimizer(optimizer: paddle.optimizer.Optimizer, model: nn.Layer, folde
         for name, parameter in own.items()
         if not parameter.stop_gradient and f"{parameter.name}_moment1_0" not in state
     ]
-    if untouched and state:
+    if untouched:
         message = (
             f"{folder / OPTIMIZER_FILE} has no state of {untouched[0]} ({len(untouched)} such). "
             "Resume with the model and options that wrote the checkpoint."

@@ -30,6 +30,7 @@ from llm_train.loop.batches import (
 )
 from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.data import ModelFiles, TrainingData
+from llm_train.loop.decay import decayed
 from llm_train.loop.evaluation import evaluate
 from llm_train.loop.loss import summed_loss
 from llm_train.loop.optimizer_state import read_optimizer, write_optimizer
@@ -98,6 +99,27 @@ class LoopTrainer(Trainer):
             last_epoch=self.run.start - 1,
         )
         return self.lr_scheduler
+
+    def create_optimizer(
+        self, lr_scheduler: paddle.optimizer.lr.LRScheduler | None = None
+    ) -> paddle.optimizer.Optimizer:
+        """The Trainer's optimizer and clipping; decay of matrices alone, not by their names."""
+        made: paddle.optimizer.Optimizer | None = getattr(self, "optimizer", None)
+        if made is None:
+            shrunk = decayed(self.model)
+            named = self.model.named_parameters()
+            automatic = {parameter.name for name, parameter in named if name in shrunk}
+            kind, settings = Trainer.get_optimizer_cls_and_kwargs(self.args)
+            norm = self.args.max_grad_norm
+            made = self.optimizer = kind(
+                learning_rate=self.lr_scheduler if lr_scheduler is None else lr_scheduler,
+                apply_decay_param_fun=automatic.__contains__,
+                parameters=self.model.parameters(),
+                weight_decay=self.args.weight_decay,
+                grad_clip=nn.ClipGradByGlobalNorm(norm) if norm > 0 else None,
+                **settings,
+            )
+        return made
 
     def training_step(self, model: nn.Layer, inputs: Sequence[Mapping[str, Any]]) -> paddle.Tensor:
         """Gradients of the mean loss over all trained tokens of the step; that mean, detached."""

@@ -23,13 +23,15 @@ def pretrain(options: PretrainOptions) -> None:
     check_model(options.model_name_or_path)
     import_paddlenlp()
     from llm_train.loop import run_training
+    from llm_train.loop.device import use_device
     from llm_train.model import FullModelFiles, build_model
     from llm_train.pretrain.data import pretraining_data
     from llm_train.tokenizer import optional_tokenizer
 
+    use_device(options.device)
     model = build_model(
         options.model_name_or_path,
-        continue_training=bool(options.continue_training),
+        continue_training=options.takes_weights(default=False),
         seed=options.seed,
     )
     tokenizer = optional_tokenizer(options, model)

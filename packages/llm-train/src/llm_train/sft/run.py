@@ -17,12 +17,17 @@ def sft(options: SftOptions) -> None:
     check_model(options.model_name_or_path)
     import_paddlenlp()
     from llm_train.loop import run_training
+    from llm_train.loop.device import use_device
     from llm_train.model import FullModelFiles, build_model
     from llm_train.sft.data import supervised_data
     from llm_train.tokenizer import run_tokenizer
 
-    anew = options.continue_training is False
-    model = build_model(options.model_name_or_path, continue_training=not anew, seed=options.seed)
+    use_device(options.device)
+    model = build_model(
+        options.model_name_or_path,
+        continue_training=options.takes_weights(default=True),
+        seed=options.seed,
+    )
     tokenizer = run_tokenizer(options, model)
     run_training(
         model,
