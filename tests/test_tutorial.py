@@ -17,30 +17,17 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-SIZES = {
-    "architectures": ["LlamaForCausalLM"],
-    "model_type": "llama",
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "vocab_size": 1024,
-    "max_position_embeddings": 256,
-    "rms_norm_eps": 1e-5,
-    "tie_word_embeddings": False,
-}
 
 
 def blocks() -> list[str]:
     """The fenced blocks of the README, in their order."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    return re.findall(r"```(?:sh)?\n(.*?)```", text, re.S)
+    return re.findall(r"```(?:sh|json)?\n(.*?)```", text, re.S)
 
 
 def block_with(start: str) -> str:
     """The block whose first command begins so."""
-    (found,) = [b for b in blocks() if b.lstrip("# ").startswith(start) or f"\n{start}" in b]
+    (found,) = [b for b in blocks() if b.startswith(start) or f"\n{start}" in b]
     return found
 
 
@@ -50,7 +37,7 @@ def prepare(folder: Path) -> None:
     texts = [file.read_text(encoding="utf-8") for file in sorted(library.glob("*.py"))[:60]]
     (folder / "text.jsonl").write_text("".join(json.dumps({"text": t}) + "\n" for t in texts))
     (folder / "model").mkdir()
-    (folder / "model" / "config.json").write_text(json.dumps(SIZES))
+    (folder / "model" / "config.json").write_text(block_with('{\n  "architectures"'))
     (folder / "sft").mkdir()
     for part, count in (("train", 64), ("dev", 8)):
         rows = [{"src": f"def add_{i}(a):\n", "tgt": f"Add {i} to a."} for i in range(count)]
@@ -87,8 +74,15 @@ def test_the_readme_leads_from_text_to_an_answer(lived: Path) -> None:
         assert (lived / output / "COMPLETE").is_file(), output
         assert json.loads((lived / output / "llm.json").read_text())["command"]
     assert (lived / "base" / "loss.png").read_bytes().startswith(b"\x89PNG")
+    losses = [row["loss"] for row in metrics(lived / "base") if "loss" in row]
+    assert losses[-1] < 6.0, "a uniform guess over 1,024 tokens has 6.93"
     weights = (lived / "int4" / "model.safetensors").stat().st_size
     assert weights < (lived / "merged" / "model.safetensors").stat().st_size
+
+
+def metrics(folder: Path) -> list[dict[str, float]]:
+    """The lines of a run's metrics.jsonl."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ def test_errors_of_the_system_say_what_to_do() -> None:
     full = sentence(OSError(errno.ENOSPC, "No space left on device", "/a/b")) or ""
     assert "/a/b" in full
     assert "untouched" in full
+    assert "a folder is needed" in (sentence(FileExistsError(errno.EEXIST, "is", "/a")) or "")
+    assert "a file is needed" in (sentence(IsADirectoryError(errno.EISDIR, "is", "/a")) or "")
     assert "permissions" in (sentence(PermissionError(errno.EACCES, "denied", "/a")) or "")
 
 

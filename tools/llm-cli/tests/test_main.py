@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,20 @@ def test_version_lists_every_installed_package() -> None:
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["trian"]) == 2
     assert "Did you mean 'train'?" in capsys.readouterr().err
+
+
+def test_a_command_whose_package_is_absent_says_how_to_get_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(["xyzzy"]) == 2
+    told = capsys.readouterr().err
+    assert "tools/install llm-train" in told
+    assert "Known: convert, data" in told
+
+
+def test_a_folder_is_no_config_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["train", "pretrain", str(tmp_path)]) == 2
+    assert "is a folder" in capsys.readouterr().err
 
 
 def test_a_mistake_of_the_user_shows_no_traceback_unless_asked() -> None:

@@ -40,4 +40,8 @@ def _operating_system(error: OSError) -> str | None:
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"Not allowed to open{where}: {error.strerror}. Check its owner and permissions."
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return f"There is a file where a folder is needed:{where}. Name another folder."
+    if error.errno == errno.EISDIR:
+        return f"There is a folder where a file is needed:{where}. Name a file."
     return f"The system refused{where}: {error.strerror} (error {error.errno})."

@@ -17,6 +17,7 @@ import click
 from llm_cli.command import Command, Group
 from llm_cli.errors import sentence
 from llm_cli.tree import ENTRY_POINTS, LazyGroup, to_click
+from llm_cli.values import nearest
 
 
 class Root(LazyGroup):
@@ -41,6 +42,14 @@ class Root(LazyGroup):
             if name.replace("-", "_") == cmd_name.replace("-", "_"):
                 return _load(point)
         return None
+
+    def missing(self, word: str) -> str:
+        """What to say of a word that is no command: its package may not be installed."""
+        hint = nearest(word, self.list_commands(click.Context(self)))
+        return (
+            f"There is no command {word!r} here. {hint} Commands come with their packages; "
+            "`tools/install llm-train` brings `llm train`, and so on."
+        )
 
 
 def main(arguments: list[str] | None = None) -> None:

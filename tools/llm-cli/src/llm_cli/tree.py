@@ -121,10 +121,12 @@ class LazyGroup(RichGroup):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command, or name the nearest one."""
         if not self._knows(ctx, args[0]) and not args[0].startswith("-"):
-            hint = nearest(args[0], self.list_commands(ctx))
-            message = f"There is no command {args[0]!r} here. {hint}"
-            raise click.UsageError(message, ctx)
+            raise click.UsageError(self.missing(args[0]), ctx)
         return super().resolve_command(ctx, args)
+
+    def missing(self, word: str) -> str:
+        """What to say of a word that is no command."""
+        return f"There is no command {word!r} here. {nearest(word, self.commands)}"
 
     def format_help(self, ctx: RichContext, formatter: Any) -> None:  # type: ignore[override]
         """The commands, then the options of the default command."""

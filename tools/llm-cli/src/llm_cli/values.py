@@ -18,6 +18,9 @@ _FALSE = {"false", "0", "no", "off", "f", "n"}
 def read_config(path: str | Path) -> dict[str, Any]:
     """The keys of a JSON or YAML file. Raises :class:`UserError` naming file, line and cause."""
     path = Path(path)
+    if path.is_dir():
+        message = f"The config file {path} is a folder; name a JSON or YAML file, or use options."
+        raise UserError(message)
     if not path.is_file():
         message = (
             f"There is no config file {path}. Give a JSON or YAML file, or options such as --name."
