@@ -38,7 +38,8 @@ TEMPLATE = {
 class Counting:
     """A decoder whose likeliest next token is the last one plus one; the rest is random.
 
-    `open` lets steps through while it is set; `error` makes the next step fail.
+    `open` lets steps through while it is set; `error` makes the next step fail; after the token
+    `poison` come logits that are no numbers.
     """
 
     def __init__(self) -> None:
@@ -46,6 +47,7 @@ class Counting:
         self.open.set()
         self.seconds = 0.0
         self.error: Exception | None = None
+        self.poison: int | None = None
 
     def step(self, batch: StepBatch) -> np.ndarray:
         self.open.wait()
@@ -57,6 +59,7 @@ class Counting:
         following = np.where((last >= 32) & (last < 126), last + 1, END)
         following = np.where(last == 258, ord("A"), following)
         logits[np.arange(len(last)), following] = 2.0
+        logits[last == self.poison] = np.nan
         return logits
 
 

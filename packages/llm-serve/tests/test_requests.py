@@ -135,9 +135,79 @@ def test_another_model_is_not_found(client: httpx.Client) -> None:
     assert error_of(answer, 404)["code"] == "model_not_found"
 
 
-@pytest.mark.parametrize("content", [b"{", b"\xff\xfe", b""])
+NOT_JSON = {
+    "cut": b"{",
+    "not UTF-8": b"\xff\xfe",
+    "UTF-8 of a surrogate": b'{"prompt":"\xed\xa0\x80"}',
+    "empty": b"",
+    "deep": b"[" * 200_000,
+    "a surrogate": rb'{"prompt":"\ud800"}',
+    "a surrogate in a name": rb'{"model":"\uDFFF","prompt":"a"}',
+    "a surrogate as a key": rb'{"\udc00":"a"}',
+}
+
+
+@pytest.mark.parametrize("content", NOT_JSON.values(), ids=NOT_JSON)
 def test_what_is_not_json_is_refused(client: httpx.Client, content: bytes) -> None:
-    assert error_of(client.post("/v1/completions", content=content))["code"] == "invalid_json"
+    error = error_of(client.post("/v1/completions", content=content))
+    assert error["code"] == "invalid_json"
+
+
+@pytest.mark.parametrize("depth", range(700, 1000, 50))
+def test_a_deep_value_in_a_field_is_the_clients_mistake(client: httpx.Client, depth: int) -> None:
+    content = b'{"n":' + b"[" * depth + b"]" * depth + b"}"
+    error_of(client.post("/v1/completions", content=content))
+
+
+def test_pairs_of_surrogates_are_text(client: httpx.Client) -> None:
+    content = rb'{"prompt":"\ud83d\ude00","max_tokens":1}'
+    answer = client.post("/v1/completions", content=content)
+    assert answer.json()["usage"]["prompt_tokens"] == 4
+
+
+def test_a_body_that_does_not_come_is_given_up(client: httpx.Client, state: ServerState) -> None:
+    state.limits = replace(state.limits, body_timeout=0.1)
+    address = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(address, timeout=5) as connection:
+        head = "POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n"
+        connection.sendall(head.encode() + b'{"prompt":')
+        answer = connection.recv(10_000)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"not there after 0.1 seconds" in answer
+
+
+def test_a_text_that_cannot_fit_is_not_tokenized(
+    client: httpx.Client, state: ServerState, model: ServedModel
+) -> None:
+    state.ready(replace(model, tokenizer=None))
+    text = "a" * (100 * 128 + 1)
+    error = error_of(client.post("/v1/completions", json={"prompt": ["a", text]}))
+    assert error["code"] == "context_length_exceeded"
+    assert "12801 characters does not fit in 100 tokens" in error["message"]
+    ask = {"messages": [{"role": "user", "content": text}]}
+    assert error_of(client.post("/v1/chat/completions", json=ask))["param"] == "messages"
+
+
+def test_a_full_server_tokenizes_nothing(
+    client: httpx.Client, state: ServerState, model: ServedModel
+) -> None:
+    state.ready(replace(model, tokenizer=None))
+    with state.admitted(6):
+        answer = client.post("/v1/completions", json={"prompt": "a"})
+    assert error_of(answer, 429)["code"] == "server_full"
+
+
+def test_values_that_openai_clients_send(client: httpx.Client) -> None:
+    assert texts(complete(client, prompt="a", max_tokens=2, top_p=0, temperature=1)) == ["bc"]
+    assert texts(complete(client, prompt="a", max_tokens=2, top_k=-1)) == ["bc"]
+    samples = {
+        seed: texts(complete(client, prompt="a", seed=seed, temperature=2, ignore_eos=True, n=2))
+        for seed in (-(2**63), -1, 1, 2**63 - 1)
+    }
+    for seed, sample in samples.items():
+        again = complete(client, prompt="a", seed=seed, temperature=2, ignore_eos=True, n=2)
+        assert texts(again) == sample
+    assert len({tuple(sample) for sample in samples.values()}) == 4
 
 
 def test_a_body_that_is_too_large_is_not_read(client: httpx.Client, state: ServerState) -> None:
@@ -248,3 +318,16 @@ def test_a_client_that_hangs_up_while_it_sends_is_no_error(
     gone = 'llm_serve_requests_total{path="/v1/completions",status="499"} 1.0'
     eventually(lambda: gone in client.get("/metrics").text)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_request_that_fails_leaves_the_server_ready(
+    client: httpx.Client, decoder: Any, state: ServerState, stream: bool
+) -> None:
+    decoder.poison = ord("c")
+    ask = {"prompt": "a", "max_tokens": 8, "stream": stream, **GREEDY}
+    answer = client.post("/v1/completions", json=ask)
+    assert "The largest logit is nan" in answer.text
+    assert "generation_failed" in answer.text
+    assert texts(complete(client, prompt="m", max_tokens=2)) == ["no"]
+    assert state.phase == "ready"

@@ -65,13 +65,15 @@ def test_a_missing_field_is_named() -> None:
     [
         ("temperature", 3, "less than or equal to 2, got 3"),
         ("temperature", float("nan"), "got nan"),
-        ("top_p", 0, "greater than 0, got 0"),
+        ("top_p", -0.1, "greater than or equal to 0, got -0.1"),
+        ("top_k", -2, "greater than or equal to -1, got -2"),
+        ("repetition_penalty", 1e-42, "greater than or equal to 0.01, got 1e-42"),
         ("n", 0, "greater than or equal to 1, got 0"),
         ("max_tokens", 0, "greater than or equal to 1, got 0"),
         ("max_tokens", "5", "valid integer, got '5'"),
         ("max_tokens", True, "valid integer, got True"),
         ("stream", "yes", "valid boolean, got 'yes'"),
-        ("seed", -1, "greater than or equal to 0, got -1"),
+        ("seed", 2**63, "less than 9223372036854775808"),
     ],
 )
 def test_a_value_out_of_range_says_value_and_limit(field: str, value: object, part: str) -> None:
@@ -137,3 +139,12 @@ def test_mistakes_inside_messages_say_where() -> None:
     body = {"messages": [{"role": "robot", "content": "a"}]}
     assert "messages.0.role" in refused(ChatRequest, body).message
     assert "messages" in refused(ChatRequest, {"messages": []}).message
+
+
+def test_only_an_assistants_message_may_have_no_content() -> None:
+    asked = {"role": "user", "content": "a"}
+    silent = {"role": "assistant", "content": None}
+    assert parse(ChatRequest, {"messages": [asked, silent, asked]}).messages[1].text() == ""
+    for message in ({"role": "user", "content": None}, {"role": "system"}):
+        error = refused(ChatRequest, {"messages": [asked, message]})
+        assert error.message.startswith("messages.1: a message of the role")

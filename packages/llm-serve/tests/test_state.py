@@ -42,14 +42,16 @@ def test_a_full_server_says_so_and_takes_more_when_work_ends(state: ServerState)
     async def main() -> None:
         model = state.model()
         async with AsyncExitStack() as stack:
-            running = state.generation(model, [[97]] * 2, LONG, 2)
-            await stack.enter_async_context(running)
+            stack.enter_context(state.admitted(4))
+            await stack.enter_async_context(state.generation(model, [[97]] * 2, LONG, 2))
             assert state.in_flight == 4
-            with pytest.raises(ApiError, match="4 of 6 sequences are running or waiting") as full:
-                async with state.generation(model, [[97]], LONG, 3):
-                    pass
+            with (
+                pytest.raises(ApiError, match="4 of 6 sequences are running or waiting") as full,
+                state.admitted(3),
+            ):
+                pass
             assert (full.value.status, full.value.retry_after) == (429, 1)
-            async with state.generation(model, [[97]], LONG, 2):
+            with state.admitted(2):
                 assert state.in_flight == 6
         assert state.in_flight == 0
 
@@ -57,12 +59,11 @@ def test_a_full_server_says_so_and_takes_more_when_work_ends(state: ServerState)
 
 
 def test_a_request_that_never_fits_is_the_clients_mistake(state: ServerState) -> None:
-    async def main() -> None:
-        async with state.generation(state.model(), [[97]], LONG, 7):
-            pass
-
-    with pytest.raises(ApiError, match=r"asks for 7 sequences.* takes 6 at a time") as caught:
-        asyncio.run(main())
+    with (
+        pytest.raises(ApiError, match=r"asks for 7 sequences.* takes 6 at a time") as caught,
+        state.admitted(7),
+    ):
+        pass
     assert caught.value.status == 400
 
 

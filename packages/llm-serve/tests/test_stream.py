@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
+import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.requests import Request
 
 from llm_serve.errors import ApiError
-from llm_serve.stream import ClientGoneError, EventStream, unless_gone
+from llm_serve.stream import ClientGoneError, EventStream, error_response, unless_gone
 
 SCOPE = {"type": "http", "method": "POST", "path": "/", "headers": []}
 
@@ -105,6 +108,68 @@ def test_a_client_that_leaves_closes_the_source_at_once() -> None:
         assert connection.sent == []
 
     asyncio.run(scenario())
+
+
+class Stuck(Connection):
+    """A client that takes `taken` messages and reads no more."""
+
+    taken = 2
+
+    async def send(self, message: dict[str, Any]) -> None:
+        if len(self.sent) == self.taken:
+            await asyncio.sleep(30)
+        await super().send(message)
+
+
+@pytest.mark.parametrize("taken", [0, 2, 3])
+def test_a_client_that_does_not_read_is_given_up(taken: int) -> None:
+    async def scenario() -> None:
+        frames, connection = Frames(1, 2, 3), Stuck()
+        connection.taken = taken
+        stream = EventStream(frames.run(), 60.0, timeout=0.1)
+        running = stream(SCOPE, connection.receive, connection.send)
+        await asyncio.wait_for(running, 2.0)
+        assert frames.closed
+        assert len(connection.sent) == taken
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_leaves_without_having_read_closes_the_source() -> None:
+    async def scenario() -> None:
+        frames, connection = Frames(1, 2, 3), Stuck()
+        stream = EventStream(frames.run(), 60.0)
+        running = asyncio.ensure_future(stream(SCOPE, connection.receive, connection.send))
+        await asyncio.sleep(0.01)
+        connection.left.set()
+        await asyncio.wait_for(running, 1.0)
+        assert frames.closed
+
+    asyncio.run(scenario())
+
+
+def test_a_socket_that_nobody_reads_is_given_up(
+    serve: Callable[[FastAPI], httpx.Client], eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    frames = Frames(*["x" * 2**20] * 200)
+    app = FastAPI()
+
+    @app.get("/")
+    async def answer() -> EventStream:
+        return EventStream(frames.run(), 60.0, timeout=0.3)
+
+    client = serve(app)
+    address = (client.base_url.host, client.base_url.port)
+    with socket.create_connection(address) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n")
+        eventually(lambda: frames.closed)
+
+
+def test_errors_may_quote_what_is_no_utf_8() -> None:
+    body = json.loads(error_response(ApiError(400, "no \ud800")).body)
+    assert body["error"]["message"] == "no \ud800"
+    connection = asyncio.run(play(Frames(1, ApiError(500, "\udfff"))))
+    assert r"\udfff" in connection.text
 
 
 def test_cancelling_the_stream_closes_the_source() -> None:

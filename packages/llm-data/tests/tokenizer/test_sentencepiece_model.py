@@ -81,6 +81,14 @@ def test_added_tokens_extend_the_vocabulary(sentencepiece_folder: Path, tmp_path
     assert pickle.loads(pickle.dumps(tokenizer)).vocab_size == size + 1
 
 
+def test_ids_beyond_the_pieces_have_no_text(sentencepiece_folder: Path) -> None:
+    tokenizer = load_tokenizer(sentencepiece_folder)
+    ids = tokenizer.encode("a lion")
+    beyond = tokenizer.vocab_size
+    assert tokenizer.decode([*ids, beyond, -1]) == tokenizer.decode(ids)
+    assert tokenizer.decode([beyond + 7], skip_special_tokens=False) == ""
+
+
 @pytest.mark.parametrize("content", [b"", b"no model at all"])
 def test_corrupt_model_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "tokenizer.model").write_bytes(content)

@@ -157,7 +157,7 @@ class Generation:
         if seed is None:
             return self._sampling
         # Choices of one prompt must differ; the same prompt alone must repeat choice 0.
-        return replace(self._sampling, seed=(seed + index % self._per_prompt) % 2**63)
+        return replace(self._sampling, seed=(seed + index % self._per_prompt) % 2**64)
 
     def _sink(self, index: int) -> Callable[[TokenEvent], None]:
         def sink(event: TokenEvent) -> None:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from llm_data.chat_template import encode_prompt, from_messages
 from llm_data.errors import DataError
 from llm_infer.engine.params import SamplingParams
 from llm_serve.answers import Answer, ChatAnswer, CompletionAnswer
+from llm_serve.body import read_json
 from llm_serve.errors import ApiError
+from llm_serve.generation import Generation
 from llm_serve.model import ServedModel
 from llm_serve.schema import (
     ChatRequest,
@@ -24,97 +28,128 @@ from llm_serve.schema import (
     parse,
 )
 from llm_serve.state import ServerState
-from llm_serve.stream import ClientGoneError, EventStream, unless_gone
+from llm_serve.stream import EventStream, unless_gone
+
+CHARACTERS_A_TOKEN = 128
+"""Characters of the longest tokens there are (runs of spaces); a longer text never fits."""
+SEND_SECONDS = 5.0
+"""What a client gets beyond the time limit to read that it was exceeded."""
+
+R = TypeVar("R", bound=GenerationRequest)
 
 
 async def completions(state: ServerState, request: Request) -> Response:
     """Answer `POST /v1/completions`."""
-    asked = parse(CompletionRequest, await _json(state, request))
+    asked = await _asked(CompletionRequest, state, request)
     prompts = asked.prompts()
     model = _model(state, asked)
-    ids = await asyncio.to_thread(_token_ids, model, prompts)
+    _check_lengths(model, [prompt for prompt in prompts if isinstance(prompt, str)], "prompt")
     answer = CompletionAnswer(state.name, int(time.time()), asked.include_usage())
-    return await _answer(state, request, model, asked, ids, asked.max_tokens, answer)
+    work = _Work(
+        state=state,
+        model=model,
+        asked=asked,
+        prompts=len(prompts),
+        token_ids=partial(_token_ids, model, prompts),
+        sampling=_sampling(asked, asked.max_tokens),
+        answer=answer,
+    )
+    return await _answer(request, work)
 
 
 async def chat_completions(state: ServerState, request: Request) -> Response:
     """Answer `POST /v1/chat/completions`."""
-    asked = parse(ChatRequest, await _json(state, request))
+    asked = await _asked(ChatRequest, state, request)
     model = _model(state, asked)
-    ids = await asyncio.to_thread(_conversation_ids, model, asked)
-    limit = asked.max_completion_tokens or asked.max_tokens
+    _check_lengths(model, ["".join(message.text() for message in asked.messages)], "messages")
     answer = ChatAnswer(state.name, int(time.time()), asked.include_usage())
-    return await _answer(state, request, model, asked, [ids], limit, answer)
+    work = _Work(
+        state=state,
+        model=model,
+        asked=asked,
+        prompts=1,
+        token_ids=lambda: [_conversation_ids(model, asked)],
+        sampling=_sampling(asked, asked.max_completion_tokens or asked.max_tokens),
+        answer=answer,
+    )
+    return await _answer(request, work)
 
 
-async def _answer(
-    state: ServerState,
-    request: Request,
-    model: ServedModel,
-    asked: GenerationRequest,
-    prompts: list[list[int]],
-    max_tokens: int | None,
-    answer: Answer,
-) -> Response:
-    work = _Work(state, model, asked, prompts, _sampling(asked, max_tokens), answer)
-    if asked.stream:
-        return EventStream(work.frames(), state.limits.heartbeat)
-    return JSONResponse(await unless_gone(request, work.whole()))
+async def _answer(request: Request, work: _Work) -> Response:
+    if not work.asked.stream:
+        return JSONResponse(await unless_gone(request, work.whole()))
+    limits = work.state.limits
+    # The generation keeps the time limit itself; what is left is to send its last words.
+    timeout = None if limits.request_timeout is None else limits.request_timeout + SEND_SECONDS
+    return EventStream(work.frames(), limits.heartbeat, timeout)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Work:
     """One checked request, ready to run as a stream or in one piece."""
 
-    def __init__(
-        self,
-        state: ServerState,
-        model: ServedModel,
-        asked: GenerationRequest,
-        prompts: list[list[int]],
-        sampling: SamplingParams,
-        answer: Answer,
-    ) -> None:
-        self._generation = state.generation(model, prompts, sampling, asked.n)
-        self._choices = len(prompts) * asked.n
-        self._usage_at_end = asked.include_usage()
-        self._answer = answer
+    state: ServerState
+    model: ServedModel
+    asked: GenerationRequest
+    prompts: int
+    token_ids: Callable[[], list[list[int]]]
+    sampling: SamplingParams
+    answer: Answer
+
+    @property
+    def choices(self) -> int:
+        return self.prompts * self.asked.n
 
     async def frames(self) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the chunks of a stream."""
-        async with self._generation as generation:
-            for chunk in self._answer.opening(self._choices):
+        async with self._generation() as generation:
+            for chunk in self.answer.opening(self.choices):
                 yield chunk
             async for piece in generation:
-                yield self._answer.chunk(piece)
-            if self._usage_at_end:
-                yield self._answer.last(generation.usage)
+                yield self.answer.chunk(piece)
+            if self.asked.include_usage():
+                yield self.answer.last(generation.usage)
 
     async def whole(self) -> dict[str, Any]:
         """Return the answer in one piece."""
-        texts = [""] * self._choices
-        finishes: list[str | None] = [None] * self._choices
-        async with self._generation as generation:
+        texts = [""] * self.choices
+        finishes: list[str | None] = [None] * self.choices
+        async with self._generation() as generation:
             async for piece in generation:
                 texts[piece.index] += piece.text
                 finishes[piece.index] = piece.finish
-            return self._answer.whole(texts, finishes, generation.usage)
+            return self.answer.whole(texts, finishes, generation.usage)
+
+    @asynccontextmanager
+    async def _generation(self) -> AsyncIterator[Generation]:
+        # Admitted before it is tokenized: a full server must not work for whom it will refuse.
+        with self.state.admitted(self.choices):
+            ids = await asyncio.to_thread(self.token_ids)
+            async with self.state.generation(
+                self.model, ids, self.sampling, self.asked.n
+            ) as generation:
+                yield generation
 
 
-async def _json(state: ServerState, request: Request) -> object:
-    limit = state.limits.max_body_bytes
-    body = bytearray()
+def _check_lengths(model: ServedModel, texts: Sequence[str], param: str) -> None:
+    """Refuse what cannot fit before time goes into its tokens."""
+    limit = model.context_length * CHARACTERS_A_TOKEN
+    for text in texts:
+        if len(text) > limit:
+            message = (
+                f"A prompt of {len(text)} characters does not fit in {model.context_length} tokens "
+                f"of context; this server reads at most {limit} characters. Shorten it."
+            )
+            raise ApiError(400, message, param=param, code="context_length_exceeded")
+
+
+async def _asked(kind: type[R], state: ServerState, request: Request) -> R:
+    body = await read_json(state.limits, request)
     try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > limit:
-                message = f"The body is larger than {limit} bytes, the most this server reads."
-                raise ApiError(413, message, code="body_too_large")
-    except ClientDisconnect:
-        raise ClientGoneError from None
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        message = f"The body is not JSON: {error}."
+        return parse(kind, body)
+    except RecursionError:
+        # What JSON's reader still takes may be too deep for whoever looks at it further down.
+        message = "The body is nested too deeply; send a flatter one."
         raise ApiError(400, message, code="invalid_json") from None
 
 
@@ -159,9 +194,9 @@ def _sampling(asked: GenerationRequest, max_tokens: int | None) -> SamplingParam
         max_new_tokens=max_tokens,
         temperature=asked.temperature,
         top_p=asked.top_p,
-        top_k=asked.top_k,
+        top_k=max(asked.top_k, 0),
         repetition_penalty=asked.repetition_penalty,
         ignore_eos=asked.ignore_eos,
-        seed=asked.seed,
+        seed=None if asked.seed is None else asked.seed % 2**64,
         stop=tuple(asked.stops()),
     )

@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 #: What uvicorn waits beyond our own limit, so that cut answers still get their last event.
 GRACE_SECONDS = 2.0
 
+#: Connections beyond one a sequence: idle ones, those being refused, and the machines around.
+SPARE_CONNECTIONS = 1000
+
 
 def serve(options: ServeOptions) -> None:
     """Run `llm serve` until SIGINT or SIGTERM.
@@ -89,6 +92,7 @@ class Server(uvicorn.Server):
             create_app(state, access_log=options.access_log),
             log_config=None,
             access_log=False,
+            limit_concurrency=state.limits.max_sequences + SPARE_CONNECTIONS,
             timeout_graceful_shutdown=int(options.shutdown_timeout + GRACE_SECONDS),
         )
         super().__init__(config)

@@ -11,7 +11,15 @@ import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from llm_serve.errors import ApiError
 
@@ -49,15 +57,15 @@ class GenerationRequest(BaseModel):
 
     model: str | None = Field(None, description="Name of the served model; left out: that model.")
     temperature: float = Field(1.0, ge=0, le=2, description="0 takes the likeliest token.")
-    top_p: float = Field(1.0, gt=0, le=1, description="Keep the likeliest tokens up to this mass.")
-    top_k: int = Field(0, ge=0, description="Keep this many likeliest tokens; 0 keeps all.")
+    top_p: float = Field(1.0, ge=0, le=1, description="Keep the likeliest tokens up to this mass.")
+    top_k: int = Field(0, ge=-1, description="Keep this many likeliest tokens; 0 or -1: all.")
     repetition_penalty: float = Field(
-        1.0, gt=0, le=10, description="Above 1 makes tokens of prompt and answer less likely."
+        1.0, ge=0.01, le=10, description="Above 1 makes tokens of prompt and answer less likely."
     )
     ignore_eos: bool = Field(False, description="Go on after the end-of-text token.")
     n: int = Field(1, ge=1, le=MAX_CHOICES, description="Answers for each prompt.")
     stop: Stop = Field(None, description="Text or texts that end the answer; not part of it.")
-    seed: int | None = Field(None, ge=0, lt=2**63, description="Repeats the same samples.")
+    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="Repeats the same samples.")
     stream: bool = Field(False, description="Send the answer piece by piece.")
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, description="Accepted and not used.")
@@ -140,14 +148,23 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart]
+    content: str | list[TextPart] | None = Field(
+        None, description="Only an assistant's may be null, which is an empty text."
+    )
     name: str | None = Field(None, description="Accepted and not used.")
+
+    @model_validator(mode="after")
+    def _has_content(self) -> Message:
+        if self.content is None and self.role != "assistant":
+            kind, text = "no_content", "A message of the role '{role}' needs content"
+            raise PydanticCustomError(kind, text, {"role": self.role})
+        return self
 
     def text(self) -> str:
         """Return the content as one text."""
         if isinstance(self.content, str):
             return self.content
-        return "".join(part.text for part in self.content)
+        return "".join(part.text for part in self.content or ())
 
 
 class ChatRequest(GenerationRequest):

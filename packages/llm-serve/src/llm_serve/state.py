@@ -29,13 +29,14 @@ RETRY_SECONDS = 1
 class Limits:
     """The bounds a server keeps.
 
-    max_sequences: running and waiting together. request_timeout and heartbeat in seconds;
-    max_body_bytes bounds the JSON of one request.
+    max_sequences: running and waiting together. request_timeout, body_timeout (until the JSON of a
+    request is there) and heartbeat in seconds; max_body_bytes bounds the JSON of one request.
     """
 
     max_sequences: int
     request_timeout: float | None = None
     heartbeat: float = 15.0
+    body_timeout: float = 60.0
     max_body_bytes: int = 16 * 2**20
 
 
@@ -112,26 +113,25 @@ class ServerState:
         sampling: SamplingParams,
         choices: int,
     ) -> AsyncIterator[Generation]:
-        """Run a generation within the limits; ApiError 429 when the server is full."""
-        with self._admitted(len(prompts) * choices):
-            generation = Generation(
-                model.engine,
-                prompts,
-                sampling,
-                choices=choices,
-                deadline=self.limits.request_timeout,
-            )
-            self._generations.add(generation)
-            try:
-                async with generation:
-                    yield generation
-            except ApiError as error:
-                if error.code == ENGINE_STOPPED and self._phase == "ready":
-                    self.failed(error.message)
-                raise
-            finally:
-                self._generations.discard(generation)
-                self.metrics.finished(generation)
+        """Run a generation within the time limit; its sequences have been `admitted`."""
+        generation = Generation(
+            model.engine,
+            prompts,
+            sampling,
+            choices=choices,
+            deadline=self.limits.request_timeout,
+        )
+        self._generations.add(generation)
+        try:
+            async with generation:
+                yield generation
+        except ApiError as error:
+            if error.code == ENGINE_STOPPED and self._phase == "ready":
+                self.failed(error.message)
+            raise
+        finally:
+            self._generations.discard(generation)
+            self.metrics.finished(generation)
 
     def interrupt(self, error: ApiError) -> None:
         """End every running generation with `error`."""
@@ -139,7 +139,8 @@ class ServerState:
             generation.fail(error)
 
     @contextmanager
-    def _admitted(self, count: int) -> Iterator[None]:
+    def admitted(self, count: int) -> Iterator[None]:
+        """Hold room for `count` sequences; ApiError 429 when the server is full."""
         limit = self.limits.max_sequences
         if count > limit:
             message = (

@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import AsyncGenerator, Awaitable, Mapping
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from llm_serve.errors import ApiError
 
@@ -37,9 +38,15 @@ class EventStream(Response):
     frames: JSON objects, one an event; an ApiError raised before the first one becomes an ordinary
     error answer with its status, a later one the last event of the stream.
     heartbeat: seconds of silence after which a comment is sent.
+    timeout: seconds after which a client that does not read is given up, None for never.
     """
 
-    def __init__(self, frames: AsyncGenerator[Mapping[str, Any]], heartbeat: float) -> None:
+    def __init__(
+        self,
+        frames: AsyncGenerator[Mapping[str, Any]],
+        heartbeat: float,
+        timeout: float | None = None,
+    ) -> None:
         super().__init__(
             media_type="text/event-stream",
             # Proxies that gather small pieces would turn a stream back into one answer.
@@ -48,6 +55,8 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._frames = frames
         self._heartbeat = heartbeat
+        self._timeout = timeout
+        self._started = time.monotonic()
         self._begun = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,7 +65,7 @@ class EventStream(Response):
         try:
             await self._write(scope, receive, send, gone)
         except ClientGoneError:
-            logger.debug("a client left before its stream ended")
+            logger.debug("a client left, or did not read, before its stream ended")
         finally:
             gone.cancel()
             await self._frames.aclose()
@@ -66,14 +75,14 @@ class EventStream(Response):
     ) -> None:
         try:
             while (frame := await self._next(send, gone)) is not None:
-                await self._send(send, b"data: " + _encode(frame) + b"\n\n")
+                await self._send(send, gone, b"data: " + _encode(frame) + b"\n\n")
         except ApiError as error:
             if not self._begun:
                 await error_response(error)(scope, receive, send)
                 return
-            await self._send(send, b"data: " + _encode(error.body()) + b"\n\n")
-        await self._send(send, DONE)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send(send, gone, b"data: " + _encode(error.body()) + b"\n\n")
+        await self._send(send, gone, DONE)
+        await self._put(send, gone, {"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _next(self, send: Send, gone: asyncio.Future[None]) -> Mapping[str, Any] | None:
         upcoming = asyncio.ensure_future(anext(self._frames, None))
@@ -83,22 +92,32 @@ class EventStream(Response):
                 if gone.done():
                     raise ClientGoneError
                 if not upcoming.done():
-                    await self._send(send, HEARTBEAT)
+                    await self._send(send, gone, HEARTBEAT)
             return upcoming.result()
         finally:
             await _settle(upcoming)
 
-    async def _send(self, send: Send, body: bytes) -> None:
+    async def _send(self, send: Send, gone: asyncio.Future[None], body: bytes) -> None:
         if not self._begun:
             self._begun = True
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status_code,
-                    "headers": self.raw_headers,
-                }
-            )
-        await send({"type": "http.response.body", "body": body, "more_body": True})
+            start = {"status": self.status_code, "headers": self.raw_headers}
+            await self._put(send, gone, {"type": "http.response.start", **start})
+        message = {"type": "http.response.body", "body": body, "more_body": True}
+        await self._put(send, gone, message)
+
+    async def _put(self, send: Send, gone: asyncio.Future[None], message: Message) -> None:
+        """Send a message; a client that does not take it in time counts as gone."""
+        sending = asyncio.ensure_future(send(message))
+        left = None
+        if self._timeout is not None:
+            left = max(self._started + self._timeout - time.monotonic(), 0.0)
+        try:
+            await _first_of(sending, gone, timeout=left)
+            if not sending.done():
+                raise ClientGoneError
+            sending.result()
+        finally:
+            await _settle(sending)
 
 
 async def unless_gone(request: Request, work: Awaitable[T]) -> T:
@@ -120,7 +139,14 @@ async def unless_gone(request: Request, work: Awaitable[T]) -> T:
 
 def error_response(error: ApiError) -> JSONResponse:
     """Turn an error into an HTTP answer."""
-    return JSONResponse(error.body(), status_code=error.status, headers=error.headers())
+    return _AsciiResponse(error.body(), status_code=error.status, headers=error.headers())
+
+
+class _AsciiResponse(JSONResponse):
+    """JSON that any text can be written in: what was wrong may be quoted in it."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content).encode()
 
 
 async def _disconnected(receive: Receive) -> None:
@@ -142,4 +168,6 @@ async def _settle(task: asyncio.Future[Any]) -> None:
 
 
 def _encode(body: Mapping[str, Any]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    # A lone surrogate is no UTF-8, but backslash-escaped it is JSON.
+    return text.encode("utf-8", "backslashreplace")

@@ -36,7 +36,7 @@ class SentencePieceTokenizer(Roles):
             "unk_token": self._control(self._model.unk_id()),
             **special.roles,
         }
-        size = int(self._model.get_piece_size())
+        self._pieces = size = int(self._model.get_piece_size())
         self._added = {text: i for text, i in special.added_ids.items() if i >= size}
         self._added_texts = {i: text for text, i in self._added.items()}
         self.vocab_size = max([size - 1, *self._added.values()]) + 1
@@ -105,12 +105,14 @@ class SentencePieceTokenizer(Roles):
         ]
 
     def decode(self, ids: Sequence[int], skip_special_tokens: bool = True) -> str:
-        """Text of `ids`, without the leading space that encoding adds."""
+        """Text of `ids`, without the leading space that encoding adds; unknown ids have none."""
         parts: list[str] = []
         run: list[int] = []
         for token_id in map(int, ids):
             if token_id not in self._special_ids and token_id not in self._added_texts:
-                run.append(token_id)
+                # Models often have rows for more ids than the tokenizer has pieces.
+                if 0 <= token_id < self._pieces:
+                    run.append(token_id)
                 continue
             parts.append(self._model.decode(run) if run else "")
             run = []
@@ -123,7 +125,7 @@ class SentencePieceTokenizer(Roles):
         """The stored piece with this id."""
         if token_id in self._added_texts:
             return self._added_texts[token_id]
-        inside = 0 <= token_id < int(self._model.get_piece_size())
+        inside = 0 <= token_id < self._pieces
         return str(self._model.id_to_piece(token_id)) if inside else None
 
     def save(self, folder: str | Path) -> None:
