@@ -59,3 +59,29 @@ def test_join(tmp_path: Path) -> None:
     data = IndexedDataset(tmp_path / "o")
     assert [data[i].tolist() for i in range(3)] == [[1, 2], [3], [4, 5, 6]]
     shutil.rmtree(tmp_path / "p")
+
+
+def test_a_kill_while_it_is_removed_leaves_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = Parts(tmp_path / "p", np.dtype(np.uint16))
+    with parts.opened({"a": 1}, overwrite=False):
+        for number in range(3):
+            parts.write(_part(number, [1]), [np.uint16([number])], [1])
+        removed: list[str] = []
+        unlink = Path.unlink
+
+        def killed(path: Path, missing_ok: bool = False) -> None:
+            if path.name == "plan.json":
+                raise KeyboardInterrupt
+            removed.append(path.name)
+            unlink(path, missing_ok)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", killed)
+            with pytest.raises(KeyboardInterrupt):
+                parts.remove()
+        assert len(removed) == 6
+        assert parts.are_of({"a": 1})
+        parts.remove()
+    assert list(tmp_path.iterdir()) == []

@@ -97,7 +97,7 @@ def test_killed_at_random_moments_and_started_again(
             stderr=subprocess.DEVNULL,
         )
         try:
-            assert process.wait(timeout=rng.uniform(0.3, 0.9) if attempt < 8 else 60) == 0
+            assert process.wait(timeout=rng.uniform(0.2, 0.7) if attempt < 8 else 60) == 0
             break
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)

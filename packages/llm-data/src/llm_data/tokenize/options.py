@@ -6,40 +6,24 @@ from dataclasses import dataclass
 
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
+from llm_data.text_input import TextInputOptions
 
 
 @dataclass(kw_only=True)
-class TokenizeOptions:
+class TokenizeOptions(TextInputOptions):
     """Turn text into the .bin/.idx files that pretraining reads.
 
     A run that was killed goes on where it was when it is started again with the same options.
     """
 
-    input_path: list[str] = option(help="Files, folders or globs of text.")
     tokenizer_name_or_path: str = option(
         help="Folder of the tokenizer.", aliases=("model_name_or_path", "tokenizer_name")
     )
     output_prefix: str = option(help="Writes OUTPUT_PREFIX.bin and OUTPUT_PREFIX.idx.")
-    data_format: str = option(
-        "JSON",
-        help="JSON: one object a line (.jsonl, also .zst and .gz); TEXT: plain text.",
-        choices=("JSON", "TEXT"),
-        group="Input",
-    )
-    json_key: str = option("text", help="Field that holds the text.", group="Input")
-    text_document: str = option(
-        "file",
-        help="For TEXT: what one document is.",
-        choices=("file", "line", "paragraph"),
-        group="Input",
-    )
     max_repeated_len: int = option(
         100,
         help="A longer run of one character shrinks to one (counted); 0 keeps every text as it is.",
         group="Input",
-    )
-    strict: bool = flag(
-        False, help="Stop at the first line without text instead of counting it.", group="Input"
     )
     append_eos: bool = flag(False, help="End every document with the EOS token.")
     data_impl: str = option("mmap", help="Layout of the output.", choices=("mmap",))

@@ -149,6 +149,11 @@ class Parts:
 
     def remove(self) -> None:
         """Delete the folder: the output is whole."""
+        # The plan goes last: by it the same command, after a kill in here, knows its own output.
+        for path in self.folder.iterdir():
+            if path.name not in ("plan.json", "lock"):
+                path.unlink()
+        (self.folder / "plan.json").unlink()
         shutil.rmtree(self.folder)
 
 

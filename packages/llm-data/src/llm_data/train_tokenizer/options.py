@@ -6,35 +6,21 @@ from dataclasses import dataclass
 
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
+from llm_data.text_input import TextInputOptions
 
 BYTES = 256
 
 
 @dataclass(kw_only=True)
-class TrainTokenizerOptions:
+class TrainTokenizerOptions(TextInputOptions):
     """Learn a byte-level BPE vocabulary from text.
 
     Writes tokenizer.json, tokenizer_config.json and special_tokens_map.json, which transformers
     loads too. The same input gives the same files.
     """
 
-    input_path: list[str] = option(help="Files, folders or globs of text.")
     output_path: str = option(help="Folder to write the tokenizer to.")
     vocab_size: int = option(4096, help="Size of the vocabulary, special tokens included.")
-    data_format: str = option(
-        "JSON",
-        help="JSON: one object a line (.jsonl, also .zst and .gz); TEXT: plain text.",
-        choices=("JSON", "TEXT"),
-        group="Input",
-    )
-    json_key: str = option("text", help="Field that holds the text.", group="Input")
-    text_document: str = option(
-        "file",
-        help="For TEXT: what one document is.",
-        choices=("file", "line", "paragraph"),
-        group="Input",
-    )
-    strict: bool = flag(False, help="Stop at the first line without text.", group="Input")
     bos_token: str | None = option(
         None,
         help="Token that begins a text, for instance <s>; by default there is none.",
