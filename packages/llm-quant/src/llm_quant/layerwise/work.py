@@ -155,6 +155,7 @@ class WorkFolder:
 
     def remove(self) -> None:
         """Delete the folder, once the output is in place."""
+        self._clear()
         shutil.rmtree(self.path)
 
 
