@@ -13,6 +13,7 @@ from llm_cli.console import table
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import progress
 from llm_train.errors import RecipeError, ResumeError
+from llm_train.lock import held
 from llm_train.loop.checkpoints import Checkpoints, read_run, step_of
 from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.device import use_device
@@ -54,11 +55,24 @@ def run_training(
     `model(input_ids [B, T], position_ids=, attention_mask=)` returns logits [B, T, V]; what has
     `stop_gradient` is not trained. `command` and `inputs` (option name -> path) go to llm.json.
     A run that was stopped goes on at its newest complete checkpoint, with the same losses.
-    Raises RecipeError, ResumeError, BatchError, DivergedError.
+    Raises RecipeError (also where another run is in output_dir), ResumeError, BatchError,
+    DivergedError.
     """
     for line in without_effect(options):
         logger.info("%s", line)
     _check(options, data)
+    with held(Path(options.output_dir)):
+        return _run(model, options, data, files, command, inputs)
+
+
+def _run(
+    model: nn.Layer,
+    options: TrainingOptions,
+    data: TrainingData,
+    files: ModelFiles,
+    command: str,
+    inputs: Mapping[str, str | None] | None,
+) -> TrainingResult:
     output_dir = Path(options.output_dir)
     if not options.do_train:
         return TrainingResult(output_dir, 0, _evaluate_only(model, options, data))

@@ -1,0 +1,63 @@
+"""One run at a time in an output folder."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llm_train.errors import RecipeError
+from llm_train.lock import LOCK_FILE, held, refuse_held
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from llm_train.lock import held
+with held(Path(sys.argv[1])):
+    print("in", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_another_process_is_refused_until_it_ends_however_it_ends(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    command = [sys.executable, "-c", HOLD, str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(RecipeError, match="Another run is writing"), held(folder):
+            pass
+        with pytest.raises(RecipeError, match="Another run is writing"):
+            refuse_held(folder)
+        other.send_signal(signal.SIGKILL)
+    assert (folder / LOCK_FILE).exists()
+    refuse_held(folder)
+    with held(folder):
+        pass
+    assert list(folder.iterdir()) == []
+
+
+def test_a_second_training_is_refused_and_the_first_goes_on(
+    trained: Callable[..., Any], repeating: type[Any]
+) -> None:
+    run = trained()
+
+    class Meddled(repeating):  # type: ignore[misc]
+        refused = 0
+
+        def __getitem__(self, index: int) -> Any:
+            if len(self.read) == 30:
+                with pytest.raises(RecipeError, match="Another run is writing"):
+                    run.go(repeating(20))
+                Meddled.refused += 1
+            return super().__getitem__(index)
+
+    result = run.go(Meddled(20))
+    assert (Meddled.refused, result.steps) == (1, 12)
+    assert not (run.output / LOCK_FILE).exists()
+    assert (run.output / "COMPLETE").exists()
