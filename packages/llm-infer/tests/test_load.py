@@ -10,8 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from llm_convert.errors import ConvertError
-from llm_convert.model import open_model
+from llm_convert.errors import AdapterError, ConvertError
+from llm_convert.lora import sketch, write_sketch
+from llm_convert.model import open_model, save_model
+from llm_convert.quantization import Quantization, Scheme
 from llm_infer.engine import SamplingParams
 from llm_infer.errors import InferError, UnsupportedError
 from llm_infer.load import load_engine
@@ -105,6 +107,71 @@ def test_rounded_weights_answer_as_the_reference_does_with_them(golden, make_har
     engine = load_engine(golden / "llama_v2_gqa", quant_type=quant_type, threads=1)
     found = make_harness.generate(engine, prompts, SamplingParams(max_new_tokens=8))
     assert found == expected
+
+
+def saved(source, folder, **settings):
+    """The model `source` written to `folder` in another layout, or quantized."""
+    folder.mkdir()
+    model = open_model(source)
+    weight = settings.pop("weight", model.weight)
+    save_model(
+        folder,
+        config=model.config,
+        spec=model.spec,
+        sizes=model.sizes,
+        parameters=weight,
+        **settings,
+    )
+    return folder
+
+
+@pytest.mark.parametrize("with_adapter", [False, True])
+@pytest.mark.parametrize("quant_type", [None, "weight_only_int8", "weight_only_int4"])
+def test_paddlenlps_layout_answers_as_the_hubs_does(
+    golden, make_harness, tmp_path, quant_type, with_adapter
+):
+    hub = golden / "llama_v2_gqa"
+    prompts, _ = prompts_of(hub)
+    folder = saved(hub, tmp_path / "paddlenlp", naming="paddlenlp")
+    settings = {
+        "quant_type": quant_type,
+        "lora_path": golden / "lora_llama_v2_gqa" if with_adapter else None,
+        "threads": 1,
+    }
+    expected = make_harness.generate(load_engine(hub, **settings), prompts, GREEDY)
+    found = make_harness.generate(load_engine(folder, **settings), prompts, GREEDY)
+    assert found == expected
+
+
+def test_an_adapter_of_another_base_is_refused(golden, tmp_path):
+    base = open_model(golden / "llama_v2_gqa")
+    adapter = shutil.copytree(golden / "lora_llama_v2_gqa", tmp_path / "adapter")
+    write_sketch(adapter, sketch(base, [key for key in base.parameters if key.slot == "q"]))
+    load_engine(base, lora_path=adapter, threads=1).close()
+    random = np.random.default_rng(4)
+
+    def other(key):
+        shape = base.parameters[key]
+        return random.standard_normal(shape).astype(np.float32)
+
+    folder = saved(golden / "llama_v2_gqa", tmp_path / "other", naming="hf", weight=other)
+    with pytest.raises(AdapterError, match=r"was trained on .*other are others"):
+        load_engine(folder, lora_path=adapter)
+
+
+def test_quantizing_what_is_quantized_is_refused(golden, tmp_path):
+    source = golden / "llama_v2_gqa"
+    model = open_model(source)
+    folder = saved(
+        source,
+        tmp_path / "int8",
+        naming="hf",
+        weight=rounded(model.weight, "weight_only_int8"),
+        quantization=Quantization.uniform(model.spec, model.sizes, Scheme(8, None)),
+    )
+    load_engine(folder, threads=1).close()
+    with pytest.raises(UnsupportedError, match=r"weight_only_int4 .*quantized to int8 already"):
+        load_engine(folder, quant_type="weight_only_int4")
 
 
 def test_ends_come_from_every_file(golden, tmp_path):

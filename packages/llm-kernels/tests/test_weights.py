@@ -59,6 +59,15 @@ def test_a_row_of_zeros_stays_zeros() -> None:
         np.testing.assert_array_equal(weight.dequantize(), zeros)
 
 
+@pytest.mark.parametrize("kind", [Int4Weight, Int8Weight])
+def test_a_transposed_view_becomes_the_same_arrays(kind: type[Int4Weight | Int8Weight]) -> None:
+    turned, straight = kind.from_dense(np.asfortranarray(DENSE), 8), kind.from_dense(DENSE, 8)
+    for name in {"packed", "codes", "scales"} & vars(straight).keys():
+        array = getattr(turned, name)
+        assert array.flags.c_contiguous, name
+        np.testing.assert_array_equal(array, getattr(straight, name))
+
+
 PACKED, SCALES = np.zeros((2, 16), np.uint8), np.ones((2, 4), np.float32)
 
 

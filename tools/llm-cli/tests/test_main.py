@@ -71,3 +71,17 @@ def test_a_mistake_of_the_user_shows_no_traceback_unless_asked() -> None:
     assert plain.stderr.count("\n") == 1
     assert "There is no config file absent.json" in plain.stderr
     assert "Traceback" in llm("infer", "predict", "absent.json", "--debug").stderr
+
+
+def test_a_mistake_of_ours_ends_its_sentence_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raising(*_: object) -> None:
+        message = "the array is not contiguous; make a copy of it."
+        raise RuntimeError(message)
+
+    monkeypatch.setattr("llm_cli.main._announced", raising)
+    assert run(["--help"]) == 1
+    assert "RuntimeError: the array is not contiguous; make a copy of it. This" in (
+        capsys.readouterr().err
+    )

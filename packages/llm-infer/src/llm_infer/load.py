@@ -22,7 +22,7 @@ import numpy as np
 
 from llm_cli.progress import scaled
 from llm_convert.hub import resolve_model
-from llm_convert.lora import merged, read_lora
+from llm_convert.lora import check_base, merged, read_lora
 from llm_convert.model import Model, open_model
 from llm_infer.engine import Engine, EngineLimits, StepRunner
 from llm_infer.errors import InferError, UnsupportedError
@@ -34,7 +34,7 @@ from llm_kernels.families import ParameterKey, parameters
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
 
-__all__ = ["load_engine", "resolve_model"]
+__all__ = ["load_engine", "open_causal", "resolve_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ class _Sizing:
 
 
 def load_engine(
-    path: str | Path,
+    path: str | Path | Model,
     *,
     tokenizer: Tokenizer | None = None,
     native: bool = True,
@@ -72,7 +72,7 @@ def load_engine(
     max_length: int | None = None,
     threads: int | None = None,
 ) -> Engine:
-    """An engine for the model in the folder `path`.
+    """An engine for the model in the folder `path`, or for one that `open_causal` has opened.
 
     `tokenizer` gives events their text. `native` false computes with the Paddle decoder.
     `quant_type`: None, weight_only_int8 or weight_only_int4 (see `llm_infer.quantize`).
@@ -83,8 +83,10 @@ def load_engine(
     start = time.perf_counter()
     if not native:
         _need_paddle()
-    model = _open_causal(path)
-    source = merged(model, read_lora(lora_path, model)) if lora_path else model.weight
+    model = path if isinstance(path, Model) else open_causal(path)
+    if quant_type and not lora_path:
+        _refuse_quantized(model, quant_type)
+    source = _with_adapter(model, lora_path) if lora_path else model.weight
     weight = _quantized(source, quant_type)
     positions = model.sizes.max_positions or UNBOUNDED
     sizing = _Sizing(
@@ -135,7 +137,11 @@ def weight_bytes(model: Model, weight: GetWeight) -> int:
     return int(sum(size * (share if quantizable(key) else 4) for key, size in sizes.items()))
 
 
-def _open_causal(path: str | Path) -> Model:
+def open_causal(path: str | Path) -> Model:
+    """The model in a folder, opened and compared with its config.json; no weight is read yet.
+
+    Raises UnsupportedError for a model that does not generate, and what llm_convert raises.
+    """
     model = open_model(path)
     if model.spec.mask != "causal":
         message = (
@@ -179,6 +185,9 @@ def _native(
 def _paddle(
     model: Model, weight: GetWeight, sizing: _Sizing, threads: int | None
 ) -> tuple[StepRunner, CachePlan]:
+    from llm_kernels.paddle.environment import prepare
+
+    prepare(threads)
     from llm_infer.paddle_runner import PaddleRunner, cache_bytes_per_block
 
     def dense(key: ParameterKey) -> np.ndarray:
@@ -193,7 +202,6 @@ def _paddle(
         dense,
         num_blocks=plan.num_blocks,
         block_size=sizing.block_size,
-        threads=threads,
     )
     return runner, plan
 
@@ -219,6 +227,25 @@ def _quantized(weight: GetWeight, quant_type: str | None) -> GetWeight:
         message = f"quant_type is {quant_type!r}; possible: {', '.join(ROUNDING)}."
         raise UnsupportedError(message)
     return rounded(weight, quant_type)
+
+
+def _refuse_quantized(model: Model, quant_type: str) -> None:
+    if model.quantization is None:
+        return
+    bits = sorted({scheme.num_bits for scheme in model.quantization.schemes.values()})
+    kinds = " and ".join(f"int{number}" for number in bits)
+    message = (
+        f"--quant_type {quant_type} cannot be applied: {model.path} is quantized to {kinds} "
+        "already, and runs as it is. Leave the option out."
+    )
+    raise UnsupportedError(message)
+
+
+def _with_adapter(model: Model, lora_path: str | Path) -> GetWeight:
+    adapter = read_lora(lora_path, model)
+    if not check_base(lora_path, model):
+        logger.info("%s does not say which weights its base had; shapes fit.", lora_path)
+    return merged(model, adapter)
 
 
 def _need_paddle() -> None:

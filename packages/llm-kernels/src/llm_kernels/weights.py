@@ -74,7 +74,7 @@ class Int4Weight:
         rows, columns = dense.shape
         size = columns if group_size is None else group_size
         _check_groups(columns, size, multiple=8)
-        grouped = dense.astype(np.float32).reshape(rows, -1, size)
+        grouped = np.ascontiguousarray(dense, np.float32).reshape(rows, -1, size)
         if symmetric:
             scales = _at_least_tiny(np.abs(grouped).max(-1) / 7)
             middle: npt.NDArray[np.float32] = np.full(scales.shape, _INT4_MIDDLE, np.float32)
@@ -135,7 +135,7 @@ class Int8Weight:
         rows, columns = dense.shape
         size = columns if group_size is None else group_size
         _check_groups(columns, size, multiple=1)
-        grouped = dense.astype(np.float32).reshape(rows, -1, size)
+        grouped = np.ascontiguousarray(dense, np.float32).reshape(rows, -1, size)
         scales = _at_least_tiny(np.abs(grouped).max(-1) / 127)
         codes = np.rint(grouped / scales[:, :, None]).astype(np.int8)
         return cls(codes.reshape(rows, columns), scales)

@@ -18,7 +18,7 @@ class TargetError(PeftError):
 
 
 class BaseError(PeftError):
-    """The base model is not the one that the adapter was trained on."""
+    """No base model is named, and the adapter names none that is here."""
 
 
 class CertificateError(PeftError):

@@ -9,13 +9,13 @@ import numpy as np
 import paddle
 import pytest
 
+from llm_convert.errors import AdapterError
 from llm_convert.lora import read_lora
+from llm_convert.lora.base import BASE_FILE
 from llm_convert.model import Model, open_model, save_model
 from llm_kernels.families import ParameterKey
 from llm_kernels.paddle.decoder import Decoder
 from llm_kernels.paddle.weights import load_parameters
-from llm_peft.base import BASE_FILE
-from llm_peft.errors import BaseError
 from llm_peft.lora.adapt import add_lora, lora_layers
 from llm_peft.lora.files import LoraFiles
 from llm_peft.lora.layer import LoraShape
@@ -58,7 +58,7 @@ def test_an_adapter_of_another_base_is_not_loaded(
     base: Model, tmp_path: Path, another_base: Model
 ) -> None:
     LoraFiles(trained(base), SHAPE, base).save(tmp_path)
-    with pytest.raises(BaseError, match=r"was trained on .*are others"):
+    with pytest.raises(AdapterError, match=r"was trained on .*are others"):
         LoraFiles(trained(another_base), SHAPE, another_base).load(tmp_path)
 
 

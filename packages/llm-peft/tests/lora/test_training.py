@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from llm_cli.outputs import is_complete
+from llm_convert.errors import AdapterError
 from llm_convert.lora import LoraAdapter, read_lora
 from llm_convert.model import Model, open_model
-from llm_peft.errors import BaseError, TargetError
+from llm_peft.errors import TargetError
 from llm_peft.lora.options import LoraOptions
 from llm_peft.lora.run import lora
 
@@ -119,7 +120,7 @@ def test_training_does_not_go_on_from_an_adapter_of_another_base(
     memorised: Path, another_base: Model, questions: Path, tmp_path: Path
 ) -> None:
     other = another_base.path
-    with pytest.raises(BaseError, match=r"was trained on .*are others"):
+    with pytest.raises(AdapterError, match=r"was trained on .*are others"):
         lora(options(other, questions, tmp_path / "a", lora_path=str(memorised), max_steps=1))
     assert not (tmp_path / "a").exists()
 

@@ -13,12 +13,11 @@ import pytest
 
 from llm_cli.main import run
 from llm_cli.outputs import is_complete
-from llm_convert.lora import LoraAdapter, read_lora, write_lora
+from llm_convert.lora import LoraAdapter, read_lora, sketch, write_lora, write_sketch
 from llm_convert.model import Model, open_model, save_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_kernels.reference_decoder import forward
 from llm_kernels.weights import Int4Weight, Int8Weight
-from llm_peft.base import sketch, write_sketch
 from llm_peft.lora.targets import target_keys
 from llm_peft.merge.options import MergeOptions
 from llm_peft.merge.run import merge

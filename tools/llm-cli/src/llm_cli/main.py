@@ -91,8 +91,9 @@ def _failed(error: Exception, *, debug: bool) -> int:
     if told is not None:
         return _complain("llm", told, getattr(error, "exit_code", 2))
     if not debug:
+        text = f"{type(error).__name__}: {error}".rstrip(".: ")
         told = (
-            f"{type(error).__name__}: {error}. This is a mistake of ours; run it again with "
+            f"{text}. This is a mistake of ours; run it again with "
             "--debug and report what it prints."
         )
         return _complain("llm", told, 1)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from llm_convert.model import Model
 from llm_data.chat_template import load_chat_template
 from llm_data.tokenizer import Tokenizer, load_tokenizer
 from llm_infer.engine import Engine, SamplingParams
-from llm_infer.load import load_engine
+from llm_infer.load import load_engine, open_causal
 from llm_infer.predict.options import PredictOptions
 from llm_infer.predict.prompts import PromptEncoder
 
@@ -44,10 +45,11 @@ class Session:
 
 def open_session(options: PredictOptions) -> Session:
     """Load tokenizer, template and model; every error of the loaders is for the user."""
-    # The tokenizer first: a folder without one should not cost the time the weights take.
+    # The weights last: a folder without a tokenizer should not cost the time they take.
+    model = open_causal(options.model_name_or_path)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
-    engine = open_engine(options, tokenizer)
+    engine = open_engine(options, tokenizer, model)
     max_length = bounded_length(options, engine)
     if options.decode_strategy == "sampling" and options.top_k == 1:
         logger.warning("--top_k is 1, so sampling takes the likeliest token; --top_k 0 keeps all")
@@ -56,10 +58,12 @@ def open_session(options: PredictOptions) -> Session:
     return Session(options, engine, encoder, max_length)
 
 
-def open_engine(options: PredictOptions, tokenizer: Tokenizer | None = None) -> Engine:
-    """The engine alone, as `options` describe it."""
+def open_engine(
+    options: PredictOptions, tokenizer: Tokenizer | None = None, model: Model | None = None
+) -> Engine:
+    """The engine alone, as `options` describe it; `model`: their model, where it is open."""
     return load_engine(
-        options.model_name_or_path,
+        model or options.model_name_or_path,
         tokenizer=tokenizer,
         native=options.inference_model,
         quant_type=options.quant_type,

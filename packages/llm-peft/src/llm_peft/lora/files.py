@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from llm_convert.lora import read_lora, write_lora
+from llm_convert.lora import check_base, read_lora, sketch, write_lora, write_sketch
 from llm_convert.model import Model, copy_companions
 from llm_kernels.paddle.decoder import Decoder
-from llm_peft.base import check_base, sketch, write_sketch
 from llm_peft.lora.adapt import lora_layers, read_adapter, set_adapter
 from llm_peft.lora.layer import LoraShape
 
@@ -48,7 +47,7 @@ class LoraFiles:
     def load(self, folder: Path) -> None:
         """Set the adapter from a folder that `save` filled, or any of the same shape.
 
-        Raises BaseError when the folder says that the adapter belongs to another base.
+        Raises AdapterError when the folder says that the adapter belongs to another base.
         """
         adapter = read_lora(folder, self._base)
         if not check_base(folder, self._base):

@@ -16,11 +16,10 @@ from llm_cli.progress import progress
 from llm_convert.files.dtypes import floating
 from llm_convert.files.json_file import read_json
 from llm_convert.hub import hub_name, resolve_model
-from llm_convert.lora import LoraAdapter, is_lora, merged, read_lora
+from llm_convert.lora import LoraAdapter, check_base, is_lora, merged, read_lora
 from llm_convert.model import Model, copy_companions, open_model, save_model
 from llm_convert.verify.certificate import write_certificate
 from llm_kernels.families import ParameterKey
-from llm_peft.base import check_base
 from llm_peft.errors import BaseError, CertificateError
 from llm_peft.merge.certificate import PASSES, Certificate, certify
 from llm_peft.merge.options import MergeOptions
@@ -31,8 +30,9 @@ logger = logging.getLogger(__name__)
 def merge(options: MergeOptions) -> None:
     """Merge as the options say and print what was written.
 
-    Raises BaseError for another base, CertificateError when the result does not answer as base and
-    adapter do, and llm_convert's errors for files that are not right; nothing is written then.
+    Raises AdapterError for another base, BaseError for none, CertificateError when the result does
+    not answer as base and adapter do, and llm_convert's errors for files that are not right;
+    nothing is written then.
     """
     started = time.monotonic()
     check_output_folder(options.output_path, overwrite=options.overwrite)

@@ -9,16 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from llm_convert.errors import AdapterError
 from llm_convert.files.json_file import read_json
+from llm_convert.model import Model
 from llm_kernels.families import ParameterKey
-from llm_peft.errors import BaseError
-
-if TYPE_CHECKING:
-    from llm_convert.model import Model
 
 BASE_FILE = "lora_base.json"
 SAMPLES = 16
@@ -38,11 +36,12 @@ def write_sketch(folder: Path, content: Mapping[str, Any]) -> None:
     (folder / BASE_FILE).write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
-def check_base(folder: Path, model: Model) -> bool:
+def check_base(folder: str | Path, model: Model) -> bool:
     """Whether the adapter in `folder` says what its base was, and it is `model`.
 
-    False when it says nothing (adapters of other tools). Raises BaseError for another base.
+    False when it says nothing (adapters of other tools). Raises AdapterError for another base.
     """
+    folder = Path(folder)
     if not (folder / BASE_FILE).is_file():
         return False
     content = read_json(folder / BASE_FILE)
@@ -57,7 +56,7 @@ def check_base(folder: Path, model: Model) -> bool:
             f"are others (relative distance {distance:.2g}, at most {FARTHEST}). Name its own base "
             "with --model_name_or_path."
         )
-        raise BaseError(message)
+        raise AdapterError(message)
     return True
 
 

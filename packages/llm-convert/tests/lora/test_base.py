@@ -8,10 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm_convert.errors import AdapterError
+from llm_convert.lora.base import BASE_FILE, check_base, sketch, write_sketch
 from llm_convert.model import Model, open_model, save_model
-from llm_peft.base import BASE_FILE, check_base, sketch, write_sketch
-from llm_peft.errors import BaseError
-from llm_peft.lora.targets import target_keys
+from llm_kernels.families import SLOTS
+
+
+@pytest.fixture
+def base(golden: Path) -> Model:
+    """The golden Llama with grouped KV heads."""
+    return open_model(golden / "llama_v2_gqa")
 
 
 @pytest.fixture
@@ -19,7 +25,8 @@ def noted(base: Model, tmp_path: Path) -> Path:
     """A folder that says which base it belongs to."""
     folder = tmp_path / "adapter"
     folder.mkdir()
-    write_sketch(folder, sketch(base, target_keys(base.spec, base.sizes, None)))
+    keys = (key for key in base.parameters if SLOTS[key.slot].adaptable and key.leaf == "weight")
+    write_sketch(folder, sketch(base, keys))
     return folder
 
 
@@ -57,7 +64,7 @@ def test_another_model_of_the_same_shapes_is_an_error(
     noted: Path, base: Model, tmp_path: Path
 ) -> None:
     other = rewritten(base, tmp_path / "other", "float32", 2.0)
-    with pytest.raises(BaseError, match=r"was trained on .*llama.*are others") as caught:
+    with pytest.raises(AdapterError, match=r"was trained on .*llama.*are others") as caught:
         check_base(noted, other)
     assert caught.value.exit_code == 2
 
