@@ -14,6 +14,7 @@ from llm_peft.lora.layer import LoraShape
 from llm_peft.lora.neftune import add_noise
 from llm_peft.lora.options import LoraOptions
 from llm_train.loop import TrainingResult, run_training
+from llm_train.loop.device import use_device
 from llm_train.model import SpecForCausalLM, build_model
 from llm_train.sft.data import supervised_data
 from llm_train.tokenizer import run_tokenizer
@@ -26,10 +27,11 @@ def train_adapter(
 ) -> TrainingResult:
     """Train adapters on the linears `keys` of `base`; the adapter is in output_dir at the end.
 
-    Raises TargetError for a rank that does not fit or a --lora_path of another shape, BaseError
+    Raises TargetError for a rank that does not fit or a --lora_path of another shape, AdapterError
     for one of another base, and the errors of `llm_train.loop.run_training`, llm_convert and
     llm_data.
     """
+    use_device(options.device)
     model = build_model(options.model_name_or_path)
     tokenizer = run_tokenizer(options, model)
     shape = shape_of(options)
