@@ -18,8 +18,10 @@ def test_one_source_is_enough() -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"output_path": "x"}, "Name one of --from_torch, --to_torch"),
+        ({"output_path": "x"}, "Name one of --from_torch, --to_torch, --from_meta, --gguf"),
         ({"output_path": "x", "from_torch": "a", "to_torch": "b"}, "--from_torch and --to_torch"),
+        ({"gguf": "a", "from_meta": "b"}, "--from_meta and --gguf"),
+        ({"from_torch": "a", "output_path": "b", "dtype": "q8_0"}, "add --to gguf"),
         ({"from_torch": "a"}, "Missing --output_path"),
         ({"from_torch": "a", "output_path": "b", "verify": "c"}, "name them with --golden"),
         ({"from_torch": "a", "output_path": "b", "max_kl": 0.0}, "above 0"),

@@ -167,6 +167,30 @@ def test_a_head_that_paddlenlp_has_no_place_for(golden: Path, tmp_path: Path) ->
     assert not list(tmp_path.iterdir())
 
 
+def test_types_without_arithmetic_pass_through(golden: Path, tmp_path: Path) -> None:
+    """float8 and int8 tensors: untouched bits, there and back."""
+    import ml_dtypes
+
+    stored = open_weights(golden / "llama_v1")
+    types = (ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, np.int8)
+    arrays = {name: np.array(stored[name]) for name in stored if not BUFFERS.search(name)}
+    linears = [name for name in arrays if "_proj" in name]
+    for index, name in enumerate(linears):
+        arrays[name] = (8 * arrays[name]).astype(types[index % 3])
+    source = tmp_path / "source"
+    source.mkdir()
+    infos = {name: TensorInfo(array.dtype, array.shape) for name, array in arrays.items()}
+    write_safetensors(source / "model.safetensors", infos, arrays.__getitem__)
+    shutil.copy(golden / "llama_v1" / "config.json", source)
+    run(from_torch=source, output_path=tmp_path / "paddle")
+    run(to_torch=tmp_path / "paddle", output_path=tmp_path / "torch")
+    half, after = open_weights(tmp_path / "paddle"), open_weights(tmp_path / "torch")
+    assert {half.info(name).dtype for name in half} == {*map(np.dtype, types), np.dtype(np.float32)}
+    for name, array in arrays.items():
+        assert after.info(name) == infos[name]
+        assert after[name].tobytes() == array.tobytes(), name
+
+
 @pytest.fixture
 def quantized(golden: Path, tmp_path: Path) -> Path:
     source, folder = open_model(golden / "llama_v2_gqa"), tmp_path / "quantized"

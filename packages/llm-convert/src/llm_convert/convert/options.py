@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
 
+_SOURCES = ("from_torch", "to_torch", "from_meta", "gguf")
 _SWITCH = {"true": True, "false": False}
 
 
@@ -31,6 +32,17 @@ class ConvertOptions:
         "Face checkpoint.",
         group="Input and output",
     )
+    from_meta: str | None = option(
+        None,
+        help="Folder of LLaMA as Meta distributes it: params.json and consolidated.NN.pth.",
+        group="Input and output",
+    )
+    gguf: str | None = option(
+        None,
+        help="GGUF file of F32, F16, BF16, Q8_0 or Q4_0 tensors (needs the extra gguf); quantized "
+        "ones become float32, or --dtype.",
+        group="Input and output",
+    )
     base_model_name_or_path: str | None = option(
         None,
         help="For an adapter (PEFT's or PaddleNLP's LoRA): its base model, where it names none.",
@@ -49,14 +61,16 @@ class ConvertOptions:
     )
     to: str | None = option(
         None,
-        help="Layout to write when it is not the other one: re-cast or re-shard a checkpoint.",
-        choices=("paddlenlp", "hf"),
+        help="Layout to write when it is not the other one: re-cast or re-shard a checkpoint, or "
+        "write one GGUF file.",
+        choices=("paddlenlp", "hf", "gguf"),
         group="Weights",
     )
     dtype: str | None = option(
         None,
-        help="Type of all floating weights; without it every tensor keeps its own.",
-        choices=("float32", "float16", "bfloat16"),
+        help="Type of all floating weights; without it every tensor keeps its own; q8_0 only "
+        "with --to gguf.",
+        choices=("float32", "float16", "bfloat16", "q8_0"),
         group="Weights",
     )
     max_shard_size: str = option(
@@ -100,7 +114,7 @@ class ConvertOptions:
         if self.golden is not None:
             self._check_golden()
             return
-        sources = {"--from_torch": self.from_torch, "--to_torch": self.to_torch}
+        sources = {f"--{name}": getattr(self, name) for name in _SOURCES}
         named = [option for option, path in sources.items() if path is not None]
         if len(named) != 1:
             message = (
@@ -110,6 +124,9 @@ class ConvertOptions:
             raise UserError(message)
         if self.output_path is None:
             message = "Missing --output_path: the folder to write."
+            raise UserError(message)
+        if self.dtype == "q8_0" and self.to != "gguf":
+            message = "--dtype q8_0 is a type of GGUF files; add --to gguf."
             raise UserError(message)
         if self.verify is not None and self.verify.lower() not in _SWITCH:
             message = (
@@ -133,7 +150,7 @@ class ConvertOptions:
         if self.verify is None or self.verify.lower() in _SWITCH:
             message = "--golden needs the model to compare with it: --verify FOLDER."
             raise UserError(message)
-        if self.from_torch or self.to_torch or self.output_path:
+        if self.output_path or any(getattr(self, name) for name in _SOURCES):
             message = (
                 "--golden verifies a model that is there; leave out --output_path and the source, "
                 "or convert first."

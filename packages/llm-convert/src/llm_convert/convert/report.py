@@ -13,7 +13,6 @@ import numpy as np
 from llm_cli.console import console
 from llm_cli.progress import scaled
 from llm_convert.convert.options import ConvertOptions
-from llm_convert.saving import Naming
 
 
 def report(
@@ -21,7 +20,7 @@ def report(
     *,
     what: str,
     shapes: Mapping[object, tuple[np.dtype, tuple[int, ...]]],
-    target: Naming,
+    target: str,
     companions: list[str],
     peak: int,
     seconds: float,

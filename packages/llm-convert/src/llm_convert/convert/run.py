@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Mapping
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
+from typing import TypeAlias
 
 from llm_cli.console import console
 from llm_cli.outputs import lineage, written_folder
@@ -13,15 +16,23 @@ from llm_convert.convert.adapter import convert_adapter
 from llm_convert.convert.encoder import convert_encoder
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.report import peak_memory, report
-from llm_convert.convert.target import target_naming
+from llm_convert.convert.target import Target, target_of
 from llm_convert.encoders import find_encoder
 from llm_convert.files.dtypes import floating
+from llm_convert.foreign import gguf_module
+from llm_convert.foreign.meta import open_meta
 from llm_convert.hub import resolve_model
 from llm_convert.lora import is_lora
 from llm_convert.model import Model, copy_companions, open_model, read_config, save_model
+from llm_convert.saving import Naming
 from llm_convert.verify.certificate import certified, said, streamed
 from llm_convert.verify.run import verify_golden
 from llm_kernels.families import ParameterKey
+
+Opener: TypeAlias = Callable[[Path], Model]
+"""Opens what was written."""
+Writer: TypeAlias = Callable[[ConvertOptions, Model, Path, Callable[[int], None]], Opener]
+Q8_0, Q8_0_BITS = "q8_0", 9  # 8, and 16 bits for the scale of 32
 
 
 def convert(options: ConvertOptions) -> int:
@@ -37,41 +48,23 @@ def convert(options: ConvertOptions) -> int:
         return verify_golden(options)
     assert options.output_path is not None
     started = time.monotonic()
-    source = resolve_model(
-        str(options.from_torch or options.to_torch), from_aistudio=options.from_aistudio
-    )
-    if is_lora(source):
-        return convert_adapter(options, source)
-    found = find_encoder(read_config(Path(source)))
-    if found is not None:
-        return convert_encoder(options, source, found)
-    model = open_model(source)
-    target = target_naming(options, model.path, model.naming)
-    quantization = model.quantization if options.dtype is None else None
-    with (
-        written_folder(
-            options.output_path,
-            lineage(command="convert", options=options, inputs={"source": source}),
-            overwrite=options.overwrite,
-        ) as folder,
-        progress("convert", total=_output_bytes(model, options.dtype), unit="B") as bar,
-    ):
-        save_model(
-            folder,
-            config=model.config,
-            spec=model.spec,
-            sizes=model.sizes,
-            parameters=streamed(model, dense=quantization is None),
-            naming=target,
-            dtype=options.dtype or {key: model.dtype(key) for key in model.parameters},
-            max_shard_size=options.max_shard_size,
-            quantization=quantization,
-            without_prefix=model.without_prefix,
-            written=bar.advance,
-        )
-        companions = copy_companions(source, folder)
+    found = _opened(options)
+    if isinstance(found, int):
+        return found
+    source, model = found
+    target = target_of(options, model.path, model.naming)
+    with written_folder(
+        options.output_path,
+        lineage(command="convert", options=options, inputs={"source": str(source)}),
+        overwrite=options.overwrite,
+    ) as folder:
+        with progress("convert", total=_output_bytes(model, options.dtype), unit="B") as bar:
+            opened = _WRITERS[target](options, model, folder, bar.advance)
+        companions = copy_companions(source if source.is_dir() else source.parent, folder)
         peak = peak_memory()
-        certificate = certified(model, folder, wanted=options.verified, max_kl=options.max_kl)
+        certificate = certified(
+            model, folder, wanted=options.verified, max_kl=options.max_kl, opened=opened
+        )
     report(
         options,
         what=model.spec.name,
@@ -85,6 +78,74 @@ def convert(options: ConvertOptions) -> int:
     return 0
 
 
+def _opened(options: ConvertOptions) -> tuple[Path, Model] | int:
+    """The source and its model; an exit code where it was no model and has been converted."""
+    if options.from_meta is not None:
+        return Path(options.from_meta), open_meta(Path(options.from_meta))
+    if options.gguf is not None:
+        return Path(options.gguf), gguf_module("reading").open_gguf(Path(options.gguf))
+    named = str(options.from_torch or options.to_torch)
+    source = resolve_model(named, from_aistudio=options.from_aistudio)
+    if is_lora(source):
+        return convert_adapter(options, source)
+    found = find_encoder(read_config(Path(source)))
+    if found is not None:
+        return convert_encoder(options, source, found)
+    return Path(source), open_model(source)
+
+
+def _write_folder(
+    options: ConvertOptions,
+    model: Model,
+    folder: Path,
+    naming: Naming,
+    written: Callable[[int], None],
+) -> Opener:
+    quantization = model.quantization if options.dtype is None else None
+    save_model(
+        folder,
+        config=model.config,
+        spec=model.spec,
+        sizes=model.sizes,
+        parameters=streamed(model, dense=quantization is None),
+        naming=naming,
+        dtype=options.dtype or {key: model.dtype(key) for key in model.parameters},
+        max_shard_size=options.max_shard_size,
+        quantization=quantization,
+        without_prefix=model.without_prefix,
+        written=written,
+    )
+    return open_model
+
+
+def _write_gguf(
+    options: ConvertOptions, model: Model, folder: Path, written: Callable[[int], None]
+) -> Opener:
+    path = gguf_module("writing").write_gguf(
+        folder,
+        config=model.config,
+        spec=model.spec,
+        sizes=model.sizes,
+        parameters=streamed(model, dense=True),
+        dtype=options.dtype or {key: model.dtype(key) for key in model.parameters},
+        written=written,
+    )
+    return lambda _: gguf_module("reading").open_gguf(path)
+
+
+_WRITERS: Mapping[Target, Writer] = MappingProxyType(
+    {
+        "hf": lambda options, model, folder, told: _write_folder(
+            options, model, folder, "hf", told
+        ),
+        "paddlenlp": lambda options, model, folder, told: _write_folder(
+            options, model, folder, "paddlenlp", told
+        ),
+        "gguf": _write_gguf,
+    }
+)
+
+
 def _output_bytes(model: Model, dtype: str | None) -> int:
     """What will be written, but for the scales of quantized weights."""
     schemes = model.quantization.schemes if model.quantization and dtype is None else {}
@@ -92,6 +153,8 @@ def _output_bytes(model: Model, dtype: str | None) -> int:
     def bits(key: ParameterKey) -> int:
         if key in schemes:
             return schemes[key].num_bits
+        if dtype == Q8_0:
+            return Q8_0_BITS
         return 8 * (floating(dtype) if dtype else model.dtype(key)).itemsize
 
     return sum(prod(shape) * bits(key) for key, shape in model.parameters.items()) // 8

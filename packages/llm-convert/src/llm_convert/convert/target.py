@@ -2,27 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.errors import ConvertError
 from llm_convert.saving import Naming
 
+Target: TypeAlias = Literal["hf", "paddlenlp", "gguf"]
+
+_SOURCES: Mapping[str, str] = MappingProxyType(
+    {"from_torch": "hf", "to_torch": "paddlenlp", "from_meta": "meta", "gguf": "gguf"}
+)
+"""Option that names a source -> the naming that it stands for."""
+
 
 def expected_naming(options: ConvertOptions) -> Naming:
-    """The naming that the option that named the source stands for."""
+    """The naming, of the two that one option turns into the other."""
     return "hf" if options.from_torch else "paddlenlp"
 
 
-def target_naming(options: ConvertOptions, path: Path, naming: str) -> Naming:
-    """The layout to write for a source found to be in `naming`.
+def target_of(options: ConvertOptions, path: Path, naming: str) -> Target:
+    """The layout to write for a model found to be in `naming`.
 
     Raises ConvertError where the source is not what the option that named it says.
     """
-    stated = expected_naming(options)
+    (stated,) = (_SOURCES[name] for name in _SOURCES if getattr(options, name) is not None)
     if naming != stated:
-        option = "--to_torch" if options.from_torch else "--from_torch"
-        message = f"{path} holds {naming} names, not {stated} ones. Name it with {option}."
+        named = {found: name for name, found in _SOURCES.items()}
+        message = f"{path} holds {naming} names, not {stated} ones. Name it with --{named[naming]}."
         raise ConvertError(message)
-    target = options.to or ("paddlenlp" if options.from_torch else "hf")
-    return "hf" if target == "hf" else "paddlenlp"
+    target = options.to or ("hf" if options.to_torch else "paddlenlp")
+    return "hf" if target == "hf" else "gguf" if target == "gguf" else "paddlenlp"
+
+
+def target_naming(options: ConvertOptions, path: Path, naming: str) -> Naming:
+    """The same for encoders and adapters, which GGUF files do not hold.
+
+    Raises ConvertError for --to gguf, and as `target_of`.
+    """
+    target = target_of(options, path, naming)
+    if target == "gguf":
+        message = f"{path} cannot become GGUF: only decoder models can. Leave out --to gguf."
+        raise ConvertError(message)
+    return target

@@ -1,7 +1,7 @@
 """How the ecosystems name and lay out each family: tables only, both directions derived from them.
 
 `checkpoints(spec)` gives the tables of a family by naming: "hf" (the hub's files), "paddlenlp",
-and for LLaMA "meta". What the layouts mean is `llm_convert.layout`'s knowledge.
+for LLaMA "meta", and for some "gguf". What the layouts mean is `llm_convert.layout`'s knowledge.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from llm_convert.errors import ConvertError
-from llm_convert.names import bloom, chatglm, deepseek, falcon, gpt, llama, moe, opt, qwen
+from llm_convert.names import bloom, chatglm, deepseek, falcon, gguf, gpt, llama, moe, opt, qwen
 from llm_convert.names.checkpoint import FUSED, Checkpoint
 from llm_kernels.families import FamilySpec
 
-TABLES: Mapping[str, Mapping[str, Checkpoint]] = MappingProxyType(
+_OWN: Mapping[str, Mapping[str, Checkpoint]] = MappingProxyType(
     {
         **llama.TABLES,
         **moe.TABLES,
@@ -25,6 +25,12 @@ TABLES: Mapping[str, Mapping[str, Checkpoint]] = MappingProxyType(
         **chatglm.TABLES,
         **falcon.TABLES,
         **deepseek.TABLES,
+    }
+)
+TABLES: Mapping[str, Mapping[str, Checkpoint]] = MappingProxyType(
+    {
+        family: {**tables, "gguf": gguf.TABLES[family]} if family in gguf.TABLES else tables
+        for family, tables in _OWN.items()
     }
 )
 

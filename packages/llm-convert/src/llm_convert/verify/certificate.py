@@ -49,9 +49,14 @@ class Certificate(Comparison):
 
 
 def certified(
-    source: Model, folder: Path, *, wanted: bool | None = None, max_kl: float | None = None
+    source: Model,
+    folder: Path,
+    *,
+    wanted: bool | None = None,
+    max_kl: float | None = None,
+    opened: Callable[[Path], Model] = open_model,
 ) -> Certificate | None:
-    """Compare the model in `folder` with `source` and write certificate.json beside it.
+    """Compare the model in `folder`, as `opened`, with `source` and write certificate.json there.
 
     None, and nothing written, where `wanted` is false; by default it is true for models below LIMIT
     parameters and where there is a `max_kl`. Raises ConvertError when the mean KL divergence is
@@ -63,7 +68,7 @@ def certified(
     if not wanted:
         return None
     with progress("verify", total=PASSES, unit="passes") as bar:
-        certificate = certify(source, open_model(folder), passed=bar.advance)
+        certificate = certify(source, opened(folder), passed=bar.advance)
     if max_kl is not None and not certificate.mean_kl <= max_kl:
         message = (
             f"The result is {certificate.mean_kl:.3g} nats (mean KL over {certificate.tokens} "

@@ -96,7 +96,10 @@ def _native(model: Model, longest: int) -> Sessions:
 
 
 def _paddle(model: Model, longest: int) -> Sessions:  # noqa: ARG001 - as the others
+    from llm_kernels.paddle.environment import prepare
+
     try:
+        prepare()
         from llm_convert.verify.paddle_sessions import paddle_sessions
     except ImportError as error:
         from llm_convert.errors import ConvertError
