@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -108,3 +109,21 @@ def test_exit_codes(tmp_path: Path, damage: str, code: int) -> None:
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) <= 1 or damage == "none"
+
+
+def test_paddle_says_nothing_of_its_own(tmp_path: Path) -> None:
+    pytest.importorskip("paddle")
+    script = (
+        "import sys; from llm_cli.main import run; folder = sys.argv[1];"
+        "sys.exit(run(['convert', '--verify', folder, '--golden', folder + '/golden.npz',"
+        " '--decoder', 'paddle']))"
+    )
+    # An empty PATH has no ccache, which Paddle warns of.
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(GOLDEN / "mistral")],
+        env={**os.environ, "PATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "ccache" not in done.stderr

@@ -37,11 +37,8 @@ class PaddleRunner:
         *,
         num_blocks: int,
         block_size: int,
-        threads: int | None = None,
     ) -> None:
         paddle.set_device("cpu")
-        if threads is not None:
-            paddle.set_num_threads(threads)
         self._decoder = Decoder(spec, sizes)
         load_parameters(self._decoder, dense)
         self._decoder.eval()

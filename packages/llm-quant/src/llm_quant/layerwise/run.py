@@ -127,6 +127,9 @@ def _quantize(
     batch_size: int,
 ) -> None:
     # Paddle takes seconds to import; wrong options should not wait for it.
+    from llm_kernels.paddle.environment import prepare
+
+    prepare()
     from llm_quant.layerwise.passes import LayerwisePass
 
     finished = work.finished() or 0
