@@ -181,6 +181,39 @@ def test_ends_come_from_every_file(golden, tmp_path):
     assert engine._eos == {2, 7, 9}
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('{"eos_token_id": "2"}', "eos_token_id is '2'; it must be a whole number"),
+        ('{"eos_token_id": [2, true]}', "eos_token_id is .*True"),
+        ("{broken", "generation_config.json cannot be read: "),
+        ("[1]", "generation_config.json holds no JSON object"),
+    ],
+)
+def test_a_broken_generation_config_is_named_before_the_weights_are_packed(
+    golden, tmp_path, monkeypatch, content, words
+):
+    shutil.copytree(golden / "llama_v2_gqa", tmp_path / "m")
+    (tmp_path / "m" / "generation_config.json").write_text(content)
+    monkeypatch.setattr("llm_infer.load.NativeDecoder", None)
+    with pytest.raises(InferError, match=words):
+        load_engine(tmp_path / "m")
+
+
+def test_ends_that_the_model_does_not_know_are_left_out_with_a_warning(golden, tmp_path, caplog):
+    shutil.copytree(golden / "llama_v2_gqa", tmp_path / "m")
+    (tmp_path / "m" / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9999]}))
+    assert load_engine(tmp_path / "m")._eos == {2, 7}
+    assert "[9999]" in caplog.text
+
+
+def test_a_cache_that_was_asked_for_must_fit_too(golden, monkeypatch):
+    monkeypatch.setattr("llm_infer.load.available_bytes", lambda: 1_000_000)
+    with pytest.raises(InferError, match=r"num_blocks is 7, .* From 1 to 6 blocks fit"):
+        load_engine(golden / "llama_v2_gqa", num_blocks=7)
+    assert load_engine(golden / "llama_v2_gqa", num_blocks=6).limits.num_blocks == 6
+
+
 def test_cache_follows_sequences_and_says_so(golden, caplog):
     caplog.set_level("INFO", "llm_infer")
     engine = load_engine(golden / "llama_v2_gqa", max_sequences=3, max_length=130)

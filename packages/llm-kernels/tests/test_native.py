@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_kernels import native
-from llm_kernels.errors import NativeUnavailableError
+from llm_kernels.errors import KernelsError, NativeUnavailableError
 
 REPORT = "from llm_kernels import native; print(native.detected_isa(), native.selected_isa())"
 
@@ -115,3 +115,9 @@ def test_units_of_an_instruction_set_include_no_header_of_the_standard_library(u
 def test_headers_of_ops_know_no_python() -> None:
     for header in PACKAGE.glob("include/llm_kernels/*.h"):
         assert "pybind" not in header.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("threads", [0, -3])
+def test_less_than_one_thread_is_refused(threads: int) -> None:
+    with pytest.raises(KernelsError, match=f"threads is {threads}; it must be at least 1"):
+        native.resolve(None, threads)

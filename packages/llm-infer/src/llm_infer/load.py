@@ -14,9 +14,10 @@ import json
 import logging
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,7 +27,7 @@ from llm_convert.lora import check_base, merged, read_lora
 from llm_convert.model import Model, open_model
 from llm_infer.engine import Engine, EngineLimits, StepRunner
 from llm_infer.errors import InferError, UnsupportedError
-from llm_infer.memory import CachePlan, available_bytes, plan_cache
+from llm_infer.memory import CachePlan, asked_cache, available_bytes, plan_cache
 from llm_infer.quantize import ROUNDING, GetWeight, packed_bytes, quantizable, rounded
 from llm_kernels.decoder import NativeDecoder
 from llm_kernels.families import ParameterKey, parameters
@@ -84,6 +85,7 @@ def load_engine(
     if not native:
         _need_paddle()
     model = path if isinstance(path, Model) else open_causal(path)
+    endings = ending_tokens(model, tokenizer)
     if quant_type and not lora_path:
         _refuse_quantized(model, quant_type)
     source = _with_adapter(model, lora_path) if lora_path else model.weight
@@ -112,21 +114,54 @@ def load_engine(
     return Engine(
         runner,
         limits,
-        eos_token_ids=ending_tokens(model, tokenizer),
+        eos_token_ids=endings,
         decode=tokenizer.decode if tokenizer else None,
     )
 
 
 def ending_tokens(model: Model, tokenizer: Tokenizer | None) -> set[int]:
-    """Every id that the model's files or its tokenizer name as the end of an answer."""
+    """Every id that the model's files or its tokenizer name as the end of an answer.
+
+    Raises InferError for a file or an id that is none.
+    """
     file = model.path / "generation_config.json"
-    stated = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
-    found: set[int] = set()
-    for value in (stated.get("eos_token_id"), model.config.get("eos_token_id")):
-        found.update(value if isinstance(value, list) else [value] if value is not None else [])
+    found = _stated(file, _object_in(file)) | _stated(model.path / "config.json", model.config)
     if tokenizer is not None and tokenizer.eos_token_id is not None:
         found.add(tokenizer.eos_token_id)
-    return found
+    unknown = {token_id for token_id in found if not 0 <= token_id < model.sizes.vocab}
+    if unknown:
+        logger.warning(
+            "%s names %s as the end of an answer, but the model knows 0 to %d; ignored",
+            model.path,
+            sorted(unknown),
+            model.sizes.vocab - 1,
+        )
+    return found - unknown
+
+
+def _object_in(file: Path) -> Mapping[str, Any]:
+    """The JSON object in a file, empty where there is no file."""
+    if not file.is_file():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        message = f"{file} cannot be read: {error}. Copy it again from its origin, or remove it."
+        raise InferError(message) from error
+    if not isinstance(content, dict):
+        message = f"{file} holds no JSON object. Copy it again from its origin, or remove it."
+        raise InferError(message)
+    return content
+
+
+def _stated(file: Path, content: Mapping[str, Any]) -> set[int]:
+    """The end of sequence ids that a configuration states: none, one or a list."""
+    value = content.get("eos_token_id")
+    ids = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(token_id, int) and not isinstance(token_id, bool) for token_id in ids):
+        message = f"{file}: eos_token_id is {value!r}; it must be a whole number or a list of them."
+        raise InferError(message)
+    return set(ids)
 
 
 def weight_bytes(model: Model, weight: GetWeight) -> int:
@@ -208,8 +243,7 @@ def _paddle(
 
 def _plan(bytes_per_block: int, sizing: _Sizing, weights: int) -> CachePlan:
     if sizing.num_blocks is not None:
-        chosen = sizing.num_blocks
-        return CachePlan(chosen, chosen * bytes_per_block, "as asked for")
+        return asked_cache(sizing.num_blocks, available_bytes(), weights, bytes_per_block)
     return plan_cache(
         free=available_bytes(),
         weight_bytes=weights,

@@ -80,6 +80,20 @@ def plan_cache(
     return CachePlan(blocks, blocks * bytes_per_block, reason)
 
 
+def asked_cache(num_blocks: int, free: int, weight_bytes: int, bytes_per_block: int) -> CachePlan:
+    """A cache of `num_blocks` blocks; InferError with the numbers when memory does not hold it."""
+    wanted = num_blocks * bytes_per_block
+    if num_blocks < 1 or weight_bytes + wanted > free:
+        fits = max(0, free - weight_bytes) // bytes_per_block
+        message = (
+            f"num_blocks is {num_blocks}, a KV cache of {_text(wanted)}; {_text(free)} of memory "
+            f"are free, of which the weights need {_text(weight_bytes)}. From 1 to {fits} blocks "
+            "fit; lower --num_blocks or leave it out."
+        )
+        raise InferError(message)
+    return CachePlan(num_blocks, wanted, "as asked for")
+
+
 def _text(amount: int) -> str:
     return scaled(amount, "B")
 

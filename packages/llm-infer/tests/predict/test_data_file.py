@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from llm_infer.errors import InferError
+from llm_infer.errors import DataFileError, InferError
 from llm_infer.predict.data_file import answer_file
 from llm_infer.predict.options import PredictOptions
 from llm_kernels.decoder import NativeDecoder
@@ -106,3 +106,21 @@ def test_the_line_whose_answer_failed_is_named(tiny_model, tmp_path, monkeypatch
     monkeypatch.setattr("llm_infer.load.NativeDecoder", Sick)
     with pytest.raises(InferError, match=r"in.json:1: The largest logit is nan.*partial"):
         run(tiny_model, tmp_path, ['{"src": "a"}'])
+
+
+def test_a_changed_middle_of_a_large_file_is_another_run(tiny_model, tmp_path, monkeypatch):
+    def lines(word):
+        filler = [json.dumps({"src": "a", "tgt": "x" * 300_000}) for _ in range(8)]
+        return [*filler[:4], json.dumps({"src": word}), *filler[4:]]
+
+    class Failing(NativeDecoder):
+        def step(self, batch):
+            raise RuntimeError
+
+    options = {"max_length": 12}
+    with monkeypatch.context() as patch:
+        patch.setattr("llm_infer.load.NativeDecoder", Failing)
+        with pytest.raises(InferError):
+            run(tiny_model, tmp_path, lines("one"), **options)
+    with pytest.raises(DataFileError, match="another data_file"):
+        run(tiny_model, tmp_path, lines("two"), **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 
 import pytest
@@ -56,7 +57,15 @@ def test_another_run_is_refused_and_kept(output):
 def test_a_foreign_file_is_refused_and_kept(output):
     output.parent.mkdir()
     foreign = output.with_name("out.json.partial")
-    for content in (b'{"hello": 1}\n', b"no json\n", b"[1]\n"):
+    header = json.dumps({"run": RUN}).encode() + b"\n"
+    for content in (
+        b'{"hello": 1}\n',
+        b"no json\n",
+        b"[1]\n",
+        b'{"run": 1}\n',
+        header + b'{"output": "x"}\n',
+        header + b'{"index": "a", "output": "x"}\n',
+    ):
         foreign.write_bytes(content)
         with pytest.raises(DataFileError, match="no journal"):
             Journal(output, RUN)
@@ -80,3 +89,25 @@ def test_an_earlier_output_stays_until_the_new_one_is_whole(output):
         journal.finish([{"src": "a"}, {"src": "b"}])
     assert output.read_text() == "old"
     assert journal.path.exists()
+
+
+def test_a_journal_that_is_removed_while_it_is_being_opened_is_made_anew(output, monkeypatch):
+    lock, opened = fcntl.flock, []
+
+    def slow(stream, mode):
+        if not opened:
+            # Another run finishes here: between our open and our lock.
+            journal_of(output).unlink()
+        opened.append(stream)
+        lock(stream, mode)
+
+    monkeypatch.setattr(fcntl, "flock", slow)
+    journal = Journal(output, RUN)
+    journal.write(0, "zero")
+    journal.close()
+    assert len(opened) == 2
+    assert b"zero" in journal_of(output).read_bytes()
+
+
+def journal_of(output):
+    return output.with_name("out.json.partial")

@@ -53,7 +53,13 @@ def default_threads() -> int:
 
 
 def resolve(isa: str | None, threads: int | None) -> tuple[str, int]:
-    """What an op runs on: its arguments, or the defaults for what is None."""
+    """What an op runs on: its arguments, or the defaults for what is None.
+
+    Raises KernelsError for less than one thread.
+    """
+    if threads is not None and threads < 1:
+        message = f"threads is {threads}; it must be at least 1 (None: every processor)."
+        raise KernelsError(message)
     return (
         selected_isa() if isa is None else isa,
         default_threads() if threads is None else threads,

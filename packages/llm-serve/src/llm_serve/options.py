@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_cli.options import flag, option
+from llm_infer.bounds import ENGINE_BOUNDS, check_bounds
 from llm_serve.errors import ServeError
 
 _SERVER = "Server"
 _ENGINE = "Engine"
 _LIMITS = "Limits"
+_BOUNDS = {
+    "port": 0,
+    "max_concurrency": 1,
+    "max_queue": 0,
+    "request_timeout": 0,
+    "heartbeat": 0.1,
+    "shutdown_timeout": 0,
+    "max_length": 1,
+}
 KEY_VARIABLE = "LLM_SERVE_API_KEY"
 
 
@@ -88,23 +98,7 @@ class ServeOptions:
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; ServeError names the option."""
-        for name, low in (
-            ("port", 0),
-            ("max_concurrency", 1),
-            ("max_queue", 0),
-            ("request_timeout", 0),
-            ("heartbeat", 0.1),
-            ("shutdown_timeout", 0),
-            ("block_size", 1),
-            ("num_blocks", 1),
-            ("max_length", 1),
-            ("max_batch_tokens", 1),
-            ("threads", 1),
-        ):
-            value = getattr(self, name)
-            if value is not None and value < low:
-                message = f"--{name} is {value}; it must be at least {low}."
-                raise ServeError(message)
+        check_bounds(self, _BOUNDS | ENGINE_BOUNDS, ServeError)
         if self.port > 65535:
             message = f"--port is {self.port}; ports end at 65535."
             raise ServeError(message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,10 @@ def _run(options: PredictOptions) -> dict[str, Any]:
     """What makes a run another run: inputs by content, and the options that change answers."""
     values = dataclasses.asdict(options)
     run = {name: value for name, value in values.items() if name not in WITHOUT_EFFECT}
-    for name in ("data_file", "model_name_or_path", "tokenizer_name_or_path", "lora_path"):
+    with Path(values["data_file"]).open("rb") as stream:
+        # The whole of it, as a changed line in the middle has another answer.
+        run["data_file"] = hashlib.file_digest(stream, "sha256").hexdigest()
+    for name in ("model_name_or_path", "tokenizer_name_or_path", "lora_path"):
         run[name] = fingerprint(values[name]) if values[name] else None
     template = values["chat_template"]
     known = template is not None and Path(template).exists()

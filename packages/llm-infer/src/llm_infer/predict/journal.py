@@ -11,9 +11,10 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from llm_cli.outputs import written_file
 from llm_infer.errors import DataFileError
@@ -33,7 +34,7 @@ class Journal:
         self.path = output_file.with_name(output_file.name + ".partial")
         self.outputs: dict[int, str] = {}
         output_file.parent.mkdir(parents=True, exist_ok=True)
-        self._stream = self.path.open("ab")
+        self._stream = self._locked()
         try:
             self._take_up({"run": dict(run)})
         except BaseException:
@@ -59,15 +60,25 @@ class Journal:
         """Close the journal; it stays until `finish`."""
         self._stream.close()
 
+    def _locked(self) -> BinaryIO:
+        """The file at `path`, ours alone."""
+        while True:
+            stream = self.path.open("ab")
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                stream.close()
+                message = (
+                    f"Another process is writing {self.path}. Wait for it, or choose another "
+                    "--output_file."
+                )
+                raise DataFileError(message) from error
+            # Whoever held the lock may have finished, and removed the file, since it was opened.
+            if self.path.exists() and os.path.samestat(os.fstat(stream.fileno()), self.path.stat()):
+                return stream
+            stream.close()
+
     def _take_up(self, header: Mapping[str, Any]) -> None:
-        try:
-            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            message = (
-                f"Another process is writing {self.path}. Wait for it, or choose another "
-                "--output_file."
-            )
-            raise DataFileError(message) from error
         whole = self._read(header)
         self._stream.truncate(whole)
         if not whole:
@@ -84,20 +95,23 @@ class Journal:
             for number, line in enumerate(stream):
                 if not line.endswith(b"\n"):
                     break
-                content = self._parse(line)
+                content = self._parse(line, first=number == 0)
                 if number == 0:
-                    self._compare(content.get("run", {}), header["run"])
+                    self._compare(content["run"], header["run"])
                 else:
-                    self.outputs[int(content["index"])] = str(content["output"])
+                    self.outputs[content["index"]] = content["output"]
                 whole += len(line)
         return whole
 
-    def _parse(self, line: bytes) -> dict[str, Any]:
+    def _parse(self, line: bytes, *, first: bool) -> dict[str, Any]:
         try:
             content = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             content = None
-        if not isinstance(content, dict) or not ("run" in content or "output" in content):
+        kinds: dict[str, type] = {"run": dict} if first else {"index": int, "output": str}
+        if not isinstance(content, dict) or not all(
+            isinstance(content.get(name), kind) for name, kind in kinds.items()
+        ):
             message = (
                 f"{self.path} is no journal of this command. Remove it or rename --output_file."
             )

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_cli.options import flag, option
+from llm_infer.bounds import ENGINE_BOUNDS, check_bounds
 from llm_infer.errors import UnsupportedError
-from llm_infer.predict.refusals import QUANT_TYPES, refuse
+from llm_infer.predict.refusals import refuse
 
 _MODEL = "Model"
 _INPUT = "Prompts and answers"
 _SAMPLING = "Sampling"
 _ENGINE = "Engine"
+_LENGTHS = {"batch_size": 1, "src_length": 1, "max_length": 2, "min_length": 0}
 
 
 @dataclass(kw_only=True)
@@ -139,17 +141,4 @@ class PredictOptions:
 
     def check_lengths(self) -> None:
         """Refuse sizes that leave nothing to do. Raises UnsupportedError."""
-        for name, low in (
-            ("batch_size", 1),
-            ("src_length", 1),
-            ("max_length", 2),
-            ("min_length", 0),
-            ("block_size", 1),
-            ("max_batch_tokens", 1),
-        ):
-            if getattr(self, name) < low:
-                message = f"--{name} is {getattr(self, name)}; it must be at least {low}."
-                raise UnsupportedError(message)
-
-
-__all__ = ["QUANT_TYPES", "PredictOptions"]
+        check_bounds(self, _LENGTHS | ENGINE_BOUNDS, UnsupportedError)
