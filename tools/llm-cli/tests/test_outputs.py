@@ -87,6 +87,30 @@ def test_what_others_wrote_is_never_replaced(tmp_path: Path) -> None:
     assert (tmp_path / "thesis.txt").exists()
 
 
+@pytest.mark.parametrize("output", ["model", "model/../model", "."])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_input_is_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, overwrite: bool
+) -> None:
+    place = tmp_path / "place"
+    with written_folder(place, {}) as folder:
+        (folder / "model").mkdir()
+    with written_folder(place / "model", {}) as folder:
+        (folder / "a.txt").write_text("a")
+    monkeypatch.chdir(place)
+    origin = lineage("convert", inputs={"source": "model"})
+    with (
+        pytest.raises(UserError, match=r"the input model, which would be lost"),
+        written_folder(output, origin, overwrite=overwrite) as folder,
+    ):
+        (folder / "b.txt").write_text("b")
+    assert (place / "model" / "a.txt").read_text() == "a"
+    beside = place / "model" / "converted"
+    with written_folder(beside, origin, overwrite=overwrite) as folder:
+        (folder / "b.txt").write_text("b")
+    assert is_complete(beside)
+
+
 def test_fingerprints_tell_contents_apart(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"1" * 10)
     first = fingerprint(tmp_path)

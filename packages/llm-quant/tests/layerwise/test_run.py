@@ -299,6 +299,9 @@ def test_an_output_that_is_there_is_refused_before_the_work(
     (tmp_path / "out" / "notes.txt").write_text("mine")
     assert gptq(llama, "--group_size", "32", "--max_length", "24") == 2
     assert "not empty" in capsys.readouterr().err
+    own = ("--output_path", str(llama), "--overwrite_output_dir")
+    assert gptq(llama, "--group_size", "32", "--max_length", "24", *own) == 2
+    assert "would be lost" in capsys.readouterr().err
     assert not (tmp_path / "out.work").exists()
 
 

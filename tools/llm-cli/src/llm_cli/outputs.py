@@ -15,7 +15,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -80,10 +80,12 @@ def written_folder(
     """A folder to fill; it stands at ``path`` once the block has ended without an error.
 
     Raises :class:`UserError` when ``path`` already holds files and ``overwrite`` is false, or when
-    ``overwrite`` is true and the files are not an earlier output of this toolchain.
+    ``overwrite`` is true and the files are not an earlier output of this toolchain, or are among
+    the inputs that ``lineage`` names.
     """
     path = Path(path)
-    check_output_folder(path, overwrite=overwrite)
+    inputs = [entry["path"] for entry in lineage.get("inputs", {}).values()]
+    check_output_folder(path, overwrite=overwrite, inputs=inputs)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _beside(path)
     temporary.mkdir()
@@ -157,10 +159,13 @@ def _listed(folder: Path) -> dict[str, Any] | None:
     return files if isinstance(files, dict) else None
 
 
-def check_output_folder(path: str | Path, *, overwrite: bool = False) -> None:
+def check_output_folder(
+    path: str | Path, *, overwrite: bool = False, inputs: Iterable[str | Path] = ()
+) -> None:
     """Refuse a folder that :func:`written_folder` would refuse, before hours of work go into it.
 
-    Raises :class:`UserError`.
+    ``inputs``: files and folders that are read; they may not be replaced. Raises
+    :class:`UserError`.
     """
     path = Path(path)
     if path.is_file():
@@ -168,6 +173,13 @@ def check_output_folder(path: str | Path, *, overwrite: bool = False) -> None:
         raise UserError(message)
     if not path.is_dir() or not any(path.iterdir()):
         return
+    for source in inputs:
+        if Path(source).resolve().is_relative_to(path.resolve()):
+            message = (
+                f"The output folder {path} is or holds the input {source}, which would be lost. "
+                "Choose another output folder."
+            )
+            raise UserError(message)
     if not overwrite:
         message = f"The output folder {path} is not empty. Choose another, or remove it first."
         raise UserError(message)

@@ -54,7 +54,9 @@ def gptq(options: GptqOptions) -> None:
     not fit; an interrupted run continues from its work folder when repeated with the same options.
     """
     path = Path(options.output_path)
-    check_output_folder(path, overwrite=options.overwrite_output_dir)
+    check_output_folder(
+        path, overwrite=options.overwrite_output_dir, inputs=[options.model_name_or_path]
+    )
     options.model_name_or_path = resolve_model(
         options.model_name_or_path, from_aistudio=options.from_aistudio
     )

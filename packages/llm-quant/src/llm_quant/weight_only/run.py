@@ -24,7 +24,9 @@ def weight_only(options: WeightOnlyOptions) -> None:
     Raises QuantError (and its kinds) and llm-convert's errors for inputs that do not fit.
     """
     path = Path(options.output_path)
-    check_output_folder(path, overwrite=options.overwrite_output_dir)
+    check_output_folder(
+        path, overwrite=options.overwrite_output_dir, inputs=[options.model_name_or_path]
+    )
     options.model_name_or_path = resolve_model(
         options.model_name_or_path, from_aistudio=options.from_aistudio
     )
