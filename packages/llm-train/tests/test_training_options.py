@@ -120,3 +120,9 @@ def test_every_option_that_does_nothing_says_so() -> None:
 def test_the_best_model_needs_checkpoints_to_be_chosen_from() -> None:
     with pytest.raises(RecipeError, match="--save_strategy is no"):
         made(load_best_model_at_end=True, do_eval=True, save_strategy="no")
+
+
+@pytest.mark.parametrize("steps", [0, -2])
+def test_no_steps_are_no_way_to_say_an_epoch(steps: int) -> None:
+    with pytest.raises(RecipeError, match=f"--max_steps is {steps}"):
+        TrainingOptions(model_name_or_path="m", output_dir="o", max_steps=steps)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from llm_data.errors import TokenizerError
 from llm_data.tokenizer import Tokenizer, load_tokenizer
-from llm_train.errors import RecipeError
 from llm_train.model import SpecForCausalLM
 from llm_train.model.files import state_token_ids
+from llm_train.places import check_vocabulary
 from llm_train.training_options import TrainingOptions
 
 logger = logging.getLogger(__name__)
@@ -21,12 +21,7 @@ def run_tokenizer(options: TrainingOptions, model: SpecForCausalLM) -> Tokenizer
     Raises TokenizerError where there is none, RecipeError where it has more ids than the model.
     """
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
-    if tokenizer.vocab_size > model.sizes.vocab:
-        message = (
-            f"The tokenizer {tokenizer.path} has {tokenizer.vocab_size} ids, the model only "
-            f"{model.sizes.vocab} embeddings. Use the model's own tokenizer, or raise vocab_size."
-        )
-        raise RecipeError(message)
+    check_vocabulary(tokenizer, model.sizes.vocab)
     state_token_ids(model.source, tokenizer)
     return tokenizer
 

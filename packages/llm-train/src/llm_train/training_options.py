@@ -338,6 +338,12 @@ def _require_numbers(options: TrainingOptions) -> None:
         if value is not None and value <= 0:
             message = f"--{name} is {value}; it must be above 0."
             raise RecipeError(message)
+    if options.max_steps < -1 or options.max_steps == 0:
+        message = (
+            f"--max_steps is {options.max_steps}; give a number of steps above 0, or -1 for as "
+            "many as --num_train_epochs says."
+        )
+        raise RecipeError(message)
     if options.weight_decay < 0:
         message = f"--weight_decay is {options.weight_decay}; it must be 0 or above."
         raise RecipeError(message)

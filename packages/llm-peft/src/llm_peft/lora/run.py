@@ -6,6 +6,7 @@ from llm_convert.hub import resolve_model
 from llm_convert.model import open_model
 from llm_peft.lora.options import LoraOptions
 from llm_peft.lora.targets import target_keys
+from llm_train.places import check_supervised
 
 
 def lora(options: LoraOptions) -> None:
@@ -19,6 +20,7 @@ def lora(options: LoraOptions) -> None:
     )
     base = open_model(options.model_name_or_path)
     keys = target_keys(base.spec, base.sizes, options.target_modules)
+    check_supervised(options, options)
 
     from llm_train.quiet import import_paddlenlp
 

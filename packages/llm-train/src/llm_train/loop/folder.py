@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from llm_cli.lineage import LINEAGE_FILE
-from llm_cli.outputs import COMPLETE, is_complete
+from llm_cli.outputs import COMPLETE
 from llm_train.errors import RecipeError, ResumeError
 from llm_train.loop.checkpoints import Checkpoints, read_run, step_of
 from llm_train.loop.identity import check_same_run
 from llm_train.loop.publish import finish_publishing
+from llm_train.places import refuse_finished
 from llm_train.training_options import TrainingOptions
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def prepare_folder(
     checkpoints.clear_leftovers()
     finish_publishing(folder)
     if not options.overwrite_output_dir:
-        _refuse_finished(folder)
+        refuse_finished(folder)
     resume = _chosen(options, checkpoints)
     if resume is None:
         if options.overwrite_output_dir:
@@ -71,15 +72,6 @@ def _chosen(options: TrainingOptions, checkpoints: Checkpoints) -> Path | None:
         )
         raise ResumeError(message)
     return newest
-
-
-def _refuse_finished(folder: Path) -> None:
-    if is_complete(folder):
-        message = (
-            f"{folder} holds a finished model. Choose another --output_dir, or replace it with "
-            "--overwrite_output_dir true (and --resume_from_checkpoint true to train it further)."
-        )
-        raise RecipeError(message)
 
 
 def _refuse_strangers(folder: Path) -> None:

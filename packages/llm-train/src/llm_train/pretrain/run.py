@@ -11,6 +11,7 @@ from llm_train.pretrain.options import PretrainOptions
 def pretrain(options: PretrainOptions) -> None:
     """Train as the options say. Raises the errors of `llm_train.loop.run_training`."""
     from llm_convert.hub import resolve_model
+    from llm_train.places import check_pretraining
     from llm_train.precheck import check_model
     from llm_train.quiet import import_paddlenlp
 
@@ -21,6 +22,7 @@ def pretrain(options: PretrainOptions) -> None:
         options.model_name_or_path, from_aistudio=options.from_aistudio
     )
     check_model(options.model_name_or_path)
+    check_pretraining(options)
     import_paddlenlp()
     from llm_train.loop import run_training
     from llm_train.loop.device import use_device
