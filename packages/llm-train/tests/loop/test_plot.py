@@ -26,5 +26,18 @@ def test_both_losses_against_the_step(tmp_path: Path, monkeypatch: pytest.Monkey
     assert drawn == {"training batches": [[5, 3.0]], "held out": [[0, 4.0], [5, 2.5]]}
 
 
+@pytest.mark.parametrize(("points", "dotted"), [(1, True), (50, True), (51, False)])
+def test_few_points_are_dots(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, points: int, dotted: bool
+) -> None:
+    rows = [{"step": step, "loss": 3.0} for step in range(points)]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figures: list[Figure] = []
+    monkeypatch.setattr(pyplot, "close", figures.append)
+    draw_losses(tmp_path, "llm train pretrain")
+    (line,) = figures[0].axes[0].get_lines()
+    assert (line.get_marker() == "o") == dotted
+
+
 def test_no_losses_no_picture(tmp_path: Path) -> None:
     assert draw_losses(tmp_path, "x") is None

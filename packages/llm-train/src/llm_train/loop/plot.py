@@ -7,6 +7,8 @@ from pathlib import Path
 from llm_train.loop.watch import METRICS_FILE, read_metrics
 
 PICTURE = "loss.png"
+FEW_POINTS = 50
+"""Up to so many training losses are drawn with a dot each."""
 
 
 def draw_losses(output_dir: Path, title: str) -> Path | None:
@@ -23,7 +25,16 @@ def draw_losses(output_dir: Path, title: str) -> Path | None:
         return None
     figure, axis = pyplot.subplots(figsize=(7.2, 4.4), constrained_layout=True)
     if trained:
-        axis.plot(*zip(*trained, strict=True), color="0.6", linewidth=1.2, label="training batches")
+        # A line alone shows nothing of a single point and little of a few.
+        marker = "o" if len(trained) <= FEW_POINTS else None
+        axis.plot(
+            *zip(*trained, strict=True),
+            color="0.6",
+            linewidth=1.2,
+            marker=marker,
+            markersize=3,
+            label="training batches",
+        )
     if valid:
         axis.plot(*zip(*valid, strict=True), "o-", color="C0", markersize=4, label="held out")
     axis.set(title=title, xlabel="optimizer step", ylabel="loss (nats a token)")
