@@ -104,14 +104,23 @@ def test_missing_folders_and_configurations(llama: Path, tmp_path: Path) -> None
 
 def test_broken_configurations(llama: Path) -> None:
     change_config(llama, intermediate_size=...)
-    with pytest.raises(ConfigError, match="intermediate_size"):
+    with pytest.raises(ConfigError, match=rf"^{llama}: .*intermediate_size"):
         open_model(llama)
     change_config(llama, architectures=["NoSuchModel"])
-    with pytest.raises(UnknownFamilyError, match="NoSuchModel"):
+    with pytest.raises(UnknownFamilyError, match=rf"^{llama}: .*NoSuchModel"):
         open_model(llama)
     (llama / "config.json").write_text("{")
     with pytest.raises(FileFormatError, match="valid JSON"):
         open_model(llama)
+
+
+def test_what_model_type_adds(llama: Path, caplog: pytest.LogCaptureFixture) -> None:
+    change_config(llama, architectures=...)
+    assert open_model(llama).spec.name == "llama"
+    assert not caplog.text
+    change_config(llama, architectures=["LlamaForCausalLM"], model_type="gptj")
+    assert open_model(llama).spec.name == "llama"
+    assert f"{llama / 'config.json'}: model_type is 'gptj', but" in caplog.text
 
 
 def test_missing_weights_and_truncated_files(llama: Path) -> None:

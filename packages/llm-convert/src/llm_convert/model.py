@@ -8,6 +8,7 @@ llm-kernels'; saving is in `saving`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,20 @@ from llm_convert.parallel.merging import open_shards
 from llm_convert.quantization import FIELD as QUANTIZATION_FIELD
 from llm_convert.quantization import Quantization, QuantizedTensors
 from llm_convert.saving import copy_companions, save_model
-from llm_kernels.families import FamilySpec, ParameterKey, Sizes, detect, parameters, read_sizes
+from llm_kernels.errors import KernelsError
+from llm_kernels.families import (
+    FamilySpec,
+    ParameterKey,
+    Sizes,
+    contradiction,
+    detect,
+    parameters,
+    read_sizes,
+)
 
 __all__ = ["CONFIG_FILE", "Model", "copy_companions", "open_model", "read_config", "save_model"]
 
+logger = logging.getLogger(__name__)
 CONFIG_FILE = "config.json"
 _EMBED, _HEAD = ParameterKey("embed"), ParameterKey("head")
 
@@ -136,8 +147,14 @@ def open_model(path: str | Path) -> Model:
     """
     folder = Path(path)
     config = read_config(folder)
-    spec = detect(config)
-    sizes = read_sizes(spec, config)
+    try:
+        spec = detect(config)
+        sizes = read_sizes(spec, config)
+    except KernelsError as error:
+        message = f"{folder}: {error}"
+        raise type(error)(message) from error
+    if odd := contradiction(config):
+        logger.warning("%s: %s", folder / CONFIG_FILE, odd)
     return Model(folder, config, spec, sizes, _weights(folder, config, spec, sizes))
 
 

@@ -10,7 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llm_kernels.errors import ConfigError, UnknownFamilyError
-from llm_kernels.families import FAMILIES, Alibi, detect, supported_architectures
+from llm_kernels.families import (
+    FAMILIES,
+    Alibi,
+    contradiction,
+    detect,
+    supported_architectures,
+)
 from llm_kernels.families.rows import ROWS, UNSUPPORTED_FIELDS
 
 GOLDEN = {
@@ -118,13 +124,16 @@ def test_names_of_families_are_unique() -> None:
     assert len(FAMILIES) == len(ROWS)
 
 
-def test_unknown_architecture_lists_every_supported_one() -> None:
+def test_an_unknown_architecture_gets_the_nearest_supported_ones() -> None:
     with pytest.raises(UnknownFamilyError) as caught:
         detect(config("GPTNeoXForCausalLM", use_parallel_residual=True, ssm_cfg={"d": 1}))
     message = str(caught.value)
     assert "GPTNeoXForCausalLM" in message
     assert UNSUPPORTED_FIELDS["ssm_cfg"] in message
-    assert all(name in message for name in supported_architectures())
+    listed = [name for name in supported_architectures() if name in message]
+    assert "GPTForCausalLM" in listed
+    assert "docs/families.md" in message
+    assert len(message) < 500
     assert caught.value.exit_code == 2
 
 
@@ -133,9 +142,34 @@ def test_a_typing_error_gets_the_nearest_name() -> None:
         detect(config("Qwen2ForCausaLM"))
 
 
-def test_config_without_architectures_says_so() -> None:
-    with pytest.raises(UnknownFamilyError, match="no `architectures`"):
-        detect({"model_type": "llama"})
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({}, "cannot be told. Add"),
+        ({"model_type": "gptj"}, "'gptj' is that of none"),
+        ({"model_type": "baichuan", "max_position_embeddings": 9}, "'baichuan' is that of 2"),
+    ],
+)
+def test_a_config_that_does_not_tell_its_family(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(UnknownFamilyError, match=f"no `architectures`.*{said}"):
+        detect(fields)
+
+
+@pytest.mark.parametrize(
+    ("model_type", "family"), [("llama", "llama"), ("qwen2_moe", "qwen2-moe"), ("opt", "opt")]
+)
+def test_a_type_of_one_family_is_enough(model_type: str, family: str) -> None:
+    assert detect({"model_type": model_type}) == FAMILIES[family]
+    assert contradiction({"model_type": model_type}) is None
+
+
+def test_a_type_of_another_family_is_told(golden: Path) -> None:
+    told = contradiction(config("LlamaForCausalLM", model_type="gptj"))
+    assert told is not None
+    assert "'gptj'" in told
+    assert "LlamaForCausalLM" in told
+    for path in golden.glob("*/config.json"):
+        assert contradiction(json.loads(path.read_text())) is None
 
 
 def test_known_architecture_with_foreign_fields_says_what_is_expected() -> None:

@@ -67,7 +67,8 @@ def test_null_counts_as_absent() -> None:
         ({"num_hidden_layers": 2.5}, "whole number"),
         ({"num_hidden_layers": 0}, "at least 1"),
         ({"num_key_value_heads": 3}, r"heads \(4\).*kv_heads \(3\)"),
-        ({"hidden_size": 66}, "head_dim"),
+        ({"hidden_size": 66}, "hidden_size 66 is not divisible by num_attention_heads 4"),
+        ({"num_attention_heads": 0}, "num_attention_heads in config.json is 0; at least 1"),
     ],
 )
 def test_impossible_values_are_refused(changes: dict[str, Any], words: str) -> None:

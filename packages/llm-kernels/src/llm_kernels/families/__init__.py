@@ -12,7 +12,12 @@ from llm_kernels.families.derived import adaptable_slots, quantization_groups
 from llm_kernels.families.fields import ALIASES
 from llm_kernels.families.parameters import ParameterKey, parameters
 from llm_kernels.families.prefix import prefix_positions
-from llm_kernels.families.registry import FAMILIES, detect, supported_architectures
+from llm_kernels.families.registry import (
+    FAMILIES,
+    contradiction,
+    detect,
+    supported_architectures,
+)
 from llm_kernels.families.scaling import (
     DynamicScaling,
     LinearScaling,
@@ -66,6 +71,7 @@ __all__ = [
     "Slot",
     "YarnScaling",
     "adaptable_slots",
+    "contradiction",
     "detect",
     "merge",
     "parameters",

@@ -56,6 +56,11 @@ LENGTHS = (
 )
 
 
+def stated(size: str, config: Mapping[str, Any]) -> str | None:
+    """The first of the size's fields that `config` states."""
+    return next((field for field in ALIASES[size] if config.get(field) is not None), None)
+
+
 def number(
     spec: FamilySpec, config: Mapping[str, Any], size: str, default: float | None = None
 ) -> float:

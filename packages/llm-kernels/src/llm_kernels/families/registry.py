@@ -8,17 +8,20 @@ usually has none is described as it is, or refused with the values that are supp
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from llm_kernels.errors import ConfigError, UnknownFamilyError
 from llm_kernels.families.rows import ROWS, UNSUPPORTED_FIELDS
-from llm_kernels.families.rows.row import Reading, Row, When
+from llm_kernels.families.rows.row import Reading, Row, When, plain_type
 from llm_kernels.families.spec import FamilySpec
 
 FAMILIES: Mapping[str, FamilySpec] = MappingProxyType({row.spec.name: row.spec for row in ROWS})
+
+NEAREST = 8
+"""Supported classes that an error lists."""
 
 
 def supported_architectures() -> tuple[str, ...]:
@@ -29,19 +32,65 @@ def supported_architectures() -> tuple[str, ...]:
 def detect(config: Mapping[str, Any]) -> FamilySpec:
     """The family that a `config.json` describes, adjusted to what its fields state.
 
-    Raises UnknownFamilyError that lists the supported architectures and, where it can be told, what
-    the model needs that no row offers; ConfigError for a field whose value is not supported.
+    Without `architectures`, by a `model_type` that only one row fits. Raises UnknownFamilyError
+    that lists the nearest architectures and, where it can be told, what the model needs that no row
+    offers; ConfigError for a field whose value is not supported.
     """
+    row = _row(config)
+    spec = row.spec
+    for reading in row.readings:
+        spec = _apply(spec, reading, config)
+    return spec
+
+
+def contradiction(config: Mapping[str, Any]) -> str | None:
+    """What is odd about a `model_type` that is not that of the detected family; None if nothing.
+
+    Raises as `detect`.
+    """
+    row, stated = _row(config), config.get("model_type")
+    if not isinstance(stated, str) or plain_type(stated) in row.model_types | row.other_types:
+        return None
+    return (
+        f"model_type is {stated!r}, but architectures, {', '.join(config['architectures'])}, is "
+        f"what counts: the model is taken for the family {row.spec.name}. Check that config.json "
+        "is the model's own."
+    )
+
+
+def _row(config: Mapping[str, Any]) -> Row:
     architectures = config.get("architectures") or ()
+    if not architectures:
+        return _row_of_type(config)
     rows = [row for row in ROWS if row.architectures.intersection(architectures)]
-    matching = [row for row in rows if any(_holds(when, config) for when in row.when)]
+    matching = _fitting(rows, config)
     if not matching:
         raise UnknownFamilyError(_unknown(config, rows))
     assert len(matching) == 1, [row.spec.name for row in matching]
-    spec = matching[0].spec
-    for reading in matching[0].readings:
-        spec = _apply(spec, reading, config)
-    return spec
+    return matching[0]
+
+
+def _row_of_type(config: Mapping[str, Any]) -> Row:
+    stated = config.get("model_type")
+    plain = plain_type(stated) if isinstance(stated, str) else ""
+    fitting = _fitting([row for row in ROWS if plain in row.model_types], config)
+    if len(fitting) == 1:
+        return fitting[0]
+    if not plain:
+        found = ""
+    elif fitting:
+        found = f"; model_type {stated!r} is that of {len(fitting)} families"
+    else:
+        found = f"; model_type {stated!r} is that of none"
+    message = (
+        "config.json has no `architectures`, so the family of this model cannot be told"
+        f"{found}. Add the field with the name of the model's class. {_nearest(plain)}"
+    )
+    raise UnknownFamilyError(message)
+
+
+def _fitting(rows: Sequence[Row], config: Mapping[str, Any]) -> list[Row]:
+    return [row for row in rows if any(_holds(when, config) for when in row.when)]
 
 
 def _holds(when: When, config: Mapping[str, Any]) -> bool:
@@ -73,13 +122,7 @@ def _apply(spec: FamilySpec, reading: Reading, config: Mapping[str, Any]) -> Fam
 
 
 def _unknown(config: Mapping[str, Any], rows: list[Row]) -> str:
-    supported = ", ".join(supported_architectures())
-    architectures = list(config.get("architectures") or ())
-    if not architectures:
-        return (
-            "config.json has no `architectures`, so the family of this model cannot be told. "
-            f"Add the field with the name of the model's class; supported: {supported}."
-        )
+    architectures = list(config["architectures"])
     named = ", ".join(map(str, architectures))
     if rows:
         expected = "; or ".join(str(when) for row in rows for when in row.when)
@@ -94,6 +137,15 @@ def _unknown(config: Mapping[str, Any], rows: list[Row]) -> str:
             f"The architecture {named} is not supported",
             f" (its config.json asks for {', '.join(needs)}). " if needs else ". ",
             f"Did you mean {near[0]}? " if near and not needs else "",
-            f"Supported: {supported}.",
+            _nearest(str(architectures[0])),
         )
+    )
+
+
+def _nearest(name: str) -> str:
+    supported = supported_architectures()
+    near = difflib.get_close_matches(name, supported, n=NEAREST, cutoff=0.0)
+    return (
+        f"Supported are {', '.join(near)} and {len(supported) - len(near)} more, which "
+        "docs/families.md lists."
     )

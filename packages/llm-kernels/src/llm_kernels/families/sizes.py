@@ -13,7 +13,7 @@ from typing import Any
 
 from llm_kernels.errors import ConfigError
 from llm_kernels.families.expert_sizes import expert_sizes
-from llm_kernels.families.fields import ALIASES, LENGTHS, number, whole
+from llm_kernels.families.fields import ALIASES, LENGTHS, number, stated, whole
 from llm_kernels.families.scaling import RopeScaling, YarnScaling, read_rope_scaling
 from llm_kernels.families.spec import Alibi, FamilySpec, Rope
 
@@ -169,7 +169,7 @@ def _head_sizes(
     """Widths of a head, how much of it rotates, and the scale of its scores."""
     if spec.attention.latent != "none":
         return _latent_sizes(spec, config, scaling)
-    dim = whole(spec, config, "head_dim", _even_share(hidden, heads))
+    dim = whole(spec, config, "head_dim", _even_share(config, hidden, heads))
     sizes: dict[str, Any] = {"head_dim": dim}
     if isinstance(spec.position, Rope) and config.get("partial_rotary_factor") is not None:
         sizes["rotary"] = int(dim * config["partial_rotary_factor"])
@@ -205,8 +205,20 @@ def _cap(spec: FamilySpec, config: Mapping[str, Any], size: str) -> float:
     return 0.0 if stated else float(number(spec, config, size))
 
 
-def _even_share(hidden: int, heads: int) -> int | None:
-    return hidden // heads if heads and hidden % heads == 0 else None
+def _even_share(config: Mapping[str, Any], hidden: int, heads: int) -> int | None:
+    """Each head's part of `hidden`; None where that is not even, and the width of a head stated."""
+    if heads > 0 and hidden % heads == 0:
+        return hidden // heads
+    if stated("head_dim", config) is not None:
+        return None
+    field = stated("heads", config)
+    message = (
+        f"{field} in config.json is {heads}; at least 1 is needed. "
+        if heads < 1
+        else f"{stated('hidden', config)} {hidden} is not divisible by {field} {heads}, and "
+        "config.json states no head_dim. "
+    )
+    raise ConfigError(message + "Copy the fields from the model's original config.json.")
 
 
 def _length(spec: FamilySpec, config: Mapping[str, Any]) -> int:

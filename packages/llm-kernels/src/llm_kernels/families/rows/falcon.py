@@ -34,6 +34,7 @@ RW_GROUPED = replace(FALCON_GROUPED, name="rw-grouped")
 
 HUB = frozenset({"FalconForCausalLM", "FalconModel"})
 OLDER = frozenset({"RWForCausalLM", "RWModel"})
+OLDER_TYPES = frozenset({"refinedweb", "refinedwebmodel", "falcon"})
 SHARED = (
     Reading("alibi", {False: {}, True: {"position": Alibi(scaled=True, rounded=True)}}),
     Reading(
@@ -79,11 +80,13 @@ ROWS = (
         OLDER,
         when=(When(present=("multi_query",)), When(absent=("n_head_kv", "multi_query"))),
         readings=(*SHARED, MULTI_QUERY, PARALLEL),
+        other_types=OLDER_TYPES,
     ),
     Row(
         RW_GROUPED,
         OLDER,
         when=(When(present=("n_head_kv",), absent=("multi_query",)),),
         readings=(*SHARED, ALWAYS_PARALLEL),
+        other_types=OLDER_TYPES,
     ),
 )

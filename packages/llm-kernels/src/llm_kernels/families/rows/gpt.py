@@ -34,5 +34,6 @@ ROWS = (
         GPT3,
         frozenset({"GPTForCausalLM", "GPTForPretraining", "GPTLMHeadModel", "GPTForGeneration"}),
         readings=(Reading("hidden_act", {"gelu": {}, "relu": {"mlp.activation": "relu"}}),),
+        other_types=frozenset({"gpt2"}),
     ),
 )

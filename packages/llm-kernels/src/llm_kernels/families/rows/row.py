@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llm_kernels.families.spec import FamilySpec
+
+_CLASS = re.compile(
+    "(.+?)(ForCausalLM|LMHeadModel|ForConditionalGeneration|ForPretraining|ForGeneration|Model)"
+)
 
 
 @dataclass(frozen=True)
@@ -41,9 +46,25 @@ class Reading:
 
 @dataclass(frozen=True)
 class Row:
-    """A family, the classes that `architectures` may name, and the fields that tell rows apart."""
+    """A family, the classes that `architectures` may name, and the fields that tell rows apart.
+
+    `other_types`: values of `model_type` that its files have beside those that the names of its
+    classes begin with.
+    """
 
     spec: FamilySpec
     architectures: frozenset[str]
     when: tuple[When, ...] = (When(),)
     readings: tuple[Reading, ...] = ()
+    other_types: frozenset[str] = frozenset()
+
+    @property
+    def model_types(self) -> frozenset[str]:
+        """What `model_type` says of this family, as `plain_type` spells it."""
+        stems = (_CLASS.fullmatch(name) for name in self.architectures)
+        return frozenset(plain_type(stem[1]) for stem in stems if stem)
+
+
+def plain_type(model_type: str) -> str:
+    """A `model_type`, or the beginning of a class name, in small letters without separators."""
+    return model_type.lower().replace("_", "").replace("-", "")
