@@ -30,9 +30,16 @@ def data(tmp_path: Path) -> Path:
     return path
 
 
-def test_samples(data: Path, bpe: Tokenizer, capsys: pytest.CaptureFixture[str]) -> None:
-    _inspect(data, bpe)
+def test_samples(
+    data: Path,
+    bpe: Tokenizer,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO"):
+        _inspect(data, bpe)
     out = capsys.readouterr().out
+    assert (out + caplog.text).count("2 samples of 2 records") == 1
     assert f"sample 0 ({data}:1)" in out
     joined = out.replace(" ", "")
     assert "import·os[yes·……你<|endoftext|>]" in joined

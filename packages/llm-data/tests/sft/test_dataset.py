@@ -54,6 +54,16 @@ def test_everything_is_counted_and_named(bpe: Tokenizer, mixed: Path) -> None:
     assert "2 dropped: missing key 'tgt'" in report.summary()
 
 
+def test_what_is_left_out_is_a_warning_with_its_lines(
+    bpe: Tokenizer, mixed: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    SftDataset(mixed, bpe, src_length=20, max_length=40)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * len(caplog.records)
+    said = [record.getMessage() for record in caplog.records]
+    assert f"{mixed}:3, {mixed}:7: missing key 'tgt' (2 records left out)" in said
+    assert f"{mixed}:2: invalid JSON (1 record left out)" in said
+
+
 def test_samples(bpe: Tokenizer, mixed: Path) -> None:
     data = SftDataset(mixed.parent, bpe, src_length=20, max_length=40)
     assert data.lengths.tolist() == [sample["input_ids"].size for sample in data]

@@ -55,7 +55,6 @@ def _samples(tokenizer: Tokenizer, options: InspectOptions) -> None:
         max_length=options.max_length,
         chat_template=options.chat_template,
     )
-    console.print(data.report.summary(), markup=False)
     if options.zero_padding:
         packed = PackedDataset(data, options.max_length)
         for index in _chosen(len(packed), options, "row"):

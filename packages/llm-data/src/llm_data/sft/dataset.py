@@ -56,6 +56,8 @@ class SftDataset:
         self.report = SftReport()
         self._scan(strict=strict)
         logger.info("%s %s: %s", path, split, self.report.summary())
+        for line in self.report.warnings():
+            logger.warning("%s", line)
 
     def _scan(self, *, strict: bool) -> None:
         kept: list[int] = []

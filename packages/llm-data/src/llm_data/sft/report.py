@@ -53,8 +53,20 @@ class SftReport:
             rows.append((f"dropped: {reason}", count, ", ".join(self.places[reason])))
         return rows
 
+    def warnings(self) -> list[str]:
+        """A line for every reason for which records give no sample, naming the first places."""
+        return [
+            f"{', '.join(self.places[reason])}{', ...' * (count > EXAMPLES)}: {reason} "
+            f"({_counted(count, 'record')} left out)"
+            for reason, count in sorted(self.dropped.items())
+        ]
+
     def summary(self) -> str:
         """One line for a log: what was lost, or that nothing was."""
         lost = [f"{count:,} {name}" for name, count, _ in self.rows()[4:] if count]
-        head = f"{self.samples:,} samples of {self.records:,} records"
+        head = f"{_counted(self.samples, 'sample')} of {_counted(self.records, 'record')}"
         return f"{head}; " + ("; ".join(lost) if lost else "nothing cut or dropped")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'s' * (count != 1)}"
