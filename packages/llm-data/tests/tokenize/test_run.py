@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -142,11 +143,52 @@ def test_finished_parts_are_not_made_again(
     assert not (tmp_path / "a.parts").exists()
 
 
-def test_unfinished_work_of_another_run(corpus: Path, bpe: Tokenizer, tmp_path: Path) -> None:
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[[TokenizeOptions], None]:
+    """Runs the command up to joining."""
+
+    def run(options: TokenizeOptions) -> None:
+        def stop(*_: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr("llm_data.tokenize.run.IndexedWriter", stop)
+            with pytest.raises(OSError, match="No space"):
+                tokenize(options, block_bytes=BLOCK)
+
+    return run
+
+
+def test_a_full_disk_keeps_what_is_done_and_says_where(
+    corpus: Path,
+    bpe: Tokenizer,
+    tmp_path: Path,
+    interrupted: Callable[[TokenizeOptions], None],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    interrupted(_options(corpus, bpe, tmp_path / "a"))
+    count = len(list((tmp_path / "a.parts").glob("0*.json")))
+    assert count > 10
+    assert f"(parts: {count}) is kept in {tmp_path / 'a.parts'}: run the same" in caplog.text
+
+
+def test_a_line_that_must_be_mended_leaves_nothing(
+    corpus: Path, bpe: Tokenizer, tmp_path: Path
+) -> None:
     broken = _options(corpus, bpe, tmp_path / "a", strict=True)
     with pytest.raises(RecordError, match=r"a\.jsonl:2: invalid JSON"):
         tokenize(broken, block_bytes=BLOCK)
-    with pytest.raises(IndexedDataError, match="differs in: append_eos, strict"):
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unfinished_work_of_another_run(
+    corpus: Path,
+    bpe: Tokenizer,
+    tmp_path: Path,
+    interrupted: Callable[[TokenizeOptions], None],
+) -> None:
+    interrupted(_options(corpus, bpe, tmp_path / "a", strict=False, max_repeated_len=5))
+    with pytest.raises(IndexedDataError, match="differs in: append_eos, format"):
         tokenize(_options(corpus, bpe, tmp_path / "a", append_eos=False), block_bytes=BLOCK)
     tokenize(_options(corpus, bpe, tmp_path / "a", overwrite=True), block_bytes=BLOCK)
     with pytest.raises(IndexedDataError, match=r"a\.idx exists"):
@@ -174,9 +216,17 @@ def test_plain_text(bpe: Tokenizer, tmp_path: Path) -> None:
 
 def test_no_document(bpe: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('{"body": "x"}\n', encoding="utf-8")
-    with pytest.raises(RecordError, match="No document"):
+    said = (
+        rf"missing key 'text' \(1 line, first {tmp_path}/a\.jsonl:1\)\. The first line has 'body': "
+        r"name the field that holds the text with --json_key \(it is 'text' now\)"
+    )
+    with pytest.raises(RecordError, match=said):
         tokenize(_options(tmp_path / "a.jsonl", bpe, tmp_path / "o"))
-    assert not (tmp_path / "o.idx").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+    (tmp_path / "a.jsonl").write_text("")
+    with pytest.raises(RecordError, match="the input is empty"):
+        tokenize(_options(tmp_path / "a.jsonl", bpe, tmp_path / "o"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def test_eos_that_is_not_there(corpus: Path, bpe: Tokenizer, tmp_path: Path) -> None:
@@ -196,7 +246,7 @@ def test_full_disk(corpus: Path, bpe: Tokenizer, tmp_path: Path) -> None:
     assert f"errno {errno.EFBIG}" in result.stdout
     left = [path.name for path in tmp_path.iterdir() if path.is_file()]
     assert left == []
-    assert not [path for path in parts.iterdir() if path.suffix == ".tmp"]
+    assert not parts.exists(), "nothing was finished, so there is nothing to go on from"
 
 
 _FULL_DISK = """

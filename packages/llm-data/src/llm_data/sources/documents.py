@@ -63,7 +63,7 @@ def read_documents(
     strict: raise RecordError instead, naming file and line.
     """
     repeated = _repeated(form.max_repeated_len)
-    for line, raw in _raw_documents(piece, form.unit):
+    for line, raw in raw_documents(piece, form.unit):
         place = f"{piece.path}:{line}"
         try:
             text = _text(raw, form)
@@ -79,7 +79,7 @@ def read_documents(
         yield text, place
 
 
-def _raw_documents(piece: Piece, unit: str) -> Iterator[tuple[int, bytes]]:
+def raw_documents(piece: Piece, unit: str) -> Iterator[tuple[int, bytes]]:
     """(line number, bytes) of every document that is not blank."""
     data = piece.data[len(_BOM) :] if piece.data.startswith(_BOM) else piece.data
     if unit == "file":

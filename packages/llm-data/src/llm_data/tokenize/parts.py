@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,11 +20,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from llm_cli.outputs import written_file
-from llm_data.errors import IndexedDataError
+from llm_data.errors import IndexedDataError, RecordError
 from llm_data.indexed import IndexedWriter
 from llm_data.indexed.layout import IntArray
 from llm_data.sources import Position
 
+logger = logging.getLogger(__name__)
 _COPY = 1 << 24
 
 
@@ -60,7 +62,8 @@ class Parts:
         """Hold the folder for a run of `plan`.
 
         Raises IndexedDataError when another run holds it, or (without `overwrite`) when it has
-        unfinished work of another plan.
+        unfinished work of another plan. An error inside leaves the folder only where there is a
+        finished part to go on from.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / "lock").open("wb") as lock:
@@ -68,15 +71,36 @@ class Parts:
             known, text = self._plan(), _plan_text(plan)
             if known is not None and known != text:
                 self._refuse_other_plan(json.loads(known), plan, overwrite=overwrite)
-            if known != text:
-                for path in self.folder.iterdir():
-                    if path.name != "lock":
-                        path.unlink()
-                with written_file(self.folder / "plan.json") as stream:
-                    stream.write(text.encode())
-            for path in self.folder.glob(".*.tmp"):
-                path.unlink(missing_ok=True)
+            with self._kept_for_going_on():
+                if known != text:
+                    for path in self.folder.iterdir():
+                        if path.name != "lock":
+                            path.unlink()
+                    with written_file(self.folder / "plan.json") as stream:
+                        stream.write(text.encode())
+                for path in self.folder.glob(".*.tmp"):
+                    path.unlink(missing_ok=True)
+                yield
+
+    @contextlib.contextmanager
+    def _kept_for_going_on(self) -> Iterator[None]:
+        try:
             yield
+        except RecordError:
+            # Only other input can mend this, and a run over other input takes none of these parts.
+            self.remove()
+            raise
+        except BaseException:
+            count = len(self.all_finished())
+            if count:
+                logger.warning(
+                    "What is done (parts: %d) is kept in %s: run the same command again to go on.",
+                    count,
+                    self.folder,
+                )
+            else:
+                self.remove()
+            raise
 
     def are_of(self, plan: Mapping[str, Any]) -> bool:
         """Whether the folder holds work of this plan."""

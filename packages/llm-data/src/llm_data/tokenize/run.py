@@ -15,10 +15,18 @@ from llm_cli.console import console, table
 from llm_cli.lineage import fingerprint
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import progress
-from llm_data.errors import IndexedDataError, RecordError, TokenizerError
+from llm_data.errors import IndexedDataError, TokenizerError
 from llm_data.indexed import IndexedWriter, dtype_for
 from llm_data.indexed.layout import suffixed
-from llm_data.sources import Block, Documents, Position, TextFormat, expand_inputs, read_blocks
+from llm_data.sources import (
+    Block,
+    Documents,
+    Position,
+    TextFormat,
+    expand_inputs,
+    no_document,
+    read_blocks,
+)
 from llm_data.sources.blocks import BLOCK_BYTES
 from llm_data.tokenize.block_tokenizer import Job
 from llm_data.tokenize.options import TokenizeOptions
@@ -136,9 +144,7 @@ class _Run:
     def join(self, parts: list[Part]) -> None:
         """Write `.bin`, `.idx` and the lineage. Raises RecordError if no document is left."""
         if not any(part.documents for part in parts):
-            counts = _counted(parts)
-            message = f"No document in {', '.join(self.options.input_path)}: {counts.dropped}."
-            raise RecordError(message)
+            raise no_document(self.options.input_path, self.paths, _counted(parts), self.form)
         for end in (".bin", ".idx"):
             # Left by a run that was killed while it joined.
             for path in self.prefix.parent.glob(f".{glob.escape(self.prefix.name + end)}.*.tmp"):

@@ -29,7 +29,8 @@ def main() -> None:
     while True:
         try:
             message = pickle.load(sys.stdin.buffer)
-        except EOFError:
+        except (EOFError, pickle.UnpicklingError):
+            # The parent has ended, perhaps in the middle of a message.
             return
         try:
             if isinstance(message, Job):
@@ -40,8 +41,12 @@ def main() -> None:
         except Exception as error:
             error.add_note(traceback.format_exc())
             answer = error
-        pickle.dump(answer, answers)
-        answers.flush()
+        try:
+            pickle.dump(answer, answers)
+            answers.flush()
+        except BrokenPipeError:
+            # The parent was killed. An ordinary end would try to write the answer once more.
+            os._exit(1)
 
 
 if __name__ == "__main__":

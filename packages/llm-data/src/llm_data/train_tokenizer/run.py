@@ -14,12 +14,12 @@ from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from llm_cli.console import console, table
 from llm_cli.outputs import lineage, written_folder
 from llm_cli.progress import progress
-from llm_data.errors import RecordError
 from llm_data.sources import (
     Documents,
     Position,
     TextFormat,
     expand_inputs,
+    no_document,
     read_blocks,
     read_documents,
 )
@@ -81,8 +81,7 @@ def _trained(options: TrainTokenizerOptions, texts: _Texts) -> Any:
     )
     tokenizer.train_from_iterator(texts, trainer)
     if texts.documents == 0:
-        message = f"No text in {', '.join(options.input_path)}: {dict(texts.counts.dropped)}."
-        raise RecordError(message)
+        raise no_document(options.input_path, texts.paths, texts.counts, texts.form)
     if options.bos_token is not None:
         bos = (options.bos_token, tokenizer.token_to_id(options.bos_token))
         tokenizer.post_processor = processors.TemplateProcessing(
