@@ -121,7 +121,6 @@ void meet_panel(const Task& task, const KernelTable& table, const Stripe& stripe
   tile.codes = weight.codes(panel, begin);
   WeightFormat format = weight.format();
   if (stripe.rows >= table.expand_rows[format]) {
-    expanded.resize(kSegment * table.panel_rows);
     table.expand[format](tile.codes, end - begin, expanded.data());
     tile.codes = expanded.data();
     format = kFloat32;
@@ -171,13 +170,24 @@ std::vector<Task> split_tasks(const std::vector<LinearPart>& parts, const Linear
   return tasks;
 }
 
+// Before the tasks, because those may not throw.
+void make_room_to_expand(const KernelTable& table, const ThreadPool& pool, LinearScratch& scratch,
+                         std::size_t stripe_rows, const std::vector<LinearPart>& parts) {
+  scratch.expanded.resize(static_cast<std::size_t>(pool.threads()));
+  const bool needed = std::any_of(parts.begin(), parts.end(), [&](const LinearPart& part) {
+    return stripe_rows >= table.expand_rows[part.weight->format()];
+  });
+  if (!needed) return;
+  for (std::vector<float>& room : scratch.expanded) room.resize(kSegment * table.panel_rows);
+}
+
 }  // namespace
 
 void linear(const KernelTable& table, ThreadPool& pool, LinearScratch& scratch, const float* x,
             std::size_t rows, const std::vector<LinearPart>& parts) {
   const std::size_t k = parts.front().weight->inputs();
   scratch.sums.resize(std::max(scratch.sums.size(), parts.size()));
-  scratch.expanded.resize(static_cast<std::size_t>(pool.threads()));
+  make_room_to_expand(table, pool, scratch, std::min(rows, kStripeRows), parts);
   for (std::size_t first = 0; first < rows; first += kStripeRows) {
     Stripe stripe = {x + first * k, first, std::min(kStripeRows, rows - first), k, table.tile_rows};
     if (stripe.rows > 1) {

@@ -34,6 +34,10 @@ void check_sequence(const SequenceBatch& batch, const CacheShape& shape, std::si
                                 " blocks; block_tables has room for " +
                                 std::to_string(batch.max_blocks) + ".");
   }
+  if (blocks > 0 && shape.blocks == 0) {
+    throw std::invalid_argument("The cache has no blocks, but sequence " + std::to_string(s) +
+                                " needs " + std::to_string(blocks) + ".");
+  }
   const std::int32_t* table = batch.block_tables + s * batch.max_blocks;
   for (std::int64_t b = 0; b < blocks; ++b) {
     if (table[b] < 0 || static_cast<std::size_t>(table[b]) >= shape.blocks) {

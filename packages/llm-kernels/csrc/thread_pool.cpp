@@ -1,11 +1,16 @@
 #include "llm_kernels/thread_pool.h"
 
 #include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <thread>
+#include <vector>
 
-#if defined(__linux__)
-#include <sched.h>
-#endif
-#include <unistd.h>
+#include "llm_kernels/fork_guard.h"
 
 namespace llm_kernels {
 namespace {
@@ -15,6 +20,13 @@ using Clock = std::chrono::steady_clock;
 // Long enough to bridge the serial parts of a step, short enough to leave the core to others.
 constexpr std::chrono::microseconds kSpin{50};
 constexpr int kSpinsPerLook = 64;
+
+// The state of a loop in one word: its number, whether it takes workers, how many are inside.
+constexpr std::uint64_t kInside = 0xFFFF;
+constexpr std::uint64_t kOpen = std::uint64_t{1} << 16;
+constexpr int kNumberShift = 17;
+
+static_assert(ThreadPool::kMostThreads <= static_cast<int>(kInside));
 
 void relax() {
 #if defined(__x86_64__)
@@ -37,83 +49,137 @@ bool spin_until(const Ready& ready) {
   return ready();
 }
 
-}  // namespace
-
-int available_processors() {
-#if defined(__linux__)
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-  const unsigned count = std::thread::hardware_concurrency();
-  return count > 0 ? static_cast<int>(count) : 1;
+int checked_threads(int threads) {
+  if (threads < 1 || threads > ThreadPool::kMostThreads) {
+    throw std::invalid_argument("threads is " + std::to_string(threads) + "; it must be 1 to " +
+                                std::to_string(ThreadPool::kMostThreads) + ".");
+  }
+  return threads;
 }
 
-ThreadPool::ThreadPool(int threads) : threads_(threads > 1 ? threads : 1), process_(getpid()) {
-  workers_.reserve(static_cast<std::size_t>(threads_ - 1));
-  for (int thread = 1; thread < threads_; ++thread) {
-    workers_.emplace_back([this, thread] { work(thread); });
+}  // namespace
+
+// What caller and workers share. On the heap, because a forked child must leave it as it is: its
+// locks may be held, and its condition waited for, by threads that only the parent has.
+struct ThreadPool::Crew {
+  std::vector<std::thread> workers;
+  std::mutex caller;
+  std::mutex sleep;
+  std::condition_variable wake;  // a loop is open, or stop
+  std::condition_variable left;  // nobody is inside a closed loop
+  std::atomic<std::uint64_t> state{0};
+  std::atomic<std::size_t> next{0};
+  std::atomic<bool> stop{false};
+  std::size_t count = 0;
+  const void* context = nullptr;
+  Call call = nullptr;
+
+  explicit Crew(int threads) {
+    try {
+      for (int thread = 1; thread < threads; ++thread) {
+        workers.emplace_back([this, thread] { work(thread); });
+      }
+    } catch (const std::system_error& error) {
+      dismiss();
+      throw std::invalid_argument("The system did not start " + std::to_string(threads) +
+                                  " threads (" + error.what() + "); ask for fewer.");
+    } catch (...) {
+      dismiss();
+      throw;
+    }
   }
+  ~Crew() { dismiss(); }
+
+  void dismiss() {
+    {
+      std::lock_guard<std::mutex> lock(sleep);
+      stop = true;
+    }
+    wake.notify_all();
+    for (std::thread& worker : workers) worker.join();
+    workers.clear();
+  }
+
+  bool empty() const { return (state.load(std::memory_order_acquire) & kInside) == 0; }
+
+  void run(std::size_t tasks, const void* with, Call function) {
+    std::lock_guard<std::mutex> one_caller(caller);
+    count = tasks;
+    context = with;
+    call = function;
+    next.store(0, std::memory_order_relaxed);
+    const std::uint64_t number = (state.load(std::memory_order_relaxed) >> kNumberShift) + 1;
+    {
+      std::lock_guard<std::mutex> lock(sleep);
+      state.store((number << kNumberShift) | kOpen, std::memory_order_release);
+    }
+    wake.notify_all();
+    take_tasks(0);
+    // Only who is inside is waited for: a worker that has no core yet would hold up the caller.
+    state.fetch_and(~kOpen, std::memory_order_acq_rel);
+    const auto done = [this] { return empty(); };
+    if (spin_until(done)) return;
+    std::unique_lock<std::mutex> lock(sleep);
+    left.wait(lock, done);
+  }
+
+  void take_tasks(int thread) {
+    for (;;) {
+      const std::size_t index = next.fetch_add(1, std::memory_order_relaxed);
+      if (index >= count) return;
+      call(context, index, thread);
+    }
+  }
+
+  // Waits for a loop after number `seen`; its state, or 0 for the end.
+  std::uint64_t wait_for_loop(std::uint64_t seen) {
+    std::uint64_t found = 0;
+    const auto ready = [this, seen, &found] {
+      found = state.load(std::memory_order_acquire);
+      return stop.load(std::memory_order_relaxed) ||
+             ((found & kOpen) != 0 && found >> kNumberShift != seen);
+    };
+    if (!spin_until(ready)) {
+      std::unique_lock<std::mutex> lock(sleep);
+      wake.wait(lock, ready);
+    }
+    return stop ? 0 : found;
+  }
+
+  void work(int thread) {
+    std::uint64_t seen = 0;
+    while (std::uint64_t found = wait_for_loop(seen)) {
+      // Fails where another worker came or went, or where the loop was closed: look again.
+      if (!state.compare_exchange_weak(found, found + 1, std::memory_order_acq_rel)) continue;
+      seen = found >> kNumberShift;
+      take_tasks(thread);
+      const std::uint64_t before = state.fetch_sub(1, std::memory_order_acq_rel);
+      if ((before & (kOpen | kInside)) == 1) {
+        {
+          std::lock_guard<std::mutex> lock(sleep);
+        }  // the caller is before its look, or asleep
+        left.notify_one();
+      }
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int threads)
+    : threads_(checked_threads(threads)), generation_(fork_generation()) {
+  if (threads_ > 1) crew_ = new Crew(threads_);
 }
 
 ThreadPool::~ThreadPool() {
-  if (getpid() != process_) {  // a forked child has no such threads to join
-    for (std::thread& worker : workers_) worker.detach();
-    return;
-  }
-  {
-    std::lock_guard<std::mutex> lock(sleep_);
-    stop_ = true;
-    loop_.fetch_add(1);
-  }
-  wake_.notify_all();
-  for (std::thread& worker : workers_) worker.join();
+  if (generation_ == fork_generation()) delete crew_;
 }
 
 void ThreadPool::run_erased(std::size_t count, const void* context, Call call) {
-  if (count <= 1 || threads_ == 1 || getpid() != process_) {
+  const bool alone = crew_ == nullptr || alone_.load(std::memory_order_relaxed);
+  if (count <= 1 || alone || generation_ != fork_generation()) {
     for (std::size_t index = 0; index < count; ++index) call(context, index, 0);
     return;
   }
-  std::lock_guard<std::mutex> one_caller(caller_);
-  context_ = context;
-  call_ = call;
-  count_ = count;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(threads_ - 1, std::memory_order_relaxed);
-  {
-    std::lock_guard<std::mutex> lock(sleep_);
-    loop_.fetch_add(1, std::memory_order_release);
-  }
-  wake_.notify_all();
-  take_tasks(0);
-  const auto done = [this] { return busy_.load(std::memory_order_acquire) == 0; };
-  while (!spin_until(done)) std::this_thread::yield();
-}
-
-void ThreadPool::take_tasks(int thread) {
-  for (;;) {
-    const std::size_t index = next_.fetch_add(1, std::memory_order_relaxed);
-    if (index >= count_) return;
-    call_(context_, index, thread);
-  }
-}
-
-bool ThreadPool::wait_for_loop(std::uint64_t seen) {
-  const auto changed = [this, seen] { return loop_.load(std::memory_order_acquire) != seen; };
-  if (!spin_until(changed)) {
-    std::unique_lock<std::mutex> lock(sleep_);
-    wake_.wait(lock, changed);
-  }
-  return !stop_;
-}
-
-void ThreadPool::work(int thread) {
-  std::uint64_t seen = 0;
-  while (wait_for_loop(seen)) {
-    ++seen;
-    take_tasks(thread);
-    busy_.fetch_sub(1, std::memory_order_acq_rel);
-  }
+  crew_->run(count, context, call);
 }
 
 }  // namespace llm_kernels

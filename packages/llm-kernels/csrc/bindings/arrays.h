@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include "bindings/unlocked.h"
+
 namespace llm_kernels::bindings {
 
 namespace py = pybind11;

@@ -14,7 +14,13 @@ void read(py::dict& fields, const char* name, T& target) {
   if (!fields.contains(name)) {
     throw std::invalid_argument("The decoder's configuration lacks '" + std::string(name) + "'.");
   }
-  target = fields[name].cast<T>();
+  const py::object value = fields[name];
+  try {
+    target = value.cast<T>();
+  } catch (const py::cast_error&) {
+    throw std::invalid_argument("The decoder's " + std::string(name) + " is " +
+                                py::repr(value).cast<std::string>() + ", which it cannot take.");
+  }
   fields.attr("pop")(name);
 }
 
@@ -91,7 +97,7 @@ py::array_t<float> step(Decoder& decoder, const py::array& token_ids, const py::
   input.logits_count = length(logits_rows, 0);
   py::array_t<float> logits({logits_rows.shape(0), signed_size(decoder.config().vocab)});
   float* out = logits.mutable_data();
-  const py::gil_scoped_release nogil;
+  const Unlocked nogil;
   decoder.step(input, out);
   return logits;
 }
@@ -125,8 +131,13 @@ void bind_decoder(py::module_& m) {
       .def("add_table",
            [](Decoder& d, const std::string& slot, const py::array& data) {
              const float* values = checked<float>("table", data, {kAny, kAny});
-             d.add_table(slot, values, length(data, 0), length(data, 1));
+             const std::size_t rows = length(data, 0), columns = length(data, 1);
+             d.add_table(slot, [&] {
+               const Unlocked nogil;
+               return Table::copy(values, rows, columns);
+             }());
            })
+      .def("seal", &Decoder::seal)
       .def("step", &step)
       .def_property_readonly("isa", [](const Decoder& d) { return isa_name(d.isa()); })
       .def_property_readonly("threads", [](Decoder& d) { return d.pool().threads(); })

@@ -19,8 +19,8 @@ std::size_t group_of(std::size_t inputs, const py::array& scales) {
   return inputs / groups;
 }
 
-PackedLinear with_bias(PackedLinear weight, const OptionalArray& bias) {
-  if (bias) weight.set_bias(checked<float>("bias", *bias, {signed_size(weight.rows())}));
+PackedLinear with_bias(PackedLinear weight, const float* bias) {
+  if (bias != nullptr) weight.set_bias(bias);
   return weight;
 }
 
@@ -40,7 +40,7 @@ py::array_t<float> apply(const LinearOp& op, const py::array& x, int threads) {
   py::array_t<float> y({x.shape(0), signed_size(op.weight.rows())});
   float* out = y.mutable_data();
   const std::size_t rows = length(x, 0);
-  const py::gil_scoped_release nogil;
+  const Unlocked nogil;
   LinearScratch scratch;
   linear(kernel_table(op.isa), pool, scratch, in, rows, {{&op.weight, out, op.weight.rows()}});
   return y;
@@ -52,8 +52,10 @@ PackedLinear pack_float32(const KernelTable& table, ThreadPool& pool, const py::
                           const OptionalArray& bias) {
   const float* data = checked<float>("weight", weight, {kAny, kAny});
   check_not_empty(weight);
-  return with_bias(PackedLinear::float32(table, pool, data, length(weight, 0), length(weight, 1)),
-                   bias);
+  const float* shift = checked<float>("bias", bias, {weight.shape(0)});
+  const std::size_t rows = length(weight, 0), inputs = length(weight, 1);
+  const Unlocked nogil;
+  return with_bias(PackedLinear::float32(table, pool, data, rows, inputs), shift);
 }
 
 PackedLinear pack_int8(const KernelTable& table, ThreadPool& pool, const py::array& codes,
@@ -61,10 +63,11 @@ PackedLinear pack_int8(const KernelTable& table, ThreadPool& pool, const py::arr
   const auto* data = checked<std::int8_t>("codes", codes, {kAny, kAny});
   check_not_empty(codes);
   const float* factors = checked<float>("scales", scales, {codes.shape(0), kAny});
-  const std::size_t inputs = length(codes, 1);
-  return with_bias(PackedLinear::int8(table, pool, data, factors, length(codes, 0), inputs,
-                                      group_of(inputs, scales)),
-                   bias);
+  const float* shift = checked<float>("bias", bias, {codes.shape(0)});
+  const std::size_t rows = length(codes, 0), inputs = length(codes, 1);
+  const std::size_t group = group_of(inputs, scales);
+  const Unlocked nogil;
+  return with_bias(PackedLinear::int8(table, pool, data, factors, rows, inputs, group), shift);
 }
 
 PackedLinear pack_int4(const KernelTable& table, ThreadPool& pool, const py::array& packed,
@@ -74,16 +77,17 @@ PackedLinear pack_int4(const KernelTable& table, ThreadPool& pool, const py::arr
   check_not_empty(packed);
   const float* factors = checked<float>("scales", scales, {packed.shape(0), kAny});
   const auto* offsets = checked<std::uint8_t>("zeros", zeros, {packed.shape(0), scales.shape(1)});
-  const std::size_t inputs = 2 * length(packed, 1);
+  const float* shift = checked<float>("bias", bias, {packed.shape(0)});
+  const std::size_t rows = length(packed, 0), inputs = 2 * length(packed, 1);
   const std::size_t group = group_of(inputs, scales);
   if (group != inputs && group % 8 != 0) {
     throw std::invalid_argument("Groups of " + std::to_string(group) +
                                 " inputs were asked for; int4 takes multiples of 8, or one group "
                                 "a row.");
   }
-  return with_bias(
-      PackedLinear::int4(table, pool, data, factors, offsets, length(packed, 0), inputs, group),
-      bias);
+  const Unlocked nogil;
+  return with_bias(PackedLinear::int4(table, pool, data, factors, offsets, rows, inputs, group),
+                   shift);
 }
 
 void bind_linear(py::module_& m) {

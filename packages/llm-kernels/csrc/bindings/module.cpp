@@ -2,7 +2,6 @@
 // one call; std::invalid_argument reaches Python as ValueError.
 #include "bindings/arrays.h"
 #include "llm_kernels/isa.h"
-#include "llm_kernels/thread_pool.h"
 
 namespace llm_kernels::bindings {
 
@@ -15,7 +14,6 @@ PYBIND11_MODULE(_native, m) {
     for (Isa isa : runnable_isas()) names.emplace_back(isa_name(isa));
     return names;
   });
-  m.def("available_processors", &available_processors);
   bind_ops(m);
   bind_linear(m);
   bind_paged_attention(m);

@@ -26,6 +26,11 @@ py::array_t<float> attend(const py::array& q, const py::array& keys, const py::a
   arguments.window = window;
   arguments.cache = {length(keys, 0), length(keys, 1), length(keys, 2), length(keys, 3)};
   check_block_size(arguments.cache.block_size);
+  if (arguments.heads == 0 || arguments.cache.head_dim == 0) {
+    throw std::invalid_argument("q has " + std::to_string(arguments.heads) + " heads of " +
+                                std::to_string(arguments.cache.head_dim) +
+                                " dimensions; at least one of each is needed.");
+  }
   if (window < 0) throw std::invalid_argument("window must be 0 (every key) or more.");
   if (arguments.cache.kv_heads == 0 || arguments.heads % arguments.cache.kv_heads != 0) {
     throw std::invalid_argument("q has " + std::to_string(arguments.heads) +
@@ -44,7 +49,7 @@ py::array_t<float> attend(const py::array& q, const py::array& keys, const py::a
   ThreadPool& pool = shared_pool(threads);
   py::array_t<float> out({q.shape(0), q.shape(1), q.shape(2)});
   arguments.out = out.mutable_data();
-  const py::gil_scoped_release nogil;
+  const Unlocked nogil;
   AttentionScratch scratch;
   paged_attention(table, pool, scratch, arguments, batch,
                   attention_tasks(batch, arguments.heads, arguments.cache.kv_heads));

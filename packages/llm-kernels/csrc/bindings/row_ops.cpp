@@ -21,7 +21,7 @@ Floats rms_norm_op(const py::array& x, const py::array& weight, float eps, const
   ThreadPool& pool = shared_pool(threads);
   Floats y({x.shape(0), x.shape(1)});
   float* out = y.mutable_data();
-  const py::gil_scoped_release nogil;
+  const Unlocked nogil;
   rms_norm(table, pool, in, scale, eps, length(x, 0), length(x, 1), out);
   return y;
 }
@@ -35,7 +35,7 @@ Floats layer_norm_op(const py::array& x, const py::array& weight, const Optional
   ThreadPool& pool = shared_pool(threads);
   Floats y({x.shape(0), x.shape(1)});
   float* out = y.mutable_data();
-  const py::gil_scoped_release nogil;
+  const Unlocked nogil;
   layer_norm(table, pool, in, scale, shift, eps, length(x, 0), length(x, 1), out);
   return y;
 }
@@ -49,7 +49,7 @@ Floats activation_op(int kind, const py::array& x, const OptionalArray& up, cons
   ThreadPool& pool = shared_pool(threads);
   Floats y({x.shape(0), x.shape(1)});
   float* out = y.mutable_data();
-  const py::gil_scoped_release nogil;
+  const Unlocked nogil;
   activation(table, pool, static_cast<Activation>(kind), in, factor, length(x, 0), length(x, 1),
              out);
   return y;
@@ -68,12 +68,13 @@ Floats rope_op(const py::array& x, const py::array& cos, const py::array& sin, b
   const KernelTable& table = kernel_table(isa_from_name(isa));
   ThreadPool& pool = shared_pool(threads);
   Floats y({x.shape(0), x.shape(1), x.shape(2)});
-  std::copy(in, in + x.size(), y.mutable_data());
+  float* out = y.mutable_data();
   const std::size_t width = length(x, 1) * length(x, 2);
   const RopePairing pairing = interleaved ? RopePairing::interleaved : RopePairing::half;
-  const RopeArguments arguments = {y.mutable_data(), cosines,      sines, length(x, 0),   width,
-                                   length(x, 1),     length(x, 2), 0,     length(cos, 1), pairing};
-  const py::gil_scoped_release nogil;
+  const RopeArguments arguments = {out,          cosines,      sines, length(x, 0),   width,
+                                   length(x, 1), length(x, 2), 0,     length(cos, 1), pairing};
+  const Unlocked nogil;
+  std::copy(in, in + x.size(), out);
   rope(table, pool, arguments);
   return y;
 }
@@ -91,7 +92,7 @@ void transpose_op(const py::array& x, py::array out, const std::string& isa, int
   const std::size_t stride = static_cast<std::size_t>(x.strides(0)) / sizeof(Item);
   const KernelTable& table = kernel_table(isa_from_name(isa));
   ThreadPool& pool = shared_pool(threads);
-  const py::gil_scoped_release nogil;
+  const Unlocked nogil;
   transpose(table, pool, in, stride, length(x, 0), length(x, 1), turned);
 }
 

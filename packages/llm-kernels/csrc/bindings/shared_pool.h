@@ -5,7 +5,7 @@
 
 namespace llm_kernels::bindings {
 
-// std::invalid_argument for fewer than one thread.
+// std::invalid_argument for a number of threads that no pool takes.
 ThreadPool& shared_pool(int threads);
 
 }  // namespace llm_kernels::bindings

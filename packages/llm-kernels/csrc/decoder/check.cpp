@@ -31,6 +31,7 @@ void check_context(const SequenceBatch& batch, std::size_t most) {
 }  // namespace
 
 void Decoder::check(const Step& step) const {
+  if (!sealed_) throw std::invalid_argument("The decoder is not whole: seal it before a step.");
   check_batch(step.batch, cache_);
   if (config_.most_context > 0) check_context(step.batch, config_.most_context);
   const std::size_t rows = step.batch.rows();

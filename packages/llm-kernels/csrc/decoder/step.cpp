@@ -1,9 +1,15 @@
 // The frame of a step: embedding, the residual stream around each block, logits.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
 
+#include "decoder/numbers.h"
 #include "decoder/state.h"
+#include "llm_kernels/fork_guard.h"
 #include "llm_kernels/layer_norm.h"
 #include "llm_kernels/rms_norm.h"
 
@@ -11,6 +17,40 @@ namespace llm_kernels {
 namespace {
 
 constexpr std::size_t kLogitsPerTask = 4096;
+
+// Multiply-adds of a step that the calling thread does alone: some hundred microseconds of work, of
+// which waking others and waiting for them takes a part, and a multiple of it on busy cores.
+constexpr std::size_t kSmallStep = std::size_t{1} << 22;
+
+struct Cache {
+  Buffer<float> keys, values;
+};
+
+// std::invalid_argument, with the numbers, for a cache that the system does not give.
+Cache make_cache(const DecoderConfig& config) {
+  const auto refuse = [&config](const std::string& cause) {
+    return std::invalid_argument("A cache of " + std::to_string(config.num_blocks) +
+                                 " blocks (num_blocks) of " + std::to_string(config.block_size) +
+                                 " tokens was asked for, " + cause);
+  };
+  if (config.num_blocks == 0) throw refuse("which holds nothing; at least 1 block is needed.");
+  std::size_t floats = 1;
+  bool too_many = false;
+  for (const std::size_t factor :
+       {config.layers, config.num_blocks, config.kv_heads, config.head_dim, config.block_size}) {
+    too_many |= __builtin_mul_overflow(floats, factor, &floats);
+  }
+  // Bytes of keys and of values together are counted too.
+  if (too_many || floats > SIZE_MAX / (2 * sizeof(float))) {
+    throw refuse("more than can be addressed; ask for fewer.");
+  }
+  try {
+    return {make_buffer<float>(floats), make_buffer<float>(floats)};
+  } catch (const std::bad_alloc&) {
+    throw refuse(std::to_string(2 * floats * sizeof(float)) +
+                 " bytes, which the system does not give; ask for fewer.");
+  }
+}
 
 }  // namespace
 
@@ -21,9 +61,10 @@ Decoder::Decoder(DecoderConfig config, Isa isa, int threads)
       pool_(threads),
       layers_(config_.layers),
       cache_{config_.num_blocks, config_.kv_heads, config_.head_dim, config_.block_size} {
-  const std::size_t floats = config_.layers * cache_.blocks * cache_.block_floats();
-  keys_ = make_buffer<float>(floats);
-  values_ = make_buffer<float>(floats);
+  check_numbers(config_);
+  Cache cache = make_cache(config_);
+  keys_ = std::move(cache.keys);
+  values_ = std::move(cache.values);
 }
 
 std::size_t Decoder::cache_bytes() const {
@@ -183,9 +224,23 @@ void Decoder::cap_logits(std::size_t rows, float* out) {
   });
 }
 
+bool Decoder::is_small(const Step& step) const {
+  const std::size_t rows = step.batch.rows();
+  std::size_t work = rows * linear_weights_;
+  for (std::size_t s = 0; s < step.batch.sequences; ++s) {
+    const auto queries = static_cast<std::size_t>(step.batch.query_start[s + 1] -
+                                                  std::int64_t{step.batch.query_start[s]});
+    const auto keys = static_cast<std::size_t>(step.batch.context_length[s]);
+    work += 2 * queries * keys * config_.layers * config_.heads * config_.head_dim;
+  }
+  return work < kSmallStep;
+}
+
 void Decoder::step(const Step& step, float* out) {
   check(step);
+  const ForkGuard no_fork;  // a child would find the lock held and the scratch half grown
   std::lock_guard<std::mutex> lock(one_step_);
+  pool_.set_alone(is_small(step));
   State state = {};
   start(step, state);
   for (std::size_t layer = 0; layer < config_.layers; ++layer) {

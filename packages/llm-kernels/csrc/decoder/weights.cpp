@@ -56,24 +56,36 @@ Table& Decoder::table_slot(const std::string& slot) {
   unknown_slot(slot, "table");
 }
 
+void Decoder::refuse_if_sealed() const {
+  if (sealed_) throw std::invalid_argument("The decoder is sealed; it takes no more weights.");
+}
+
 void Decoder::add_linear(const std::string& slot, int layer, int expert, PackedLinear weight) {
+  refuse_if_sealed();
+  linear_weights_ += weight.rows() * weight.inputs();
   weight_bytes_ += weight.bytes();
   linear_slot(slot, layer, expert).push_back(std::move(weight));
 }
 
 void Decoder::add_norm(const std::string& slot, int layer, NormWeights norm) {
+  refuse_if_sealed();
   weight_bytes_ += (norm.weight.size() + norm.bias.size()) * sizeof(float);
   norm_slot(slot, layer) = std::move(norm);
 }
 
-void Decoder::add_table(const std::string& slot, const float* data, std::size_t rows,
-                        std::size_t columns) {
-  Table& table = table_slot(slot);
+Table Table::copy(const float* values, std::size_t rows, std::size_t columns) {
+  Table table;
   table.data = make_buffer<float>(rows * columns);
-  std::copy(data, data + rows * columns, table.data.get());
+  std::copy(values, values + rows * columns, table.data.get());
   table.rows = rows;
   table.columns = columns;
-  weight_bytes_ += rows * columns * sizeof(float);
+  return table;
+}
+
+void Decoder::add_table(const std::string& slot, Table table) {
+  refuse_if_sealed();
+  weight_bytes_ += table.rows * table.columns * sizeof(float);
+  table_slot(slot) = std::move(table);
 }
 
 }  // namespace llm_kernels

@@ -59,7 +59,8 @@ struct Gelu {
 };
 
 struct Relu {
-  static Vec apply(Vec x) { return max(x, zero()); }
+  // In this order: where one operand is no number, max gives the second.
+  static Vec apply(Vec x) { return max(zero(), x); }
 };
 
 template <class Function>

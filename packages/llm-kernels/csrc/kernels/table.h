@@ -9,6 +9,9 @@
 
 namespace llm_kernels::LLM_KERNELS_UNIT {
 
+// What is expanded is one segment; only of a stripe of several tiles is no more met at once.
+static_assert(kExpandInt8Rows > kTileRows && kExpandInt4Rows > kTileRows);
+
 const KernelTable kTable = {
     kPanelRows,
     kTileRows,

@@ -83,11 +83,6 @@ inline Vec where_negative(Vec x, Vec a, Vec b) {
   return each([=](size_t i) { return x.v[i] < 0.0f ? a.v[i] : b.v[i]; });
 }
 inline float sum(Vec a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
-inline float largest(Vec a) {
-  const float low = a.v[0] > a.v[1] ? a.v[0] : a.v[1];
-  const float high = a.v[2] > a.v[3] ? a.v[2] : a.v[3];
-  return low > high ? low : high;
-}
 
 inline Vec load_int8(const int8_t* p) {
   return each([=](size_t i) { return static_cast<float>(p[i]); });

@@ -3,22 +3,30 @@
 
 #include <cstddef>
 #include <memory>
+#include <stdexcept>
 
 namespace llm_kernels {
 
 struct FreeBuffer {
+  std::size_t bytes = 0;
   void operator()(void* p) const;
 };
 
 template <class T>
 using Buffer = std::unique_ptr<T[], FreeBuffer>;
 
-// `bytes` zeroed bytes; std::bad_alloc when there are none.
+// `bytes` zeroed bytes; std::bad_alloc when there are none. Large ones are zeroed by the system
+// page by page when they are first touched, so that a cache takes what of it is used.
 void* allocate_zeroed(std::size_t bytes);
 
+// std::invalid_argument for more bytes than an address can count.
 template <class T>
 Buffer<T> make_buffer(std::size_t count) {
-  return Buffer<T>(static_cast<T*>(allocate_zeroed(count * sizeof(T))));
+  std::size_t bytes = 0;
+  if (__builtin_mul_overflow(count, sizeof(T), &bytes)) {
+    throw std::invalid_argument("More memory was asked for than can be addressed.");
+  }
+  return Buffer<T>(static_cast<T*>(allocate_zeroed(bytes)), FreeBuffer{bytes});
 }
 
 }  // namespace llm_kernels

@@ -82,6 +82,8 @@ struct Table {
   Buffer<float> data;
   std::size_t rows = 0;
   std::size_t columns = 0;
+
+  static Table copy(const float* values, std::size_t rows, std::size_t columns);
 };
 
 struct ExpertWeights {
@@ -106,10 +108,14 @@ class Decoder {
 
   // Weights, by the slot names of llm_kernels.families.SLOTS; layer and expert are -1 outside of
   // one. Linears of one input must arrive in the order in which they are computed: q, k, v; gate,
-  // up. std::invalid_argument for an unknown slot.
+  // up. std::invalid_argument for an unknown slot, and for a weight after seal().
   void add_linear(const std::string& slot, int layer, int expert, PackedLinear weight);
   void add_norm(const std::string& slot, int layer, NormWeights norm);
-  void add_table(const std::string& slot, const float* data, std::size_t rows, std::size_t columns);
+  void add_table(const std::string& slot, Table table);
+
+  // To be called after the last weight: std::invalid_argument, naming the first, for weights that
+  // are missing, too many, or of a shape that a step could not compute with. No step before it.
+  void seal();
 
   // Checks the input (std::invalid_argument names what is out of range), then writes
   // logits [logits_count, vocab].
@@ -125,7 +131,8 @@ class Decoder {
  private:
   struct State;  // what one step computes with
 
-  ExpertWeights& expert_weights(LayerWeights& layer, const std::string& slot, int expert);
+  void refuse_if_sealed() const;
+  bool is_small(const Step& step) const;
   std::vector<PackedLinear>& linear_slot(const std::string& slot, int layer, int expert);
   NormWeights& norm_slot(const std::string& slot, int layer);
   Table& table_slot(const std::string& slot);
@@ -153,6 +160,8 @@ class Decoder {
   const KernelTable& table_;
   ThreadPool pool_;
   std::size_t weight_bytes_ = 0;
+  std::size_t linear_weights_ = 0;  // numbers of all linears together
+  bool sealed_ = false;
 
   Table embed_, positions_, block_positions_;
   NormWeights embed_norm_, final_norm_;

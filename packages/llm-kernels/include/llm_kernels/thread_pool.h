@@ -2,21 +2,16 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
-#include <cstdint>
-#include <mutex>
-#include <thread>
-#include <vector>
 
 namespace llm_kernels {
 
-// How many processors this process may use.
-int available_processors();
-
 class ThreadPool {
  public:
-  // `threads` in all, the calling one included; at least 1.
+  static constexpr int kMostThreads = 1024;
+
+  // `threads` in all, the calling one included; std::invalid_argument unless they are 1 to
+  // kMostThreads and the system starts them.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
@@ -24,37 +19,29 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
+  // While set, the calling thread runs loops alone: for work that is not worth waking others.
+  void set_alone(bool alone) { alone_.store(alone, std::memory_order_relaxed); }
+
   // task(index, thread) for every index below count, each once, thread in [0, threads()). The order
-  // and the thread are free, so a task's result may depend on neither. Tasks must not throw. Loops
-  // of several callers run one after the other.
+  // and the thread are free, so a task's result may depend on neither. A task that throws ends the
+  // process. Loops of several callers run one after the other.
   template <class Task>
   void run(std::size_t count, const Task& task) {
-    run_erased(count, &task, [](const void* context, std::size_t index, int thread) {
+    run_erased(count, &task, [](const void* context, std::size_t index, int thread) noexcept {
       (*static_cast<const Task*>(context))(index, thread);
     });
   }
 
  private:
-  using Call = void (*)(const void*, std::size_t, int);
+  using Call = void (*)(const void*, std::size_t, int) noexcept;
+  struct Crew;
 
   void run_erased(std::size_t count, const void* context, Call call);
-  void work(int thread);
-  void take_tasks(int thread);
-  bool wait_for_loop(std::uint64_t seen);
 
   const int threads_;
-  const int process_;
-  std::vector<std::thread> workers_;
-  std::mutex caller_;
-  std::mutex sleep_;
-  std::condition_variable wake_;
-  std::atomic<std::uint64_t> loop_{0};
-  std::atomic<std::size_t> next_{0};
-  std::atomic<int> busy_{0};
-  std::atomic<bool> stop_{false};
-  std::size_t count_ = 0;
-  const void* context_ = nullptr;
-  Call call_ = nullptr;
+  const int generation_;
+  std::atomic<bool> alone_{false};
+  Crew* crew_ = nullptr;  // null for one thread
 };
 
 }  // namespace llm_kernels

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_kernels.decoder_config import native_config
-from llm_kernels.errors import ShapeError, UnsupportedSpecError
+from llm_kernels.errors import KernelsError, ShapeError, UnsupportedSpecError
 from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
 from llm_kernels.native import extension, resolve
 from llm_kernels.reference import unit_rows
@@ -70,7 +70,8 @@ class NativeDecoder:
         `num_blocks` blocks of `block_size` tokens (a multiple of 16) hold keys and values; a step
         takes up to `max_batch_tokens` tokens. Only linears may be quantized. Raises
         UnsupportedSpecError for a spec that needs what this decoder lacks, ShapeError for a
-        parameter of another shape.
+        parameter of another shape, KernelsError for a cache or a number of threads that this
+        machine does not give.
         """
         config = native_config(spec, sizes)
         config |= {
@@ -78,7 +79,10 @@ class NativeDecoder:
             "block_size": block_size,
             "max_batch_tokens": max_batch_tokens,
         }
-        self._native = extension().Decoder(config, *resolve(isa, threads))
+        try:
+            self._native = extension().Decoder(config, *resolve(isa, threads))
+        except ValueError as error:
+            raise KernelsError(str(error)) from error
         self._spec, self._sizes, self._weight = spec, sizes, weight
         self._shapes = parameters(spec, sizes)
         for key in self._shapes:
@@ -87,6 +91,10 @@ class NativeDecoder:
         if sizes.tied:
             self._load_head(ParameterKey("embed"))
         del self._weight
+        try:
+            self._native.seal()
+        except ValueError as error:
+            raise ShapeError(str(error)) from error
 
     def step(self, batch: StepBatch) -> npt.NDArray[np.float32]:
         """Run the tokens of `batch` through the model: float32 logits [R, V].

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from llm_kernels import processors
 from llm_kernels.errors import KernelsError, NativeUnavailableError
 
 
@@ -48,8 +49,8 @@ def runnable_isas() -> tuple[str, ...]:
 
 
 def default_threads() -> int:
-    """How many processors this process may use."""
-    return int(extension().available_processors())
+    """How many processors this process may keep busy, by affinity and control group."""
+    return processors.available()
 
 
 def resolve(isa: str | None, threads: int | None) -> tuple[str, int]:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -43,6 +42,5 @@ def test_memory_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def test_versions_and_processors_and_disk() -> None:
     assert machine.version_of("numpy")
     assert machine.version_of("no-such-distribution-of-anyone") is None
-    assert machine.processors() == len(os.sched_getaffinity(0))
     total, free = machine.disk(Path.cwd())
     assert total >= free >= 0

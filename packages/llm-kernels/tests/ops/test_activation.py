@@ -33,3 +33,11 @@ def test_what_does_not_fit_is_refused() -> None:
         ops.activation("silu", x, np.ones((2, 11), np.float32))
     with pytest.raises(ValueError, match="silu, gelu, gelu_tanh, relu"):
         ops.activation("swish", x)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("length", [1, 16, 19])
+def test_what_is_no_number_stays_so(isa: str, kind: Activation, length: int) -> None:
+    x = np.full((1, length), np.nan, np.float32)
+    assert np.isnan(ops.activation(kind, x, isa=isa)).all()
+    assert np.isnan(ops.activation(kind, x, np.ones_like(x), isa=isa)).all()

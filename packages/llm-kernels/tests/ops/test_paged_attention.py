@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -175,3 +177,31 @@ def test_arrays_that_do_not_fit_are_refused() -> None:
     case = batch((2, 20), (1, 5))
     case.query_start = np.zeros(0, np.int32)
     refused("query_start is empty", case)
+
+
+EMPTY = """
+import numpy as np
+from llm_kernels import ops
+
+def call(heads, groups, dim, blocks):
+    try:
+        ops.paged_attention(
+            np.ones((1, heads, dim), np.float32), np.ones((blocks, groups, dim, 16), np.float32),
+            np.ones((blocks, groups, 16, dim), np.float32), np.array([0, 1], np.int32),
+            np.array([1], np.int32), np.zeros((1, 1), np.int32))
+    except ValueError as error:
+        print(error)
+
+call(0, 2, 16, 1)
+call(2, 2, 0, 1)
+call(2, 2, 16, 0)
+"""
+
+
+def test_nothing_to_attend_with_is_refused() -> None:
+    """In a process of its own: a division by no heads ends the interpreter."""
+    done = subprocess.run([sys.executable, "-c", EMPTY], capture_output=True, text=True, check=True)
+    no_heads, no_dimensions, no_blocks = done.stdout.splitlines()
+    assert no_heads.startswith("q has 0 heads of 16 dimensions; at least one")
+    assert no_dimensions.startswith("q has 2 heads of 0 dimensions; at least one")
+    assert no_blocks == "The cache has no blocks, but sequence 0 needs 1."

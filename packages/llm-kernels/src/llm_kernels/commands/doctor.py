@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_cli.console import console, table
-from llm_kernels import native
+from llm_kernels import native, processors
 from llm_kernels.commands import machine
 from llm_kernels.commands.options import DoctorOptions
 from llm_kernels.errors import NativeUnavailableError
@@ -100,7 +100,7 @@ def _machine_rows(problems: list[str], advice: list[str]) -> list[tuple[str, str
     return [
         ("Python", f"{platform.python_version()} ({sys.executable})"),
         ("system", f"{platform.system()} {platform.release()} {platform.machine()}"),
-        ("processor", f"{model}, {machine.processors()} usable"),
+        ("processor", f"{model}, {processors.available()} usable"),
         ("processor features", ", ".join(features) or "none of those that the kernels use"),
         ("native kernels", _native_row(problems, advice)),
         ("memory", _memory_row(advice)),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 from collections.abc import Mapping
@@ -39,13 +38,6 @@ def cpu_info(text: str | None = None) -> tuple[str, tuple[str, ...]]:
     flags = set(fields.get("flags", "").split())
     model = fields.get("model name") or platform.processor() or platform.machine()
     return model, tuple(feature for feature in FEATURES if feature in flags)
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def memory(text: str | None = None) -> tuple[int, int] | None:

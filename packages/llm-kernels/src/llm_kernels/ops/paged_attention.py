@@ -47,7 +47,7 @@ def paged_attention(
         block_tables,
         prefix_length,
         slopes,
-        1 / sqrt(q.shape[-1]) if scale is None else scale,
+        1 / sqrt(max(1, *q.shape[-1:])) if scale is None else scale,
         window or 0,
         *resolve(isa, threads),
     )
