@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
 import pytest
+
+from llm_infer.engine import SamplingParams
+from llm_infer.load import load_engine
 
 
 def llm(*words, stdin="", **settings):
@@ -167,3 +171,26 @@ def test_benchmark_writes_its_figures(tiny_model, tmp_path):
     refused = llm(*words, "--max_length", "41")
     assert refused.returncode == 2
     assert "--src_length 40" in refused.stderr
+
+
+def test_a_family_with_a_prefix_answers(golden, tiny_model, tmp_path):
+    import tokenizers
+
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(golden / "chatglm" / name, tmp_path)
+    tokenizer = tokenizers.Tokenizer.from_file(str(tiny_model / "tokenizer.json"))
+    mask, start = tokenizer.id_to_token(247), tokenizer.id_to_token(250)
+    tokenizer.add_special_tokens([mask, start])
+    tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single=f"$A {mask} {start}", special_tokens=[(mask, 247), (start, 250)]
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    engine = load_engine(tmp_path, threads=1)
+    ids = tokenizer.encode("Once upon").ids
+    assert ids[-2:] == [247, 250]
+    events = list(engine.submit(ids, SamplingParams(max_new_tokens=12, ignore_eos=True)))
+    engine.close()
+    words = ("--prompt", "Once upon", "--max_length", len(ids) + 12, "--threads", "1")
+    answer = llm("infer", "--model_name_or_path", tmp_path, *words)
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stdout.rstrip("\n") == tokenizer.decode([event.token_id for event in events])

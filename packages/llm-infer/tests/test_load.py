@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from llm_convert.lora import sketch, write_sketch
 from llm_convert.model import open_model, save_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_infer.engine import SamplingParams
-from llm_infer.errors import InferError, UnsupportedError
+from llm_infer.errors import InferError, PromptTooLongError, UnsupportedError
 from llm_infer.load import load_engine
 from llm_infer.quantize import rounded
 from llm_kernels.errors import KernelsError
@@ -222,10 +223,50 @@ def test_cache_follows_sequences_and_says_so(golden, caplog):
     assert engine.runner.cache_bytes == 9 * 64 * 3 * 2 * 2 * 16 * 4
 
 
-@pytest.mark.parametrize("family", ["chatglm", "glm"])
-def test_prefix_masks_are_refused(golden, family):
-    with pytest.raises(UnsupportedError, match="causal"):
-        load_engine(golden / family)
+class GlmTokens:
+    """The special tokens of the fixture `glm`, whose config.json names none."""
+
+    special_tokens: ClassVar[dict[str, int]] = {
+        "[gMASK]": 254,
+        "[sMASK]": 253,
+        "[MASK]": 252,
+        "<|startofpiece|>": 255,
+    }
+    eos_token_id = None
+
+    @staticmethod
+    def decode(ids):
+        return "".join(map(chr, ids))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"max_batch_tokens": 16}, {"num_blocks": 3, "block_size": 16}, {"max_sequences": 1}],
+)
+@pytest.mark.parametrize(("family", "tokenizer"), [("chatglm", None), ("glm", GlmTokens())])
+def test_golden_tokens_after_a_prefix(golden, make_harness, family, tokenizer, settings):
+    stored = np.load(golden / family / "golden.npz")
+    answers = [
+        stored.get(f"generated_{i}", stored["generated"][i]).tolist()
+        for i in range(len(stored["generated"]))
+    ]
+    prompts = [stored[f"prompt_{i}"].tolist() for i in range(len(answers))]
+    engine = load_engine(golden / family, tokenizer=tokenizer, threads=1, **settings)
+    assert make_harness.generate(engine, prompts * 2, GREEDY) == answers * 2
+    if "num_blocks" in settings:
+        assert engine.stats().preemptions > 0
+
+
+def test_prompts_with_a_prefix_that_cannot_be_read(golden):
+    engine = load_engine(golden / "chatglm", threads=1, max_batch_tokens=8)
+    with pytest.raises(PromptTooLongError, match=r"begins with 9 tokens .* takes 8"):
+        engine.add_request([*range(8), 247, 250, 5], GREEDY)
+    with pytest.raises(InferError, match=r"start token \(250\)"):
+        engine.add_request([1, 2, 3], GREEDY)
+    with pytest.raises(InferError, match="need a start and a mask token"):
+        load_engine(golden / "glm")
+    with pytest.raises(UnsupportedError, match="only the native engine"):
+        load_engine(golden / "glm", native=False)
 
 
 def test_missing_folder_and_truncated_weights(golden, tmp_path):

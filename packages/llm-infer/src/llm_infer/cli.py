@@ -6,7 +6,7 @@ from llm_cli.command import Command, Group
 
 command = Group(
     "infer",
-    help="Run a model: answer prompts, files of prompts, benchmarks.",
+    help="Run a model: answer prompts and files of prompts, or measure its speed.",
     commands=(
         Command(
             "predict",

@@ -28,6 +28,7 @@ from llm_convert.model import Model, open_model
 from llm_infer.engine import Engine, EngineLimits, StepRunner
 from llm_infer.errors import InferError, UnsupportedError
 from llm_infer.memory import CachePlan, asked_cache, available_bytes, plan_cache
+from llm_infer.prefix import prefix_layout
 from llm_infer.quantize import ROUNDING, GetWeight, packed_bytes, quantizable, rounded
 from llm_kernels.decoder import NativeDecoder
 from llm_kernels.families import ParameterKey, parameters
@@ -35,7 +36,7 @@ from llm_kernels.families import ParameterKey, parameters
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
 
-__all__ = ["load_engine", "open_causal", "resolve_model"]
+__all__ = ["load_engine", "open_model", "resolve_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ def load_engine(
     max_length: int | None = None,
     threads: int | None = None,
 ) -> Engine:
-    """An engine for the model in the folder `path`, or for one that `open_causal` has opened.
+    """An engine for the model in the folder `path`, or for one that `open_model` has opened.
 
     `tokenizer` gives events their text. `native` false computes with the Paddle decoder.
     `quant_type`: None, weight_only_int8 or weight_only_int4 (see `llm_infer.quantize`).
@@ -84,8 +85,15 @@ def load_engine(
     start = time.perf_counter()
     if not native:
         _need_paddle()
-    model = path if isinstance(path, Model) else open_causal(path)
+    model = path if isinstance(path, Model) else open_model(path)
+    if not native and model.spec.mask != "causal":
+        message = (
+            f"{model.path} is a {model.spec.name}, whose prompt tokens see each other both ways; "
+            "only the native engine runs it. Leave --inference_model false out."
+        )
+        raise UnsupportedError(message)
     endings = ending_tokens(model, tokenizer)
+    layout = prefix_layout(model, tokenizer)
     if quant_type and not lora_path:
         _refuse_quantized(model, quant_type)
     source = _with_adapter(model, lora_path) if lora_path else model.weight
@@ -116,6 +124,7 @@ def load_engine(
         limits,
         eos_token_ids=endings,
         decode=tokenizer.decode if tokenizer else None,
+        layout=layout,
     )
 
 
@@ -170,21 +179,6 @@ def weight_bytes(model: Model, weight: GetWeight) -> int:
     linears = [key for key in sizes if quantizable(key)]
     share = packed_bytes(weight(linears[0])) / sizes[linears[0]]
     return int(sum(size * (share if quantizable(key) else 4) for key, size in sizes.items()))
-
-
-def open_causal(path: str | Path) -> Model:
-    """The model in a folder, opened and compared with its config.json; no weight is read yet.
-
-    Raises UnsupportedError for a model that does not generate, and what llm_convert raises.
-    """
-    model = open_model(path)
-    if model.spec.mask != "causal":
-        message = (
-            f"{model.path} is a {model.spec.name}, whose prompt tokens see each other both ways; "
-            "this version generates with causal models only."
-        )
-        raise UnsupportedError(message)
-    return model
 
 
 def _native(

@@ -31,13 +31,13 @@ def load_model(options: ServeOptions) -> ServedModel:
     """Load tokenizer, template and weights; what the loaders raise is for the user."""
     from llm_data.chat_template import load_chat_template
     from llm_data.tokenizer import load_tokenizer
-    from llm_infer.load import load_engine, open_causal, resolve_model
+    from llm_infer.load import load_engine, open_model, resolve_model
 
     assert options.served_model_name is not None
     options.model_name_or_path = resolve_model(
         options.model_name_or_path, from_aistudio=options.from_aistudio
     )
-    model = open_causal(options.model_name_or_path)
+    model = open_model(options.model_name_or_path)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
     engine = load_engine(

@@ -11,6 +11,7 @@ from llm_infer.engine.batch import StepRunner
 from llm_infer.engine.engine import Engine
 from llm_infer.engine.limits import EngineLimits, EngineStats
 from llm_infer.engine.params import SamplingParams
+from llm_infer.engine.positions import PrefixLayout
 from llm_infer.engine.request import FinishReason, TokenEvent
 from llm_infer.engine.stream import Stream
 
@@ -19,6 +20,7 @@ __all__ = [
     "EngineLimits",
     "EngineStats",
     "FinishReason",
+    "PrefixLayout",
     "SamplingParams",
     "StepRunner",
     "Stream",

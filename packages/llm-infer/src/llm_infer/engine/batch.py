@@ -27,6 +27,7 @@ def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
     """
     token_ids: list[int] = []
     positions: list[int] = []
+    block_positions: list[int] = []
     starts = [0]
     logits_rows: list[int] = []
     width = max(len(chunk.sequence.blocks) for chunk in chunks)
@@ -35,7 +36,12 @@ def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
         end = chunk.start + chunk.count
         sequence = chunk.sequence
         token_ids += sequence.token_ids[chunk.start : end]
-        positions += range(chunk.start, end)
+        if sequence.positions is None:
+            positions += range(chunk.start, end)
+        else:
+            first, second = sequence.positions.span(chunk.start, end)
+            positions += first
+            block_positions += second
         starts.append(len(token_ids))
         tables[row, : len(sequence.blocks)] = sequence.blocks
         if chunk.samples:
@@ -47,4 +53,10 @@ def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
         context_length=np.array([chunk.start + chunk.count for chunk in chunks], np.int32),
         block_tables=tables,
         logits_rows=np.array(logits_rows, np.int32),
+        block_positions=np.array(block_positions, np.int32) if block_positions else None,
+        prefix_length=_prefixes(chunks) if block_positions else None,
     )
+
+
+def _prefixes(chunks: Sequence[Chunk]) -> NDArray[np.int32]:
+    return np.array([chunk.sequence.prefix for chunk in chunks], np.int32)

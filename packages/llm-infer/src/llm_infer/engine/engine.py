@@ -21,6 +21,7 @@ from llm_infer.engine.block_manager import BlockManager
 from llm_infer.engine.detokenizer import Decode
 from llm_infer.engine.limits import EngineLimits, EngineStats
 from llm_infer.engine.params import SamplingParams
+from llm_infer.engine.positions import PrefixLayout
 from llm_infer.engine.request import FinishReason, Request, Sink, TokenEvent
 from llm_infer.engine.sampler import sample
 from llm_infer.engine.scheduler import Scheduler
@@ -47,7 +48,10 @@ def _ignore(event: TokenEvent) -> None:
 
 
 class Engine:
-    """Continuous batching over a `runner`; `eos_token_ids` end answers, `decode` makes text."""
+    """Continuous batching over a `runner`; `eos_token_ids` end answers, `decode` makes text.
+
+    `layout` is that of prompts with a prefix, None for causal models.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,9 @@ class Engine:
         *,
         eos_token_ids: Iterable[int] = (),
         decode: Decode | None = None,
+        layout: PrefixLayout | None = None,
     ) -> None:
+        self._layout = layout
         self.limits = limits
         self.runner = runner
         self._eos = frozenset(eos_token_ids)
@@ -91,6 +97,8 @@ class Engine:
         if params.stop and self._decode is None:
             message = "stop strings need a tokenizer, and this engine has none; use stop_token_ids."
             raise SamplingError(message)
+        positions = self._layout.positions(prompt) if self._layout else None
+        self.limits.check_prefix(positions.prefix if positions else 0)
         ending = [*params.stop_token_ids, *(() if params.ignore_eos else self._eos)]
         with self._changed:
             if self._closed:
@@ -98,7 +106,7 @@ class Engine:
             request_id = self._next_id
             self._next_id += 1
             request = Request(
-                TokenSequence(request_id, prompt, len(prompt) + new_tokens),
+                TokenSequence(request_id, prompt, len(prompt) + new_tokens, positions=positions),
                 params,
                 max_new_tokens=new_tokens,
                 ending_ids=ending,

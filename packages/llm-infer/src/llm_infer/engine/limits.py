@@ -48,6 +48,16 @@ class EngineLimits:
             raise PromptTooLongError(message)
         return wanted or self.max_length - prompt
 
+    def check_prefix(self, prefix: int) -> None:
+        """Raise PromptTooLongError for a prefix that no step can read as a whole."""
+        if prefix > self.max_batch_tokens:
+            message = (
+                f"The prompt begins with {prefix} tokens that see each other both ways and are "
+                f"read in one step, which takes {self.max_batch_tokens}. Shorten the prompt or "
+                "raise max_batch_tokens."
+            )
+            raise PromptTooLongError(message)
+
     def _bound(self) -> str:
         if self.max_positions <= self.num_blocks * self.block_size:
             return "the model's context"

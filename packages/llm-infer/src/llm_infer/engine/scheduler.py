@@ -50,7 +50,7 @@ class Scheduler:
             if budget and sequence.pending > 1:
                 budget -= self._take(sequence, budget, chunks)
         # Whoever was just preempted would come straight back and be preempted again.
-        while budget and not preempted and self._admit():
+        while budget and not preempted and self._admit(budget):
             budget -= self._take(self.running[-1], budget, chunks)
         return chunks
 
@@ -90,11 +90,13 @@ class Scheduler:
         self.waiting.appendleft(sequence)
         self.preemptions += 1
 
-    def _admit(self) -> bool:
+    def _admit(self, budget: int) -> bool:
         """Move the head of the queue to the running ones if there is room for it."""
         if not self.waiting or len(self.running) >= self.max_sequences:
             return False
         sequence = self.waiting[0]
+        if sequence.prefix > budget:
+            return False
         missing = self.blocks.needed(len(sequence.token_ids))
         # A block in reserve for each one that still grows, or this one is soon preempted.
         growing = sum(self._grows(other) for other in self.running)

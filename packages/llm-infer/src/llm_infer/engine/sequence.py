@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from llm_infer.engine.positions import PromptPositions
+
 
 @dataclass(slots=True, eq=False)
 class Sequence:
@@ -18,6 +20,14 @@ class Sequence:
     """How many of the tokens have their keys and values in the cache."""
     blocks: list[int] = field(default_factory=list)
     """Block i holds positions i * block_size up to (i + 1) * block_size."""
+
+    positions: PromptPositions | None = None
+    """Where they are not simply 0, 1, 2, ...: those of a prompt with a prefix."""
+
+    @property
+    def prefix(self) -> int:
+        """Tokens that the decoder must read in one step, since they see each other both ways."""
+        return self.positions.prefix if self.positions else 0
 
     @property
     def pending(self) -> int:

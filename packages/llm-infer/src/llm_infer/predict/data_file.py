@@ -14,14 +14,14 @@ from llm_data.errors import DataError
 from llm_data.json_lines import JsonLines
 from llm_infer.engine import FinishReason, TokenEvent
 from llm_infer.errors import DataFileError, InferError
-from llm_infer.predict.journal import Journal
+from llm_infer.predict.journal import Journal, journal_of
 from llm_infer.predict.options import PredictOptions
 from llm_infer.predict.prompts import question
 from llm_infer.predict.session import Session, open_session
 
 WITHOUT_EFFECT = (
-    "data_file", "output_file", "batch_size", "block_size", "num_blocks", "max_batch_tokens",
-    "threads", "stream", "prompt", "block_attn", "model_name_or_path", "tokenizer_name_or_path",
+    "data_file", "output_file", "overwrite", "batch_size", "block_size", "num_blocks",
+    "max_batch_tokens", "threads", "stream", "prompt", "block_attn", "model_name_or_path", "tokenizer_name_or_path",
     "lora_path", "chat_template",
 )  # fmt: skip
 """Options that do not change an answer, or whose files are compared by their content."""
@@ -39,6 +39,12 @@ def answer_file(options: PredictOptions) -> None:
     output = Path(options.output_file)
     if output.is_dir():
         message = f"--output_file {output} is a folder; name a file in it."
+        raise DataFileError(message)
+    if output.exists() and not options.overwrite and not journal_of(output).exists():
+        message = (
+            f"--output_file {output} exists, and would be replaced. Name another file, or add "
+            "--overwrite."
+        )
         raise DataFileError(message)
     lines = JsonLines([_existing(options.data_file)])
     if not len(lines):

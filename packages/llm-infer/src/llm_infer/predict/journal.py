@@ -22,6 +22,11 @@ from llm_infer.errors import DataFileError
 logger = logging.getLogger(__name__)
 
 
+def journal_of(output_file: Path) -> Path:
+    """Where the journal of an output file lies."""
+    return output_file.with_name(output_file.name + ".partial")
+
+
 class Journal:
     """The answers to one data file that are ready; `run` tells this run from others.
 
@@ -31,7 +36,7 @@ class Journal:
 
     def __init__(self, output_file: Path, run: Mapping[str, Any]) -> None:
         self.output_file = output_file
-        self.path = output_file.with_name(output_file.name + ".partial")
+        self.path = journal_of(output_file)
         self.outputs: dict[int, str] = {}
         output_file.parent.mkdir(parents=True, exist_ok=True)
         self._stream = self._locked()

@@ -81,6 +81,9 @@ class PredictOptions:
         help="Where the answers to --data_file, or the figures of --benchmark, go.",
         group=_INPUT,
     )
+    overwrite: bool = flag(
+        False, help="Replace a finished --output_file of --data_file.", group=_INPUT
+    )
     batch_size: int = option(1, help="Most prompts that are answered at once.", group=_INPUT)
     src_length: int = option(1024, help="Most tokens of a prompt.", group=_INPUT)
     max_length: int = option(

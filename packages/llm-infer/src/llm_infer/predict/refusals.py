@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from sys import float_info
 from typing import Any
 
 from llm_infer.errors import UnsupportedError
@@ -56,8 +57,19 @@ ABSENT: Mapping[str, str] = {
 }
 
 
+RANGES: Mapping[str, tuple[float, float]] = {
+    "temperature": (0.0, float_info.max),
+    "top_k": (0, float_info.max),
+    "top_p": (0.0, 1.0),
+    "repetition_penalty": (0.01, 100.0),
+    "seed": (0, float_info.max),
+}
+"""What the sampling of the engine takes; the errors here come before a model is loaded."""
+
+
 def refuse(options: Any) -> None:
     """Raise UnsupportedError for the first option of `options` that cannot be honoured."""
+    _check_ranges(options)
     for name, values in VALUES.items():
         value = getattr(options, name)
         if value and value not in values.works:
@@ -67,6 +79,16 @@ def refuse(options: Any) -> None:
             message = f"--{name} is not supported: {reason}."
             raise UnsupportedError(message)
     _contradictions(options)
+
+
+def _check_ranges(options: Any) -> None:
+    for name, (low, high) in RANGES.items():
+        value = getattr(options, name)
+        if value is None or low <= value <= high:
+            continue
+        bound = f"at least {low}" if high == float_info.max else f"between {low} and {high}"
+        message = f"--{name} is {value}; it must be {bound}."
+        raise UnsupportedError(message)
 
 
 def _sentence(name: str, value: str, values: Values) -> str:

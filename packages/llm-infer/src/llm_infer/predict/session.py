@@ -9,7 +9,7 @@ from llm_convert.model import Model
 from llm_data.chat_template import load_chat_template
 from llm_data.tokenizer import Tokenizer, load_tokenizer
 from llm_infer.engine import Engine, SamplingParams
-from llm_infer.load import load_engine, open_causal
+from llm_infer.load import load_engine, open_model
 from llm_infer.predict.options import PredictOptions
 from llm_infer.predict.prompts import PromptEncoder
 
@@ -46,7 +46,7 @@ class Session:
 def open_session(options: PredictOptions) -> Session:
     """Load tokenizer, template and model; every error of the loaders is for the user."""
     # The weights last: a folder without a tokenizer should not cost the time they take.
-    model = open_causal(options.model_name_or_path)
+    model = open_model(options.model_name_or_path)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
     engine = open_engine(options, tokenizer, model)

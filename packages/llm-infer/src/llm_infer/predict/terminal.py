@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 def read_prompts(given: list[str]) -> list[str]:
     """The prompts to answer; '-', or nothing and a pipe, means standard input.
 
-    Raises InferError when there is none.
+    Raises InferError when there is none, or it is no text.
     """
     if not given and not sys.stdin.isatty():
         given = ["-"]
@@ -27,7 +27,20 @@ def read_prompts(given: list[str]) -> list[str]:
     if not any(prompt.strip() for prompt in prompts):
         message = "There is no prompt. Give --prompt TEXT, --data_file FILE, or text on stdin."
         raise InferError(message)
+    for prompt in prompts:
+        _check_text(prompt)
     return prompts
+
+
+def _check_text(prompt: str) -> None:
+    try:
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        message = (
+            f"The prompt holds no valid text at character {error.start + 1}: its bytes are not "
+            "UTF-8, or were not read as such. Write it in UTF-8, and set PYTHONUTF8=1."
+        )
+        raise InferError(message) from error
 
 
 def answer_prompts(session: Session, prompts: list[str]) -> None:
