@@ -21,7 +21,7 @@ from llm_cli.errors import UserError
 from llm_cli.outputs import is_complete, written_file
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.run import convert
-from llm_convert.errors import ConvertError, QuantizationError, TensorMismatchError
+from llm_convert.errors import ConvertError, TensorMismatchError
 from llm_convert.files import safetensors as writer
 from llm_convert.files.folder import open_weights
 from llm_convert.files.safetensors import write_safetensors
@@ -221,8 +221,9 @@ def test_quantized_weights_stay_packed_without_a_dtype(quantized: Path, tmp_path
 
 
 def test_quantized_weights_are_dequantized_to_a_dtype(quantized: Path, tmp_path: Path) -> None:
-    with pytest.raises(QuantizationError):
-        run(from_torch=quantized, output_path=tmp_path / "x")
+    for option in ("from_torch", "to_torch"):
+        with pytest.raises(ConvertError, match=r"Hugging Face's layout already.*add --dtype"):
+            run(**{option: quantized}, output_path=tmp_path / "x")
     run(from_torch=quantized, output_path=tmp_path / "x", dtype="float32")
     model, source = open_model(tmp_path / "x"), open_model(quantized)
     assert model.quantization is None

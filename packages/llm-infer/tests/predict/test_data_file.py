@@ -22,7 +22,8 @@ FAILURES = {
 def run(tiny_model, folder, lines, **options):
     data = folder / "in.json"
     data.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    values = {"max_length": 40, "threads": 1, "output_file": str(folder / "out.json"), **options}
+    values = {"max_length": 40, "threads": 1, "output_file": str(folder / "out.json")}
+    values |= {"overwrite": True, **options}
     answer_file(PredictOptions(model_name_or_path=str(tiny_model), data_file=str(data), **values))
     return [json.loads(line) for line in (folder / "out.json").read_text().splitlines()]
 
@@ -48,6 +49,14 @@ def test_an_empty_file_and_a_folder_as_output(tiny_model, tmp_path):
         run(tiny_model, tmp_path, [""])
     with pytest.raises(ValueError, match="is a folder"):
         run(tiny_model, tmp_path, ["{}"], output_file=str(tmp_path))
+
+
+def test_a_finished_output_is_replaced_only_when_asked(tiny_model, tmp_path):
+    first = run(tiny_model, tmp_path, ['{"src": "hello"}'], overwrite=False)
+    with pytest.raises(DataFileError, match=r"out\.json exists.*--overwrite"):
+        run(tiny_model, tmp_path, ['{"src": "other"}'], overwrite=False)
+    assert [json.loads((tmp_path / "out.json").read_text())] == first
+    assert run(tiny_model, tmp_path, ['{"src": "other"}'])[0]["src"] == "other"
 
 
 def test_batches_answer_as_single_lines_do(tiny_model, tmp_path):

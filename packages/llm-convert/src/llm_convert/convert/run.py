@@ -16,7 +16,7 @@ from llm_convert.convert.adapter import convert_adapter
 from llm_convert.convert.encoder import convert_encoder
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.report import peak_memory, report
-from llm_convert.convert.target import Target, target_of
+from llm_convert.convert.target import Target, check_packed, target_of
 from llm_convert.encoders import find_encoder
 from llm_convert.files.dtypes import floating
 from llm_convert.foreign import gguf_module
@@ -52,6 +52,8 @@ def convert(options: ConvertOptions) -> int:
     if isinstance(found, int):
         return found
     source, model = found
+    if model.quantization is not None and options.to != "gguf":
+        check_packed(options, model.path)
     target = target_of(options, model.path, model.naming)
     with written_folder(
         options.output_path,

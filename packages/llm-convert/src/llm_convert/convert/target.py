@@ -38,6 +38,16 @@ def target_of(options: ConvertOptions, path: Path, naming: str) -> Target:
     return "hf" if target == "hf" else "gguf" if target == "gguf" else "paddlenlp"
 
 
+def check_packed(options: ConvertOptions, path: Path) -> None:
+    """Refuse to turn the quantized weights in `path` into PaddleNLP's. Raises ConvertError."""
+    if options.dtype is None and not (options.from_torch and options.to == "hf"):
+        message = (
+            f"{path} holds quantized weights, which are in Hugging Face's layout already and stay "
+            "in it; every command here reads them. To dequantize them, add --dtype to --from_torch."
+        )
+        raise ConvertError(message)
+
+
 def target_naming(options: ConvertOptions, path: Path, naming: str) -> Naming:
     """The same for encoders and adapters, which GGUF files do not hold.
 

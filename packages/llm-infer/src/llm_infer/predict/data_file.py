@@ -21,8 +21,8 @@ from llm_infer.predict.session import Session, open_session
 
 WITHOUT_EFFECT = (
     "data_file", "output_file", "overwrite", "batch_size", "block_size", "num_blocks",
-    "max_batch_tokens", "threads", "stream", "prompt", "block_attn", "model_name_or_path", "tokenizer_name_or_path",
-    "lora_path", "chat_template",
+    "max_batch_tokens", "threads", "stream", "prompt", "block_attn", "model_name_or_path",
+    "tokenizer_name_or_path", "lora_path", "chat_template",
 )  # fmt: skip
 """Options that do not change an answer, or whose files are compared by their content."""
 
