@@ -44,6 +44,7 @@ CONFIG = {
 }
 LARGEST = 32000 * 2048 * 2
 PROCESSORS = 2
+LOADED = "load all with Paddle, transpose, save"
 # PaddlePaddle takes and gives bfloat16 as NumPy's uint16.
 PADDLE = """
 import sys
@@ -128,9 +129,7 @@ def ways(source: Path, target: Path, *, verified: bool) -> dict[str, list[str]]:
     found = {
         "llm convert": [*ours, "false"],
         "cp, sync": ["sh", "-c", synced, str(source), str(target)],
-        "load all with Paddle, transpose, save": [
-            *("sh", "-c", loaded, str(source), str(target), PADDLE)
-        ],
+        LOADED: [*("sh", "-c", loaded, str(source), str(target), PADDLE)],
     }
     if verified:
         found["llm convert, with its certificate"] = [*ours, "true"]
@@ -143,6 +142,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--verified", action="store_true")
+    parser.add_argument("--without-paddle", action="store_true")
     parser.add_argument("--make", type=Path, help="only make the checkpoint, there")
     arguments = parser.parse_args()
     if arguments.make:
@@ -156,6 +156,8 @@ def main() -> None:
         size = sum(file.stat().st_size for file in source.iterdir())
         subprocess.run(["cat", *source.iterdir()], stdout=subprocess.DEVNULL, check=True)
         compared = ways(source, target, verified=arguments.verified)
+        if arguments.without_paddle:
+            del compared[LOADED]
         results = {name: Measured() for name in compared}
         for _ in range(arguments.rounds):
             for name, command in compared.items():

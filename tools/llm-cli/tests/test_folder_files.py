@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from llm_cli import folder_files, outputs
-from llm_cli.folder_files import FolderFiles, write_shared
+from llm_cli.folder_files import SHARED_WRITES, FolderFiles, write_shared
 from llm_cli.outputs import verify_complete, written_file, written_folder
 
 
@@ -22,11 +22,11 @@ def sha256(data: bytes) -> str:
 def test_what_was_written_in_any_way_is_what_was_hashed(tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     files = FolderFiles()
-    buffers = [np.zeros(600_000, np.uint8) for _ in range(2)]
+    buffers = [np.zeros(600_000, np.uint8) for _ in range(SHARED_WRITES + 1)]
     expected = b""
     with files.open(tmp_path / "x") as stream:
-        for turn in range(12):
-            buffer = buffers[turn % 2]  # as the writers do: used again one write later
+        for turn in range(30):
+            buffer = buffers[turn % len(buffers)]  # as the writers do: used again when it may be
             buffer[:] = rng.integers(0, 256, buffer.size)
             part = buffer[: [600_000, 7, 300_000][turn % 3]]
             expected += part.tobytes()
@@ -105,9 +105,9 @@ def test_a_disk_that_fails_late_fails_the_folder(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("writes", [1, 3])
+@pytest.mark.parametrize("writes", [1, 9])
 def test_a_full_disk_is_told_and_nothing_stays(tmp_path: Path, writes: int) -> None:
-    """A write behind the writer fails: at the next write, or when the file is closed."""
+    """A write behind the writer fails: at a later write, or when the file is closed."""
     import resource
 
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)

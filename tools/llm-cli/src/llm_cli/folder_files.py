@@ -11,6 +11,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 # Smaller writes are done where they are made: handing them over would take longer.
 _SHARED_BYTES = 1 << 18
+SHARED_WRITES = 4
+"""How many writes later the data of `write_shared` may change."""
 _Identity = tuple[int, int, int]
 
 
@@ -32,7 +36,7 @@ class HashedFile(io.BufferedWriter):
         self._writing = writing
         self._hash = hashlib.sha256()
         self._hashed: int | None = 0
-        self._pending: tuple[Future[Any], ...] = ()
+        self._pending: deque[tuple[Future[Any], ...]] = deque()
 
     def write(self, data: Buffer, /) -> int:
         """Write and hash; `data` may be changed afterwards."""
@@ -41,19 +45,18 @@ class HashedFile(io.BufferedWriter):
         return super().write(data)
 
     def write_shared(self, data: Buffer) -> None:
-        """Write `data`, which must not change until the next write has returned, or the close.
+        """Write `data`, which must not change before SHARED_WRITES more return, or the close.
 
-        Raises OSError where this write or the one before it failed.
+        Raises OSError where this write or an earlier one failed.
         """
         if memoryview(data).nbytes < _SHARED_BYTES:
             self.write(data)
             return
-        before = self._pending
-        self._pending = (
-            self._hashing.submit(self._update, data),
-            self._writing.submit(super().write, data),
-        )
-        _wait_for(before)
+        hashed = self._hashing.submit(self._update, data)
+        self._pending.append((hashed, self._writing.submit(super().write, data)))
+        # The thread that makes the data may run ahead, so that a pause of one stops none.
+        if len(self._pending) > SHARED_WRITES:
+            _wait_for(self._pending.popleft())
 
     def seek(self, offset: int, whence: int = 0, /) -> int:
         """Move; what was hashed is not the file any more."""
@@ -88,7 +91,8 @@ class HashedFile(io.BufferedWriter):
             self._hashed += memoryview(data).nbytes
 
     def _wait(self) -> None:
-        pending, self._pending = self._pending, ()
+        pending = [future for futures in self._pending for future in futures]
+        self._pending.clear()
         _wait_for(pending)
 
 
@@ -142,7 +146,7 @@ class FolderFiles:
 
 
 def write_shared(stream: BinaryIO, data: Buffer) -> None:
-    """Write `data`, which must not change until the next write has returned, or the close.
+    """Write `data`, which must not change before SHARED_WRITES more return, or the close.
 
     For files of `written_folder` that saves time; any other stream writes it as always.
     """
@@ -152,7 +156,7 @@ def write_shared(stream: BinaryIO, data: Buffer) -> None:
         stream.write(data)
 
 
-def _wait_for(pending: tuple[Future[Any], ...]) -> None:
+def _wait_for(pending: Sequence[Future[Any]]) -> None:
     """Wait for all of them; the first error is raised when none is running any more."""
     wait(pending)
     for future in pending:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from llm_cli.folder_files import write_shared
+from llm_cli.folder_files import SHARED_WRITES, write_shared
 from llm_kernels import ops
 from llm_kernels.errors import NativeUnavailableError
 from llm_kernels.native import extension
@@ -29,7 +29,7 @@ _BLOCK = 32
 class ArrayWriter:
     """Writes arrays to one stream; `written` is told the bytes after each piece.
 
-    Two pieces of memory take turns: one may still be hashed while the other is filled.
+    Some pieces of memory take turns: others may still be hashed while one is filled.
     """
 
     def __init__(self, stream: BinaryIO, written: Callable[[int], None] = lambda _: None) -> None:
@@ -66,8 +66,8 @@ class ArrayWriter:
         self._written(data.nbytes)
 
     def _piece(self, size: int) -> np.ndarray:
-        """Memory that was not handed out the time before."""
-        last = self._pieces.pop(0) if len(self._pieces) == 2 else None
+        """Memory that was not handed out the last SHARED_WRITES times."""
+        last = self._pieces.pop(0) if len(self._pieces) > SHARED_WRITES else None
         if last is None or last.size < size:
             last = np.empty(max(size, PIECE_BYTES), np.uint8)
         self._pieces.append(last)
