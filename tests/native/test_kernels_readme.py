@@ -1,4 +1,4 @@
-"""The Python examples of llm-kernels' README run as they stand."""
+"""The Python examples of llm-kernels' README that need no Paddle run as they stand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ README = ROOT / "packages" / "llm-kernels" / "README.md"
 
 def test_the_examples_run() -> None:
     examples = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    examples = [example for example in examples if "llm_kernels.paddle" not in example]
     assert len(examples) == 2
     names: dict[str, np.ndarray] = {}
     for example in examples:
