@@ -92,6 +92,13 @@ def test_ipv6_addresses_are_written_with_brackets() -> None:
         assert server.address.startswith("http://[::1]:")
 
 
+def test_connections_are_bounded_well_above_the_sequences() -> None:
+    options = ServeOptions(model_name_or_path="m", max_concurrency=2, max_queue=3)
+    with listen("127.0.0.1", 0) as listener:
+        server = Server(ServerState("m", limits_of(options)), listener, options)
+    assert server.config.limit_concurrency == 1005
+
+
 def test_the_server_answers_while_the_model_loads(
     start: Callable[..., Running], model: ServedModel, eventually: Eventually
 ) -> None:

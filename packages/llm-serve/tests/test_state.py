@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from llm_infer.engine import SamplingParams
+from llm_infer.errors import EngineStoppedError
 from llm_serve.errors import ApiError
 from llm_serve.model import ServedModel
 from llm_serve.state import Limits, ServerState
@@ -93,3 +94,15 @@ def test_an_engine_that_stopped_makes_the_server_failed(
         asyncio.run(main())
     assert state.phase == "failed"
     assert "bad memory" in str(state.failure)
+
+
+def test_an_engine_that_stopped_while_nobody_asked_makes_the_server_failed(
+    state: ServerState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = state.model().engine
+    monkeypatch.setattr(engine._scheduler, "schedule", lambda: 1 / 0)
+    with pytest.raises(EngineStoppedError):
+        engine.step()
+    assert state.phase == "failed"
+    with pytest.raises(ApiError, match=r"The model cannot answer: .*ZeroDivisionError"):
+        state.model()

@@ -57,7 +57,9 @@ class ServerState:
 
     @property
     def phase(self) -> Phase:
-        """What the server is doing."""
+        """What the server is doing; "failed" as soon as its engine has stopped by itself."""
+        if self._phase == "ready" and self._model is not None and self._model.engine.stopped:
+            self.failed(self._model.engine.stopped)
         return self._phase
 
     def seconds_in_phase(self) -> float:
@@ -89,7 +91,7 @@ class ServerState:
 
     def model(self) -> ServedModel:
         """Return the model; ApiError 503 unless the server is ready."""
-        if self._phase == "ready" and self._model is not None:
+        if self.phase == "ready" and self._model is not None:
             return self._model
         seconds = self.seconds_in_phase()
         message = f"The server is {self._phase} since {seconds:.1f} seconds; try again soon."
