@@ -30,6 +30,8 @@ class PromptEncoder:
     template: ChatTemplate | None
     src_length: int
     truncate: str | None = None
+    bound: str = "that is --src_length, which may be raised"
+    """Why no more fit, for the error."""
 
     def text(self, text: str) -> list[int]:
         """Token ids of one question. Raises PromptTooLongError with the numbers."""
@@ -61,9 +63,8 @@ class PromptEncoder:
         if self.truncate == "right":
             return ids[: self.src_length]
         message = (
-            f"The prompt has {len(ids)} tokens, but at most {self.src_length} fit (--src_length, "
-            "and one less than --max_length). Shorten it, raise them, or cut the prompt with "
-            "--truncate left or right."
+            f"The prompt has {len(ids)} tokens, but at most {self.src_length} fit: {self.bound}. "
+            "Shorten it, or cut it with --truncate left or right."
         )
         raise PromptTooLongError(message)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from llm_convert.model import Model
 from llm_data.chat_template import load_chat_template
 from llm_data.tokenizer import Tokenizer, load_tokenizer
-from llm_infer.engine import Engine, SamplingParams
+from llm_infer.engine import Engine, EngineLimits, SamplingParams
 from llm_infer.load import load_engine, open_model
 from llm_infer.predict.options import PredictOptions
 from llm_infer.predict.prompts import PromptEncoder
@@ -54,7 +54,8 @@ def open_session(options: PredictOptions) -> Session:
     if options.decode_strategy == "sampling" and options.top_k == 1:
         logger.warning("--top_k is 1, so sampling takes the likeliest token; --top_k 0 keeps all")
     limit = min(options.src_length, max_length - 1)
-    encoder = PromptEncoder(tokenizer, template, limit, options.truncate)
+    bound = prompt_bound(options, engine.limits)
+    encoder = PromptEncoder(tokenizer, template, limit, options.truncate, bound)
     return Session(options, engine, encoder, max_length)
 
 
@@ -75,6 +76,18 @@ def open_engine(
         max_length=options.max_length,
         threads=options.threads,
     )
+
+
+def prompt_bound(options: PredictOptions, limits: EngineLimits) -> str:
+    """What bounds the length of a prompt: an option, the model or the cache."""
+    room = min(options.max_length, limits.max_length) - 1
+    if options.src_length <= room:
+        return "that is --src_length, which may be raised"
+    if options.max_length <= limits.max_length:
+        return f"--max_length is {options.max_length}, one for the answer; it may be raised"
+    if limits.max_positions == limits.max_length:
+        return f"the model has {limits.max_positions} positions, one for the answer"
+    return f"the KV cache has room for {limits.max_length} tokens, one for the answer"
 
 
 def bounded_length(options: PredictOptions, engine: Engine) -> int:
