@@ -68,18 +68,20 @@ CONVERT = "from llm_cli.main import main; main()"
 
 @dataclass
 class Measured:
-    """Seconds and peak bytes of the rounds of one way."""
+    """Seconds, seconds of processors, and peak bytes of the rounds of one way."""
 
     seconds: list[float] = field(default_factory=list)
+    busy: list[float] = field(default_factory=list)
     peaks: list[int] = field(default_factory=list)
 
     def row(self, name: str, size: int, copy: float) -> list[str]:
-        """Name, median, rate, share of `copy`'s speed, peak memory."""
+        """Name, median, rate, share of `copy`'s speed, processors' seconds, peak memory."""
         median = statistics.median(self.seconds)
         spread = f"{min(self.seconds):.2f} to {max(self.seconds):.2f}"
         rate = f"{size / median / 1e6:.0f}"
         peak = f"{max(self.peaks) / 1e6:.0f}"
-        return [name, f"{median:.2f} ({spread})", rate, f"{copy / median:.0%}", peak]
+        busy = f"{statistics.median(self.busy):.1f}"
+        return [name, f"{median:.2f} ({spread})", rate, f"{copy / median:.0%}", busy, peak]
 
 
 def make(folder: Path) -> None:
@@ -113,6 +115,7 @@ def timed(command: list[str], measured: Measured) -> None:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     measured.seconds.append(time.perf_counter() - begin)
+    measured.busy.append(usage.ru_utime + usage.ru_stime)
     measured.peaks.append(usage.ru_maxrss * 1024)
     if status:
         message = f"failed: {' '.join(command)}"
@@ -166,7 +169,7 @@ def main() -> None:
         copy = statistics.median(results["cp, sync"].seconds)
         table(
             f"{size / 1e9:.2f} GB, {arguments.rounds} rounds, {PROCESSORS} processors",
-            ["way", "seconds (range)", "MB/s", "of cp's speed", "peak MB"],
+            ["way", "seconds (range)", "MB/s", "of cp's speed", "CPU s", "peak MB"],
             [measured.row(name, size, copy) for name, measured in results.items()],
         )
         bar = (2 * LARGEST + 300e6) / 1e6

@@ -11,34 +11,12 @@ import numpy as np
 import pytest
 
 from llm_cli import folder_files, outputs
-from llm_cli.folder_files import SHARED_WRITES, FolderFiles, write_shared
+from llm_cli.folder_files import FolderFiles, write_shared
 from llm_cli.outputs import verify_complete, written_file, written_folder
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def test_what_was_written_in_any_way_is_what_was_hashed(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    files = FolderFiles()
-    buffers = [np.zeros(600_000, np.uint8) for _ in range(SHARED_WRITES + 1)]
-    expected = b""
-    with files.open(tmp_path / "x") as stream:
-        for turn in range(30):
-            buffer = buffers[turn % len(buffers)]  # as the writers do: used again when it may be
-            buffer[:] = rng.integers(0, 256, buffer.size)
-            part = buffer[: [600_000, 7, 300_000][turn % 3]]
-            expected += part.tobytes()
-            if turn % 5 == 4:
-                stream.write(part.data)
-            else:
-                write_shared(stream, part.data)
-        files.finish(stream, tmp_path / "x")
-    assert (tmp_path / "x").read_bytes() == expected
-    assert files.digest(tmp_path / "x") == sha256(expected)
-    files.on_disk()
-    files.close()
 
 
 @pytest.mark.parametrize("way", ["seek", "past", "changed", "replaced"])
@@ -71,7 +49,7 @@ def test_a_folder_reads_again_only_what_was_not_written_by_it(
     original = outputs._sha256
     monkeypatch.setattr(outputs, "_sha256", lambda file: read.append(file.name) or original(file))
     with written_folder(tmp_path / "out", {}) as folder:
-        with written_file(folder / "deep" / "large.bin") as stream:
+        with written_file(folder / "deep" / "large.bin", streamed=True) as stream:
             write_shared(stream, bytes(1 << 20))
         with written_file(folder / "arrays.npz") as stream:
             np.savez(stream, x=np.arange(10_000))
@@ -105,42 +83,25 @@ def test_a_disk_that_fails_late_fails_the_folder(
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("writes", [1, 9])
-def test_a_full_disk_is_told_and_nothing_stays(tmp_path: Path, writes: int) -> None:
-    """A write behind the writer fails: at a later write, or when the file is closed."""
-    import resource
-
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, limits[1]))
-    try:
-        with (
-            pytest.raises(OSError, match="File too large"),
-            written_folder(tmp_path / "out", {}) as folder,
-            written_file(folder / "x") as stream,
-        ):
-            for _ in range(writes):
-                write_shared(stream, bytes(1 << 20))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not list(tmp_path.iterdir())
-
-
 def test_threads_end_with_the_folder(tmp_path: Path) -> None:
     import threading
 
     before = threading.active_count()
-    with written_folder(tmp_path / "out", {}) as folder, written_file(folder / "x") as stream:
+    with (
+        written_folder(tmp_path / "out", {}) as folder,
+        written_file(folder / "x", streamed=True) as stream,
+    ):
         write_shared(stream, bytes(1 << 20))
     assert threading.active_count() == before
 
 
 def test_a_forked_child_writes_on_its_own(tmp_path: Path) -> None:
     with written_folder(tmp_path / "out", {}) as folder:
-        with written_file(folder / "x") as stream:
+        with written_file(folder / "x", streamed=True) as stream:
             write_shared(stream, bytes(1 << 20))
         child = os.fork()
         if not child:
-            with written_file(folder / "y") as stream:
+            with written_file(folder / "y", streamed=True) as stream:
                 write_shared(stream, bytes(1 << 20))
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0

@@ -264,8 +264,8 @@ def test_a_full_disk_leaves_what_was_there(
             self.stream.write(data)
 
     @contextmanager
-    def on_a_full_disk(path: Path) -> Iterator[Any]:
-        with written_file(path) as stream:
+    def on_a_full_disk(path: Path, *, streamed: bool) -> Iterator[Any]:
+        with written_file(path, streamed=streamed) as stream:
             yield Full(stream)
 
     monkeypatch.setattr(writer, "written_file", on_a_full_disk)

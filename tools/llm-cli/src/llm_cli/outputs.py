@@ -19,11 +19,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from llm_cli.errors import UserError
 from llm_cli.exchange import exchanged
-from llm_cli.folder_files import FolderFiles, HashedFile
+from llm_cli.folder_files import FolderFiles
 from llm_cli.lineage import LINEAGE_FILE, lineage
 
 __all__ = [
@@ -48,23 +48,28 @@ _BEING_WRITTEN: dict[Path, FolderFiles] = {}
 
 
 @contextmanager
-def written_file(path: str | Path) -> Iterator[BinaryIO]:
+def written_file(path: str | Path, *, streamed: bool = False) -> Iterator[BinaryIO]:
     """A binary stream whose content is at ``path`` once the block has ended without an error.
 
     In a folder of :func:`written_folder` it is hashed on the way and is on disk when that ends.
+    ``streamed`` is for large files that are written from beginning to end: there, threads of their
+    own hash and write them, and nothing but ``write`` and
+    :func:`llm_cli.folder_files.write_shared` is possible.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     files = _folder_of(path)
     temporary = _beside(path)
     try:
-        with files.open(temporary) if files else temporary.open("wb") as stream:
-            yield stream
-            if files and isinstance(stream, HashedFile):
-                files.finish(stream, path)
-            else:
+        if files is None:
+            with temporary.open("wb") as stream:
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
+        else:
+            with files.open(temporary, streamed=streamed) as watched:
+                yield cast(BinaryIO, watched)
+                files.finish(watched, path)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -13,7 +13,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from llm_cli.folder_files import SHARED_WRITES, write_shared
+from llm_cli.folder_files import write_shared
+from llm_cli.streamed_file import SHARED_WRITES
 from llm_kernels import ops
 from llm_kernels.errors import NativeUnavailableError
 from llm_kernels.native import extension

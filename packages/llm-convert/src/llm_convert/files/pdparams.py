@@ -101,7 +101,7 @@ def write_pdparams(
         FileFormatError: `read` gave another type or shape than announced, or a type that
             PaddlePaddle's files cannot hold.
     """
-    with written_file(path) as stream:
+    with written_file(path, streamed=True) as stream:
         stream.write(b"\x80\x04}")
         arrays = ArrayWriter(stream, written)
         for name, info in tensors.items():

@@ -155,7 +155,7 @@ def write_safetensors(
     """
     ordered = sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
     header = _header(path, {name: tensors[name] for name in ordered}, metadata or {})
-    with written_file(path) as stream:
+    with written_file(path, streamed=True) as stream:
         stream.write(struct.pack("<Q", len(header)) + header)
         arrays = ArrayWriter(stream, written)
         for name in ordered:
