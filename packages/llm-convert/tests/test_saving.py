@@ -168,8 +168,8 @@ def test_a_full_disk_leaves_the_old_file(
     before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
 
     @contextmanager
-    def written_file_on_a_full_disk(path: Path) -> Iterator[Any]:
-        with written_file(path) as stream:
+    def written_file_on_a_full_disk(path: Path, *, streamed: bool) -> Iterator[Any]:
+        with written_file(path, streamed=streamed) as stream:
             yield FullDisk(stream, 300_000)
 
     monkeypatch.setattr(writer, "written_file", written_file_on_a_full_disk)
