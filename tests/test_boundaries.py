@@ -213,7 +213,9 @@ def test_every_test_file_mirrors_a_source() -> None:
         for test in (package / "tests").rglob("test_*.py"):
             inner = test.relative_to(package / "tests")
             stem = inner.name.removeprefix("test_").removesuffix(".py")
-            places = [folder / inner.parent / f"{stem}.py", folder / inner.parent / stem]
+            # One aspect of a module may have a file of its own in a folder of the module's name.
+            aspect = (folder / inner.parent).with_suffix(".py")
+            places = [folder / inner.parent / f"{stem}.py", folder / inner.parent / stem, aspect]
             if not any(place.exists() for place in places):
                 lonely.append(identity(test))
     assert not lonely

@@ -1,3 +1,5 @@
+"""How much memory a decoder asks for, and what happens when there is less."""
+
 from __future__ import annotations
 
 import subprocess
