@@ -34,7 +34,7 @@ def test_the_page_states_the_namings_of_every_family() -> None:
         if row.spec.name in TABLES
     }
     for cells in TABLE_ROWS:
-        stated = set(re.findall(r"\b(hf|paddlenlp|meta)\b", cells[2]))
+        stated = set(re.findall(r"\b(hf|paddlenlp|meta|gguf)\b", cells[2]))
         for architectures, expected in namings.items():
             if architectures <= documented(cells[1]):
                 assert stated == expected, cells[0]

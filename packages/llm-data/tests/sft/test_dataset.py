@@ -58,8 +58,7 @@ def test_what_is_left_out_is_a_warning_with_its_lines(
     bpe: Tokenizer, mixed: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     SftDataset(mixed, bpe, src_length=20, max_length=40)
-    assert [record.levelname for record in caplog.records] == ["WARNING"] * len(caplog.records)
-    said = [record.getMessage() for record in caplog.records]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert f"{mixed}:3, {mixed}:7: missing key 'tgt' (2 records left out)" in said
     assert f"{mixed}:2: invalid JSON (1 record left out)" in said
 

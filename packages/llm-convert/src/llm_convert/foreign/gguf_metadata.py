@@ -15,6 +15,7 @@ import gguf
 import numpy as np
 
 from llm_convert.errors import ConvertError, FileFormatError
+from llm_convert.names.gguf import architecture
 from llm_kernels.families import (
     LinearScaling,
     Llama3Scaling,
@@ -27,10 +28,7 @@ from llm_kernels.families import (
 from llm_kernels.families.spec import FamilySpec
 from llm_kernels.reference import inverse_frequencies
 
-# GGUF's architecture of a family, and the class that the hub calls it by.
-ARCHITECTURES: Mapping[str, str] = MappingProxyType(
-    {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
-)
+# The class that the hub calls an architecture of GGUF by.
 _CLASSES: Mapping[str, str] = MappingProxyType(
     {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 )
@@ -104,7 +102,7 @@ def metadata_of(spec: FamilySpec, sizes: Sizes, config: Mapping[str, Any]) -> di
 
     Raises ConvertError where GGUF has no place for something that the family or the sizes state.
     """
-    arch = ARCHITECTURES[spec.name]
+    arch = architecture(spec)
     metadata: dict[str, Any] = {
         "context_length": sizes.max_positions,
         "embedding_length": sizes.hidden,

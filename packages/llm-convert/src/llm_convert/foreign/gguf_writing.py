@@ -17,9 +17,9 @@ from gguf import GGMLQuantizationType as Kind
 
 from llm_convert.errors import ConvertError
 from llm_convert.files.dtypes import BFLOAT16
-from llm_convert.foreign.gguf_metadata import ARCHITECTURES, divisors, metadata_of
+from llm_convert.foreign.gguf_metadata import divisors, metadata_of
 from llm_convert.layout import Layout, StoredTensor, Weight
-from llm_convert.names.gguf import FREQUENCIES
+from llm_convert.names.gguf import FREQUENCIES, architecture
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 
 FILE = "model.gguf"
@@ -67,7 +67,7 @@ def write_gguf(
     layout = Layout.of(spec, sizes, "gguf")
     metadata = metadata_of(spec, sizes, config)
     kinds = {name: _kind(tensor, dtype) for name, tensor in layout.tensors.items()}
-    writer = gguf.GGUFWriter(None, ARCHITECTURES[spec.name])
+    writer = gguf.GGUFWriter(None, architecture(spec))
     try:
         for key, value in metadata.items():
             _add(writer, key, value)

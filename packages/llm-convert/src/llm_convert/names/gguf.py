@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_convert.names.checkpoint import Checkpoint
+from llm_kernels.families import FamilySpec
 
 LAYER = "blk.{layer}."
 STEMS = {
@@ -26,9 +27,16 @@ _IGNORE = (r"^rope_freqs\.weight$",)
 PAIRS = Checkpoint(STEMS, rope_rows="pairs", head="output.weight", ignore=_IGNORE)
 HALVES = Checkpoint(STEMS, head="output.weight", ignore=_IGNORE)
 
+ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3"}
+
 TABLES = {
     "llama": PAIRS,
     "mistral": PAIRS,
     "qwen2": HALVES,
     "qwen3": Checkpoint({**STEMS, **QK_NORMS}, head="output.weight", ignore=_IGNORE),
 }
+
+
+def architecture(spec: FamilySpec) -> str:
+    """GGUF's `general.architecture` of a family that has a table here."""
+    return ARCHITECTURES[spec.name]
