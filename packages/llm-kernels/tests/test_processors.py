@@ -41,9 +41,9 @@ def test_a_quota_counts_rounded_up(root: Path, quota: str, count: int) -> None:
 
 
 def test_the_least_quota_of_all_groups_above_counts(root: Path) -> None:
-    write(root, "proc/self/cgroup", "0::/work/inner\n")
-    write(root, "sys/fs/cgroup/work/cpu.max", "400000 100000\n")
-    write(root, "sys/fs/cgroup/work/inner/cpu.max", "800000 100000\n")
+    write(root, "proc/self/cgroup", "0::/pod/inner\n")
+    write(root, "sys/fs/cgroup/pod/cpu.max", "400000 100000\n")
+    write(root, "sys/fs/cgroup/pod/inner/cpu.max", "800000 100000\n")
     assert processors.available(root) == 4
 
 
