@@ -217,3 +217,25 @@ def test_a_family_is_axes_not_a_name(random_model: Callable[..., Any]) -> None:
     model = replace(model, spec=replace(model.spec, name="something new"))
     expected = forward(model.spec, model.sizes, model.parameters, tokens_of(5))
     np.testing.assert_allclose(run(built(model), tokens_of(5)[None])[0], expected, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("family", ["llama", "bloom", "gpt2"])
+def test_parts_one_after_the_other_are_the_whole(
+    family: str, random_model: Callable[..., Any]
+) -> None:
+    model = random_model(family)
+    whole, tokens = built(model), paddle.to_tensor(tokens_of(6)[None])
+    layers = model.sizes.layers
+    parts = [Decoder(model.spec, model.sizes, blocks=held) for held in (range(1), range(1, layers))]
+    for part in parts:
+        load_parameters(part, model.parameters.__getitem__)
+    with paddle.no_grad():
+        hidden, state = parts[0].begin(tokens)
+        for block in parts[0].blocks:
+            hidden = block(hidden, state)
+        state = parts[1].resume(tokens)
+        for block in parts[1].blocks:
+            hidden = block(hidden, state)
+        np.testing.assert_array_equal(parts[1].finish(hidden).numpy(), whole(tokens).numpy())
+    names = [name for part in parts for name, _ in part.named_parameters()]
+    assert set(names) == {name for name, _ in whole.named_parameters()}

@@ -37,7 +37,8 @@ class Block(nn.Layer):
     def __init__(self, spec: FamilySpec, sizes: Sizes, index: int, layers: Layers) -> None:
         super().__init__()
         self.spec, self.sizes, self.index = spec, sizes, index
-        self.heads, self.groups = sizes.heads // layers.degree, sizes.kv_heads // layers.degree
+        self.parallel = layers
+        self.heads, self.groups = layers.heads(sizes), layers.groups(sizes)
         self.enable_recompute = False
         self.attn_norm = make_norm(spec, sizes.hidden, sizes.eps)
         (self._add_attention if sizes.latent is None else self._add_latent)(layers)
@@ -91,8 +92,9 @@ class Block(nn.Layer):
         sizes, rule = self.sizes, self.spec.attention
         queries, groups = sizes.heads * sizes.head_dim, sizes.kv_heads * sizes.head_dim
         self.q = layers.column(sizes.hidden, queries, rule.qkv_bias)
-        self.k = layers.column(sizes.hidden, groups, rule.qkv_bias)
-        self.v = layers.column(sizes.hidden, groups, rule.qkv_bias)
+        key_value = layers.key_value(sizes)
+        self.k = key_value(sizes.hidden, groups, rule.qkv_bias)
+        self.v = key_value(sizes.hidden, groups, rule.qkv_bias)
         if rule.qk_norm:
             self.q_norm = rms_norm(self.spec, sizes.head_dim, sizes.eps)
             self.k_norm = rms_norm(self.spec, sizes.head_dim, sizes.eps)
@@ -114,7 +116,7 @@ class Block(nn.Layer):
 
     def _attention(self, hidden: paddle.Tensor, state: Pass) -> paddle.Tensor:
         make = self._heads if self.sizes.latent is None else self._latent_heads
-        queries, keys, values = make(hidden)
+        queries, keys, values = make(hidden, state)
         queries, keys = state.turn(queries), state.turn(keys)
         if state.query_scale is not None:
             queries = queries * state.query_scale
@@ -123,9 +125,9 @@ class Block(nn.Layer):
         bias, sizes = state.bias(self.index), self.sizes
         return self.out(attend(queries, keys, values, bias, sizes.scale, sizes.score_cap))
 
-    def _heads(self, hidden: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+    def _heads(self, hidden: paddle.Tensor, state: Pass) -> tuple[paddle.Tensor, ...]:
         """q [B, T, H, D], k and v [B, T, G, D], before their rotation."""
-        batch, tokens, _ = hidden.shape
+        batch, tokens = state.batch, state.tokens
         width = self.sizes.head_dim
         queries = self.q(hidden).reshape([batch, tokens, self.heads, width])
         keys = self.k(hidden).reshape([batch, tokens, self.groups, width])
@@ -134,11 +136,11 @@ class Block(nn.Layer):
             queries, keys = self.q_norm(queries), self.k_norm(keys)
         return queries, keys, values
 
-    def _latent_heads(self, hidden: paddle.Tensor) -> tuple[paddle.Tensor, ...]:
+    def _latent_heads(self, hidden: paddle.Tensor, state: Pass) -> tuple[paddle.Tensor, ...]:
         """q, k [B, T, H, D] and v [B, T, H, Dv], the elements that rotate moved first."""
         sizes, latent = self.sizes, self.sizes.latent
         assert latent is not None
-        batch, tokens, _ = hidden.shape
+        batch, tokens = state.batch, state.tokens
         narrow = self.spec.attention.latent == "qkv"
         queries = self.q_up(self.q_down_norm(self.q_down(hidden))) if narrow else self.q(hidden)
         queries = queries.reshape([batch, tokens, self.heads, sizes.head_dim])
@@ -147,7 +149,8 @@ class Block(nn.Layer):
         down = self.kv_down(hidden)
         wide = self.kv_up(self.kv_down_norm(down[..., : latent.kv_rank]))
         wide = wide.reshape([batch, tokens, self.heads, -1])
-        turned = down[..., latent.kv_rank :].unsqueeze(2)
+        turned = self.parallel.part(down[..., latent.kv_rank :])
+        turned = turned.reshape([batch, tokens, 1, latent.rope_dim])
         turned = turned.expand([batch, tokens, self.heads, latent.rope_dim])
         keys = paddle.concat([turned, wide[..., :still]], axis=-1)
         return queries, keys, wide[..., still:]
@@ -167,6 +170,7 @@ class Block(nn.Layer):
 
     def _add_experts(self, layers: Layers) -> None:
         spec, sizes = self.spec, self.sizes
+        layers = layers.inner or layers
         self.router = layers.replicated(sizes.hidden, sizes.experts, False)
         self.experts = nn.LayerList([Expert(spec, sizes, layers) for _ in range(sizes.experts)])
         assert spec.moe is not None
@@ -182,7 +186,7 @@ class Block(nn.Layer):
     def _experts(self, hidden: paddle.Tensor) -> paddle.Tensor:
         moe = self.spec.moe
         assert moe is not None
-        rows = hidden.reshape([-1, self.sizes.hidden])
+        rows = self.parallel.gather_rows(hidden.reshape([-1, self.sizes.hidden]))
         correction = self.router_correction.weight if moe.corrected else None
         chosen, weights = route(self.router(rows), moe, self.sizes, correction)
         mixed = mix_experts(rows, chosen, weights, self.experts)
@@ -192,4 +196,4 @@ class Block(nn.Layer):
             if moe.shared_gate:
                 shared = F.sigmoid(self.shared_router(rows)) * shared
             mixed = mixed + shared
-        return mixed.reshape(hidden.shape)
+        return self.parallel.scatter_rows(mixed).reshape(hidden.shape)

@@ -32,32 +32,33 @@ from llm_kernels.reference import alibi_slopes, check_stretch
 class Decoder(nn.Layer):
     """A decoder-only language model, float32 unless Paddle's default dtype says otherwise.
 
-    `layers` supplies the linear and embedding classes (see `llm_kernels.paddle.layers`).
+    `layers` supplies the linear and embedding classes (see `llm_kernels.paddle.layers`). `blocks`:
+    only those, with the embedding where they include the first and the head where they include the
+    last; such a part has no `forward` (see `llm_kernels.paddle.decoder.Decoder.resume`).
     """
 
-    def __init__(self, spec: FamilySpec, sizes: Sizes, layers: Layers = DENSE) -> None:
+    def __init__(
+        self,
+        spec: FamilySpec,
+        sizes: Sizes,
+        layers: Layers = DENSE,
+        blocks: range | None = None,
+    ) -> None:
         super().__init__()
-        if sizes.heads % layers.degree or sizes.kv_heads % layers.degree:
-            message = (
-                f"{sizes.heads} query heads and {sizes.kv_heads} KV heads cannot be shared by "
-                f"{layers.degree} ranks. Use a tensor_parallel_degree that divides both."
-            )
-            raise ShapeError(message)
-        self.spec, self.sizes, self.degree = spec, sizes, layers.degree
-        self.embed = layers.embedding(sizes.vocab, sizes.embed_dim)
+        self.spec, self.sizes, self.parallel = spec, sizes, layers
+        self.heads, self.groups = layers.heads(sizes), layers.groups(sizes)
+        held = range(sizes.layers) if blocks is None else blocks
+        self.first, self.last = held.start == 0, held.stop == sizes.layers
         self._add_positions()
-        if sizes.projected:
-            self.project_in = layers.replicated(sizes.embed_dim, sizes.hidden, False)
-            self.project_out = layers.replicated(sizes.hidden, sizes.embed_dim, False)
-        if spec.norm.embedding:
-            self.embed_norm = make_norm(spec, sizes.hidden, sizes.eps)
-        self.layers = nn.LayerList(
-            [Block(spec, sizes, index, layers) for index in range(sizes.layers)]
-        )
-        if spec.norm.final:
-            self.final_norm = make_norm(spec, sizes.hidden, sizes.eps)
-        if not sizes.tied:
-            self.head = layers.column(sizes.embed_dim, sizes.vocab, False)
+        if self.first:
+            self._add_beginning()
+        elif self.last and sizes.tied:
+            self.embed = layers.embedding(sizes.vocab, sizes.embed_dim)
+        self.layers = nn.LayerList()
+        for index in held:
+            self.layers.add_sublayer(str(index), Block(spec, sizes, index, layers))
+        if self.last:
+            self._add_end()
 
     @property
     def blocks(self) -> nn.LayerList:
@@ -93,6 +94,26 @@ class Decoder(nn.Layer):
         prefix: paddle.Tensor | None = None,
     ) -> tuple[paddle.Tensor, Pass]:
         """Embedded tokens [B, T, E] and what the blocks need besides; arguments as `forward`."""
+        positions, state = self._prepare(input_ids, position_ids, attention_mask, cache, prefix)
+        return self._embed(input_ids, positions), state
+
+    def resume(
+        self,
+        input_ids: paddle.Tensor,
+        position_ids: paddle.Tensor | None = None,
+        attention_mask: paddle.Tensor | None = None,
+    ) -> Pass:
+        """What the blocks of a part need besides the hidden states, which come from elsewhere."""
+        return self._prepare(input_ids, position_ids, attention_mask, None, None)[1]
+
+    def _prepare(
+        self,
+        input_ids: paddle.Tensor,
+        position_ids: paddle.Tensor | None,
+        attention_mask: paddle.Tensor | None,
+        cache: KeyValueCache | None,
+        prefix: paddle.Tensor | None,
+    ) -> tuple[paddle.Tensor, Pass]:
         batch, tokens = input_ids.shape
         held = cache.length if cache is not None else 0
         seen = tokens + held
@@ -106,7 +127,7 @@ class Decoder(nn.Layer):
             raise ShapeError(message)
         state = Pass(
             self.sizes, batch, tokens, seen,
-            self.sizes.heads // self.degree, self.sizes.kv_heads // self.degree,
+            self.heads, self.groups,
             padding=None if attention_mask is None else attention_mask.astype("bool"),
             prefix=prefix, cache=cache,
         )  # fmt: skip
@@ -115,10 +136,14 @@ class Decoder(nn.Layer):
                 self.spec.position, self._slopes, seen, self.sizes.scale, state.padding
             )
         self._rotate(state, positions)
-        return self._embed(input_ids, positions), state
+        return positions, state
 
     def finish(self, hidden: paddle.Tensor) -> paddle.Tensor:
-        """Logits [B, T, V] of the last block's output [B, T, E]."""
+        """Logits [B, T, V] of the last block's output [B, T, E].
+
+        Ranks that share the vocabulary get their own part of V, and ranks that share the tokens of
+        the residual get [B * T, V].
+        """
         logits = self._head(hidden)
         return soft_cap(logits, self.sizes.logit_cap) if self.sizes.logit_cap else logits
 
@@ -129,6 +154,7 @@ class Decoder(nn.Layer):
             hidden = self.project_out(hidden)
         if not self.sizes.tied and not self.spec.head.normalized:
             return self.head(hidden)
+        hidden = self.parallel.part(self.parallel.gather(hidden))
         if self.sizes.tied:
             return paddle.matmul(hidden, _rows(self.embed.weight, self.spec), transpose_y=True)
         return paddle.matmul(hidden, _rows(self.head.weight.T, self.spec), transpose_y=True)
@@ -138,14 +164,32 @@ class Decoder(nn.Layer):
         self._tables = RotaryTables(rule, sizes) if isinstance(rule, Rope) else None
         two = isinstance(rule, Learned) and rule.block
         self._channels = rule.channels if isinstance(rule, Rope) else 1 + two
+        own = slice(self.parallel.rank * self.heads, (self.parallel.rank + 1) * self.heads)
         self._slopes = (
-            paddle.to_tensor(alibi_slopes(sizes.heads)) if isinstance(rule, Alibi) else None
+            paddle.to_tensor(alibi_slopes(sizes.heads)[own]) if isinstance(rule, Alibi) else None
         )
+
+    def _add_beginning(self) -> None:
+        spec, sizes, rule = self.spec, self.sizes, self.spec.position
+        self.embed = self.parallel.embedding(sizes.vocab, sizes.embed_dim)
         if isinstance(rule, Learned):
             rows = sizes.max_positions + rule.offset + rule.block
             self.positions = nn.Embedding(rows, sizes.hidden)
             if rule.block:
                 self.block_positions = nn.Embedding(rows, sizes.hidden)
+        if sizes.projected:
+            self.project_in = self.parallel.replicated(sizes.embed_dim, sizes.hidden, False)
+        if spec.norm.embedding:
+            self.embed_norm = make_norm(spec, sizes.hidden, sizes.eps)
+
+    def _add_end(self) -> None:
+        spec, sizes, layers = self.spec, self.sizes, self.parallel
+        if spec.norm.final:
+            self.final_norm = make_norm(spec, sizes.hidden, sizes.eps)
+        if sizes.projected:
+            self.project_out = layers.replicated(sizes.hidden, sizes.embed_dim, False)
+        if not sizes.tied:
+            self.head = (layers.head or layers.column)(sizes.embed_dim, sizes.vocab, False)
 
     def _positions(
         self,
@@ -187,7 +231,7 @@ class Decoder(nn.Layer):
                 hidden = hidden + self.block_positions(positions[:, 1])
         if self.spec.norm.embedding:
             hidden = self.embed_norm(hidden)
-        return hidden
+        return self.parallel.scatter(hidden)
 
 
 def _rows(weight: paddle.Tensor, spec: FamilySpec) -> paddle.Tensor:
