@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
 
 import click
 
 from llm_cli.command import Command, Group
+from llm_cli.discovery import Announcement, announced
 from llm_cli.errors import sentence
-from llm_cli.tree import ENTRY_POINTS, LazyGroup, to_click
+from llm_cli.tree import LazyGroup, to_click
 from llm_cli.values import nearest
 
 
@@ -86,6 +85,8 @@ def run(arguments: list[str]) -> int:
 
 def _failed(error: Exception, *, debug: bool) -> int:
     if debug:
+        import traceback
+
         traceback.print_exception(error)
     told = sentence(error)
     if told is not None:
@@ -106,11 +107,11 @@ def _complain(who: str, text: str, code: int) -> int:
 
 
 @cache
-def _announced() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
+def _announced() -> dict[str, Announcement]:
+    return {point.name: point for point in announced()}
 
 
-def _load(point: EntryPoint) -> click.Command:
+def _load(point: Announcement) -> click.Command:
     try:
         description = point.load()
         if not isinstance(description, Command | Group):
@@ -123,7 +124,7 @@ def _load(point: EntryPoint) -> click.Command:
     return command
 
 
-def _broken(point: EntryPoint, error: Exception) -> click.Command:
+def _broken(point: Announcement, error: Exception) -> click.Command:
     """A command that says why its package cannot be loaded, so that the others still work."""
     reason = f"{point.value} cannot be loaded ({type(error).__name__}: {error})"
 

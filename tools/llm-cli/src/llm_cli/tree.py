@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.metadata import entry_points
 from typing import Any
 
 import click
 from click.core import ParameterSource
-from rich_click import RichCommand, RichContext, RichGroup, RichOption
 
 from llm_cli.command import Command, Group
-from llm_cli.console import set_up_logging
+from llm_cli.discovery import announced
+from llm_cli.help_page import PanelOption, help_page
 from llm_cli.options import OptionSpec, option_specs
 from llm_cli.values import build_options, nearest, read_config
-
-ENTRY_POINTS = "llm_toolchain.commands"
-"""Group of the entry points by which packages announce their commands."""
 
 HELP = ["--help", "-h"]
 CONTEXT: dict[str, Any] = {
     "token_normalize_func": lambda token: token.replace("-", "_"),
     "help_option_names": HELP,
+    # Pages find their width themselves; click would import shutil for it.
+    "terminal_width": 80,
 }
 _CONFIG = "config"
 CONFIG_ENDINGS = (".json", ".yaml", ".yml")
@@ -30,7 +28,7 @@ POSITIONAL = "POSITIONAL"
 _METAVARS = {str: "TEXT", int: "INTEGER", float: "NUMBER", bool: "[true|false]"}
 
 
-class OptionsCommand(RichCommand):
+class OptionsCommand(click.Command):
     """A command whose parameters are the fields of its options dataclass, read when needed."""
 
     def __init__(self, description: Command) -> None:
@@ -63,12 +61,19 @@ class OptionsCommand(RichCommand):
         assert self.specs is not None
         return super().get_params(ctx)
 
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Usage, text and the options, in their panels."""
+        assert self.specs is not None  # reads the text too
+        formatter.write(help_page(ctx, self))
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; a list option takes every value up to the next option."""
         lists = {name for spec in self.specs if spec.many for name in (spec.name, *spec.aliases)}
         return super().parse_args(ctx, list(_one_value_each(args, lists)))
 
     def _call(self, **parsed: Any) -> int | None:
+        from llm_cli.console import set_up_logging
+
         context = click.get_current_context()
         set_up_logging(_packages(), debug=bool(parsed.pop("debug", False)))
         path = parsed.pop(_CONFIG)
@@ -85,7 +90,7 @@ class OptionsCommand(RichCommand):
         return self._description.load_run()(build_options(options, values, given, str(path)))
 
 
-class LazyGroup(RichGroup):
+class LazyGroup(click.Group):
     """A group over descriptions; a word that is no command goes to the default command."""
 
     def __init__(
@@ -128,12 +133,12 @@ class LazyGroup(RichGroup):
         """What to say of a word that is no command."""
         return f"There is no command {word!r} here. {nearest(word, self.commands)}"
 
-    def format_help(self, ctx: RichContext, formatter: Any) -> None:  # type: ignore[override]
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands, then the options of the default command."""
-        super().format_help(ctx, formatter)
+        formatter.write(help_page(ctx, self))
         default = self.commands.get(self._default or "")
         if default is not None:
-            with RichContext(default, info_name=f"[{default.name}]", parent=ctx) as inner:
+            with click.Context(default, info_name=f"[{default.name}]", parent=ctx) as inner:
                 default.format_help(inner, formatter)
 
     def _knows(self, ctx: click.Context, word: str) -> bool:
@@ -150,7 +155,7 @@ def to_click(description: Command | Group) -> click.Command:
 
 def _packages() -> list[str]:
     """Import names of the packages that announce commands."""
-    return [point.module.split(".")[0] for point in entry_points(group=ENTRY_POINTS)]
+    return [point.module.split(".")[0] for point in announced()]
 
 
 def _parameter(spec: OptionSpec) -> click.Option:
@@ -161,7 +166,7 @@ def _parameter(spec: OptionSpec) -> click.Option:
         extra = {"default": _shown(spec.default), "show_default": True}
     if spec.bare is not None and not spec.many:
         extra |= {"is_flag": False, "flag_value": spec.bare}
-    return RichOption(
+    return PanelOption(
         [f"--{name}" for name in (spec.name, *spec.aliases)] + [spec.name],
         type=click.STRING,
         multiple=spec.many,
@@ -174,7 +179,7 @@ def _parameter(spec: OptionSpec) -> click.Option:
 
 
 def _debug_option() -> click.Option:
-    return RichOption(
+    return PanelOption(
         ["--debug"], is_flag=True, help="Show the traceback of errors and debug records."
     )
 

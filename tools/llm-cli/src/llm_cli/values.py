@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import json
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from llm_cli.errors import UserError
 from llm_cli.options import OptionSpec, option_specs
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _TRUE = {"true", "1", "yes", "on", "t", "y"}
 _FALSE = {"false", "0", "no", "off", "f", "n"}
@@ -17,6 +17,9 @@ _FALSE = {"false", "0", "no", "off", "f", "n"}
 
 def read_config(path: str | Path) -> dict[str, Any]:
     """The keys of a JSON or YAML file. Raises :class:`UserError` naming file, line and cause."""
+    import json
+    from pathlib import Path
+
     path = Path(path)
     if path.is_dir():
         message = f"The config file {path} is a folder; name a JSON or YAML file, or use options."
@@ -68,8 +71,15 @@ def build_options(
 def nearest(word: str, known: Iterable[str]) -> str:
     """A sentence that names what the user may have meant."""
     known = sorted(known)
-    close = difflib.get_close_matches(word.replace("-", "_"), known, n=1, cutoff=0.5)
+    close = _close(word.replace("-", "_"), known)
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+
+
+def _close(word: str, known: Sequence[str]) -> list[str]:
+    # Imported late: most command lines hold no mistake.
+    from difflib import get_close_matches
+
+    return get_close_matches(word, known, n=1, cutoff=0.5)
 
 
 def convert(spec: OptionSpec, value: Any, where: str) -> Any:
@@ -91,7 +101,7 @@ def _one(spec: OptionSpec, value: Any, where: str) -> Any:
         message = f"{where} is {value!r}; it must be {_TYPE_WORDS[spec.type]}."
         raise UserError(message)
     if spec.choices and converted not in spec.choices:
-        close = difflib.get_close_matches(str(converted), spec.choices, n=1, cutoff=0.5)
+        close = _close(str(converted), spec.choices)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         message = f"{where} is {value!r}; choose one of {', '.join(spec.choices)}.{hint}"
         raise UserError(message)
