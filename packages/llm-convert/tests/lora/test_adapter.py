@@ -54,6 +54,34 @@ def test_a_half_precision_base_is_rounded_once(golden: Path, tmp_path: Path) -> 
     assert np.abs(weight.astype(np.float64) / exact - 1).max() < 2**-8
 
 
+@pytest.mark.parametrize("naming", ["hf", "paddlenlp"])
+def test_a_wider_type_keeps_more_of_the_adapter(golden: Path, tmp_path: Path, naming: str) -> None:
+    source = open_model(golden / "llama_v2_gqa")
+    save_model(
+        tmp_path,
+        config=source.config,
+        spec=source.spec,
+        sizes=source.sizes,
+        parameters=source.weight,
+        naming=naming,  # type: ignore[arg-type]
+        dtype="bfloat16",
+    )
+    model = open_model(tmp_path)
+    weight = merged(model, adapter(), {KEY: np.dtype(np.float32)})(KEY)
+    assert weight.dtype == np.float32
+    np.testing.assert_allclose(weight, model.dense(KEY) + DELTA, rtol=1e-6, atol=1e-6)
+    # The sum lies in memory as the base's file does, so that writing it turns nothing twice.
+    assert weight.T.flags.c_contiguous == (naming == "paddlenlp")
+
+
+def test_sums_of_many_blocks_are_whole(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_convert.lora.adapter._BLOCK_NUMBERS", 64 * 5)
+    model = open_model(golden / "llama_v2_gqa")
+    np.testing.assert_allclose(
+        merged(model, adapter())(KEY), model.dense(KEY) + DELTA, rtol=1e-5, atol=1e-5
+    )
+
+
 def test_a_quantized_base_is_dequantized(golden: Path, tmp_path: Path) -> None:
     source = open_model(golden / "llama_v2_gqa")
     packed = Int4Weight.from_dense(source.dense(KEY))

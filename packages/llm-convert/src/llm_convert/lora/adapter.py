@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from llm_convert.model import Model
 from llm_kernels.families import ParameterKey
 
 Pair = tuple[np.ndarray, np.ndarray]
+# What fits a processor's cache in float32.
+_BLOCK_NUMBERS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -47,11 +50,16 @@ class LoraAdapter:
         return np.float32(self.scaling_of(key)) * (b.T @ a.T)
 
 
-def merged(model: Model, adapter: LoraAdapter) -> Callable[[ParameterKey], np.ndarray]:
+def merged(
+    model: Model,
+    adapter: LoraAdapter,
+    dtypes: Mapping[ParameterKey, np.dtype] = MappingProxyType({}),
+) -> Callable[[ParameterKey], np.ndarray]:
     """The weights of `model` with the adapter folded in, computed when asked for.
 
-    Sums in float32 and rounds once, to the type the base is stored in; a quantized base is
-    dequantized, which is what training on it saw, and its merged weights stay float32.
+    Sums in float32 and rounds once, to the type of `dtypes`, or else to the one the base is stored
+    in; a quantized base is dequantized, which is what training on it saw, and its merged weights
+    stay float32. Besides the sum only a few rows are in memory.
 
     Raises:
         AdapterError: the adapter has weights that the model lacks, or of another shape.
@@ -60,14 +68,36 @@ def merged(model: Model, adapter: LoraAdapter) -> Callable[[ParameterKey], np.nd
 
     def weight(key: ParameterKey) -> np.ndarray:
         stored = model.weight(key)
-        dtype = stored.dtype if isinstance(stored, np.ndarray) else np.dtype(np.float32)
+        own = stored.dtype if isinstance(stored, np.ndarray) else np.dtype(np.float32)
+        dtype = dtypes.get(key, own)
         if key in adapter.replaced:
             return adapter.replaced[key].astype(dtype, copy=False)
         if key not in adapter.pairs:
             return model.dense(key, dtype)
-        return (model.dense(key) + adapter.delta(key)).astype(dtype, copy=False)
+        base = stored if isinstance(stored, np.ndarray) else stored.dequantize()
+        a, b = adapter.pairs[key]
+        return _sum(base, b.T, a.T, adapter.scaling_of(key), dtype)
 
     return weight
+
+
+def _sum(
+    base: np.ndarray, left: np.ndarray, right: np.ndarray, scaling: float, dtype: np.dtype
+) -> np.ndarray:
+    """base [N, K] + scaling * (left [N, r] @ right [r, K]), some rows at a time in float32."""
+    if base.flags.f_contiguous and not base.flags.c_contiguous:
+        # In the order of the memory; the result lies as the base does.
+        return _sum(base.T, right.T, left.T, scaling, dtype).T
+    factors = np.float32(scaling) * left.astype(np.float32, copy=False)
+    right = np.ascontiguousarray(right, np.float32)
+    whole = np.empty(base.shape, dtype)
+    rows = max(1, _BLOCK_NUMBERS // base.shape[1])
+    for start in range(0, len(base), rows):
+        place = slice(start, start + rows)
+        block = base[place].astype(np.float32)
+        block += factors[place] @ right
+        whole[place] = block
+    return whole
 
 
 def _check(model: Model, adapter: LoraAdapter) -> None:

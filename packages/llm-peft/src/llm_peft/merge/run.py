@@ -78,7 +78,7 @@ def _write(options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Pat
             config=base.config,
             spec=base.spec,
             sizes=base.sizes,
-            parameters=_streamed(base, merged(base, adapter)),
+            parameters=_streamed(base, merged(base, adapter, types)),
             naming="paddlenlp",
             dtype=types,
             max_shard_size=options.max_shard_size,
