@@ -102,3 +102,23 @@ def test_missing_library_names_the_extra(
     monkeypatch.setitem(__import__("sys").modules, "sentencepiece", None)
     with pytest.raises(TokenizerError, match=r"pip install 'llm-toolchain-data\[sentencepiece\]'"):
         load_tokenizer(sentencepiece_folder)
+
+
+def test_added_tokens_that_are_not_special_are_found_in_every_text(
+    sentencepiece_folder: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sentencepiece_folder, tmp_path, dirs_exist_ok=True)
+    size = load_tokenizer(tmp_path).vocab_size
+    entry = {"content": "<tool>", "special": False}
+    config = {"added_tokens_decoder": {str(size): entry}, "legacy": False}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.encode("a<tool>b").count(size) == 1
+    assert tokenizer.decode(tokenizer.encode("a<tool>b")) == "a<tool>b"
+    assert "<tool>" not in tokenizer.special_tokens
+
+
+def test_paddlenlp_names_the_file_otherwise(sentencepiece_folder: Path, tmp_path: Path) -> None:
+    shutil.copy(sentencepiece_folder / "tokenizer.model", tmp_path / "sentencepiece.bpe.model")
+    tokenizer = load_tokenizer(tmp_path)
+    assert tokenizer.encode("a lion") == load_tokenizer(sentencepiece_folder).encode("a lion")

@@ -20,7 +20,15 @@ CONFIG_FILES = (
     "chat_template.json",
     "chat_template.jinja",
 )
-_ROLES = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token")
+_ROLES = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,9 @@ class SpecialTokens:
     additional: tuple[str, ...] = ()
     """Special tokens without a role, such as `<|im_start|>`."""
     added_ids: dict[str, int] = field(default_factory=dict)
-    """Tokens that the config itself gives an id (beyond the vocabulary file)."""
+    """Special tokens that the config itself gives an id (beyond the vocabulary file)."""
+    plain: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Added tokens that are not special, found in every text: text -> its entry, `id` included."""
     config: dict[str, Any] = field(default_factory=dict)
     """The whole of `tokenizer_config.json`."""
 
@@ -62,11 +72,17 @@ def read_special_tokens(folder: Path) -> SpecialTokens:
     config = read_json_object(folder / "tokenizer_config.json")
     tokens_map = read_json_object(folder / "special_tokens_map.json")
     added_ids = dict(read_json_object(folder / "added_tokens.json"))
+    plain: dict[str, dict[str, Any]] = {}
     additional: list[str] = []
     for index, entry in config.get("added_tokens_decoder", {}).items():
         text = _text(entry)
-        if text is not None and isinstance(entry, dict) and entry.get("special", False):
+        if text is None or not isinstance(entry, dict):
+            continue
+        if entry.get("special", False):
             added_ids[text] = int(index)
+        else:
+            added_ids.pop(text, None)
+            plain[text] = {**entry, "id": int(index)}
     roles: dict[str, str] = {}
     for source in (config, tokens_map):
         for role in _ROLES:
@@ -75,7 +91,7 @@ def read_special_tokens(folder: Path) -> SpecialTokens:
                 roles[role] = text
         extra = source.get("additional_special_tokens") or []
         additional += [text for text in map(_text, extra) if text]
-    return SpecialTokens(roles, tuple(dict.fromkeys(additional)), added_ids, config)
+    return SpecialTokens(roles, tuple(dict.fromkeys(additional)), added_ids, plain, config)
 
 
 def _text(value: object) -> str | None:
