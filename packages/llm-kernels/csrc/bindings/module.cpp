@@ -18,6 +18,7 @@ PYBIND11_MODULE(_native, m) {
   bind_linear(m);
   bind_paged_attention(m);
   bind_decoder(m);
+  bind_decoder_cache(m);
 }
 
 }  // namespace llm_kernels::bindings

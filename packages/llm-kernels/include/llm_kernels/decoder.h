@@ -121,6 +121,14 @@ class Decoder {
   // logits [logits_count, vocab].
   void step(const Step& step, float* logits);
 
+  // Between steps. copy_blocks copies keys and values of all layers, from the first to the second
+  // block of each pair, pair after pair. write_cache writes those of `tokens` tokens of one layer,
+  // [tokens, kv_heads, head_dim] each, to `slots` [tokens]: block * block_size + place in it.
+  // std::invalid_argument, and nothing changed, for a block, slot or layer that is not there.
+  void copy_blocks(const std::int32_t* pairs, std::size_t count);
+  void write_cache(std::size_t layer, const std::int32_t* slots, std::size_t tokens,
+                   const float* keys, const float* values);
+
   const DecoderConfig& config() const { return config_; }
   const KernelTable& table() const { return table_; }
   ThreadPool& pool() { return pool_; }

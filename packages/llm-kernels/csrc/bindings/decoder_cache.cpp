@@ -1,0 +1,30 @@
+// What reaches into a decoder's cache between steps; the class itself is bound in decoder.cpp.
+#include "bindings/arrays.h"
+#include "llm_kernels/decoder.h"
+
+namespace llm_kernels::bindings {
+
+void bind_decoder_cache(py::module_& m) {
+  auto decoder = py::reinterpret_borrow<py::class_<Decoder>>(m.attr("Decoder"));
+  decoder
+      .def("copy_blocks",
+           [](Decoder& d, const py::array& pairs) {
+             const auto* from = checked<std::int32_t>("pairs", pairs, {kAny, 2});
+             const std::size_t count = length(pairs, 0);
+             const Unlocked nogil;
+             d.copy_blocks(from, count);
+           })
+      .def("write_cache", [](Decoder& d, std::size_t layer, const py::array& slots,
+                             const py::array& keys, const py::array& values) {
+        const auto* where = checked<std::int32_t>("slots", slots, {kAny});
+        const std::vector<py::ssize_t> shape = {slots.shape(0), signed_size(d.config().kv_heads),
+                                                signed_size(d.config().head_dim)};
+        const float* key = checked<float>("keys", keys, shape);
+        const float* value = checked<float>("values", values, shape);
+        const std::size_t tokens = length(slots, 0);
+        const Unlocked nogil;
+        d.write_cache(layer, where, tokens, key, value);
+      });
+}
+
+}  // namespace llm_kernels::bindings
