@@ -36,6 +36,8 @@ def test_every_command_loads() -> None:
     assert [entry.name for entry in command.commands] == [
         "train-tokenizer",
         "tokenize",
+        "encode",
+        "decode",
         "check",
         "inspect",
     ]

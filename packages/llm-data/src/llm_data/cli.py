@@ -21,6 +21,18 @@ command = Group(
             help="Turn text into the .bin/.idx files that pretraining reads.",
         ),
         Command(
+            "encode",
+            options="llm_data.codec.options:EncodeOptions",
+            run="llm_data.codec.run:encode",
+            help="JSON strings in, lists of token ids out, line by line.",
+        ),
+        Command(
+            "decode",
+            options="llm_data.codec.options:DecodeOptions",
+            run="llm_data.codec.run:decode",
+            help="Lists of token ids in, JSON strings out, line by line.",
+        ),
+        Command(
             "check",
             options="llm_data.check.options:CheckOptions",
             run="llm_data.check.run:check",

@@ -17,6 +17,7 @@ from llm_data.chat_template import ChatTemplate, Conversation, encode_conversati
 from llm_data.errors import RecordError, SampleError, TokenizerError
 from llm_data.indexed.layout import IntArray
 from llm_data.tokenizer import Tokenizer
+from llm_data.tokenizer.surroundings import surroundings
 
 IGNORED = -100
 """The label of tokens that are not learnt."""
@@ -71,6 +72,7 @@ class SampleEncoder:
             )
             raise TokenizerError(message)
         self._special = frozenset(self.tokenizer.special_tokens.values())
+        self._around = surroundings(self.tokenizer)
 
     def encode(self, conversation: Conversation) -> EncodedSample:
         """The sample of a conversation. Raises RecordError with a reason when there is none."""
@@ -98,10 +100,9 @@ class SampleEncoder:
         if len(whole) <= self.src_length:
             return whole, False
         bare = self.tokenizer.encode(text)
-        around = len(whole) - len(bare)
-        before = next((i for i in range(around + 1) if whole[i : i + len(bare)] == bare), around)
-        kept = bare[len(bare) - max(self.src_length - around, 0) :]
-        return [*whole[:before], *kept, *whole[before + len(bare) :]], True
+        room = max(self.src_length - (len(whole) - len(bare)), 0)
+        around = self._around
+        return [*around.before, *bare[len(bare) - room :], *around.after], True
 
     def _rounds(self, template: ChatTemplate, conversation: Conversation) -> EncodedSample:
         encoded = encode_conversation(template, conversation, self.tokenizer)

@@ -1,4 +1,4 @@
-"""Expressions that cut a text into words before byte-level BPE, as the models' authors publish them.
+"""Expressions that cut a text into words before byte-level BPE, as their models' authors gave them.
 
 They are written for engines with Unicode classes; digits are cut one by one or in threes.
 """
