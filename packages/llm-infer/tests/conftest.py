@@ -30,6 +30,12 @@ class PagedTokens:
         self.next_logits = next_logits
         self.batch_tokens: list[int] = []
         self.batch_sequences: list[int] = []
+        self.copied = 0
+
+    def copy_blocks(self, copies: list[tuple[int, int]]) -> None:
+        for source, target in copies:
+            self.cache[target] = self.cache[source]
+        self.copied += len(copies)
 
     def step(self, batch: StepBatch) -> np.ndarray:
         self.batch_tokens.append(len(batch.token_ids))
@@ -41,7 +47,7 @@ class PagedTokens:
         rows = []
         for row in batch.logits_rows:
             sequence, end = sequence_of[row], batch.positions[row] + 1
-            assert end == batch.context_length[sequence]
+            assert end <= batch.context_length[sequence]
             context = self.cache[batch.block_tables[sequence]].ravel()[:end]
             assert (context >= 0).all(), "a cell of the cache is read before it is written"
             rows.append(self.next_logits(context.tolist()))
@@ -54,10 +60,24 @@ class Harness:
     def __init__(self, next_logits: NextLogits = hashed_logits) -> None:
         self.next_logits = next_logits
 
-    def engine(self, *, decode: Callable[[list[int]], str] | None = None, **limits: int) -> Engine:
+    def engine(
+        self,
+        *,
+        decode: Callable[[list[int]], str] | None = None,
+        prefix_cache: bool = True,
+        speculate_ngram: int = 0,
+        **limits: int,
+    ) -> Engine:
         sizes = {"num_blocks": 64, "block_size": 4, "max_positions": 200, "vocab_size": VOCAB}
         made = EngineLimits(**{**sizes, **limits})
-        return Engine(PagedTokens(made, self.next_logits), made, eos_token_ids=[0], decode=decode)
+        return Engine(
+            PagedTokens(made, self.next_logits),
+            made,
+            eos_token_ids=[0],
+            decode=decode,
+            prefix_cache=prefix_cache,
+            speculate_ngram=speculate_ngram,
+        )
 
     def expected(self, prompt: list[int], count: int) -> list[int]:
         """Greedy tokens one at a time, without an engine; stops after the EOS token 0."""

@@ -7,7 +7,7 @@ this module imports paddle.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import paddle
@@ -62,6 +62,26 @@ class PaddleRunner:
         ordered = [rows[row] for row in batch.logits_rows.tolist()]
         vocab = self._decoder.sizes.vocab
         return np.stack(ordered) if ordered else np.zeros((0, vocab), np.float32)
+
+    def copy_blocks(self, copies: Sequence[tuple[int, int]]) -> None:
+        """Copy keys and values of all layers, block to block, one pair after the other."""
+        size = self._block_size
+        for source, target in copies:
+            rows = paddle.arange(target * size, (target + 1) * size)
+            for pool in (*self._keys, *self._values):
+                paddle.scatter_(pool, rows, pool[source * size : (source + 1) * size])
+
+    def write_cache(
+        self,
+        layer: int,
+        slots: NDArray[np.int32],
+        keys: NDArray[np.float32],
+        values: NDArray[np.float32],
+    ) -> None:
+        """Write keys and values [T, G, D] of one layer, as they are, to `slots` int32 [T]."""
+        rows = paddle.to_tensor(slots.astype(np.int64))
+        for pool, part in ((self._keys, keys), (self._values, values)):
+            paddle.scatter_(pool[layer], rows, paddle.to_tensor(part))
 
     def _sequence(self, batch: StepBatch, index: int, start: int, end: int) -> paddle.Tensor:
         length = int(batch.context_length[index])

@@ -47,3 +47,50 @@ def test_random_use_never_gives_a_block_to_two():
             held.append(blocks.allocate(int(random.integers(1, blocks.free + 1))))
         flat = [block for group in held for block in group]
         assert len(flat) == len(set(flat)) == 20 - blocks.free
+
+
+def test_registered_blocks_stay_until_their_room_is_needed():
+    blocks = BlockManager(4, 8)
+    first = blocks.allocate(3)
+    for number, block in enumerate(first):
+        blocks.register(block, bytes([number]))
+    blocks.release(first)
+    assert (blocks.free, blocks.kept) == (4, 3)
+    assert blocks.find([b"\0", b"\1", b"x", b"\2"]) == first[:2]
+    assert (blocks.free, blocks.kept) == (2, 1)
+    blocks.release(first[:2])
+    # The last blocks of a beginning go first: without the earlier ones they would be useless.
+    taken = blocks.allocate(2)
+    assert blocks.find([b"\0", b"\1", b"\2"]) == first[:2]
+    assert blocks.free == 0
+    blocks.release(taken)
+    blocks.release(first[:2])
+    blocks.allocate(4)
+    assert blocks.find([b"\0"]) == []
+
+
+def test_held_blocks_are_found_and_never_evicted():
+    blocks = BlockManager(2, 8)
+    [held] = blocks.allocate(1)
+    blocks.register(held, b"a")
+    assert blocks.find([b"a"]) == [held]
+    assert blocks.holders(held) == 2
+    blocks.release([held])
+    assert blocks.allocate(1) != [held]
+    with pytest.raises(AssertionError):
+        blocks.allocate(1)
+
+
+def test_the_first_block_of_a_key_is_the_one_that_is_found():
+    blocks = BlockManager(3, 8)
+    first, second = blocks.allocate(2)
+    blocks.register(first, b"a")
+    blocks.register(second, b"a")
+    assert blocks.find([b"a"]) == [first]
+    blocks.release([second])
+    assert blocks.kept == 0
+    blocks.release([first, first][:1])
+    blocks.release([first])
+    assert blocks.kept == 1
+    blocks.forget()
+    assert (blocks.free, blocks.kept, blocks.find([b"a"])) == (3, 0, [])

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from llm_infer.engine.batch import StepRunner
 from llm_infer.engine.engine import Engine
+from llm_infer.engine.events import FinishReason, TokenEvent
 from llm_infer.engine.limits import EngineLimits, EngineStats
 from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.positions import PrefixLayout
-from llm_infer.engine.request import FinishReason, TokenEvent
+from llm_infer.engine.sampling import Logprobs
 from llm_infer.engine.stream import Stream
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "EngineLimits",
     "EngineStats",
     "FinishReason",
+    "Logprobs",
     "PrefixLayout",
     "SamplingParams",
     "StepRunner",

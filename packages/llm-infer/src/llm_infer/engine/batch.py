@@ -19,9 +19,13 @@ class StepRunner(Protocol):
         """Logits, float32 [R, V], of the rows that `batch.logits_rows` names."""
         ...
 
+    def copy_blocks(self, copies: Sequence[tuple[int, int]]) -> None:
+        """Copy keys and values of all layers, block to block, one pair after the other."""
+        ...
+
 
 def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
-    """Flatten `chunks` (S of them, T tokens); logits are wanted where a chunk samples.
+    """Flatten `chunks` (S of them, T tokens); logits are wanted of the last `logits` rows of each.
 
     All arrays are int32; unused entries of the block tables [S, widest] are 0.
     """
@@ -35,22 +39,23 @@ def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
     for row, chunk in enumerate(chunks):
         end = chunk.start + chunk.count
         sequence = chunk.sequence
-        token_ids += sequence.token_ids[chunk.start : end]
+        token_ids += chunk.token_ids
         if sequence.positions is None:
-            positions += range(chunk.start, end)
+            positions += range(sequence.ahead + chunk.start, sequence.ahead + end)
         else:
             first, second = sequence.positions.span(chunk.start, end)
             positions += first
             block_positions += second
         starts.append(len(token_ids))
         tables[row, : len(sequence.blocks)] = sequence.blocks
-        if chunk.samples:
-            logits_rows.append(len(token_ids) - 1)
+        logits_rows += range(len(token_ids) - chunk.logits, len(token_ids))
     return StepBatch(
         token_ids=np.array(token_ids, np.int32),
         positions=np.array(positions, np.int32),
         query_start=np.array(starts, np.int32),
-        context_length=np.array([chunk.start + chunk.count for chunk in chunks], np.int32),
+        context_length=np.array(
+            [chunk.sequence.ahead + chunk.start + chunk.count for chunk in chunks], np.int32
+        ),
         block_tables=tables,
         logits_rows=np.array(logits_rows, np.int32),
         block_positions=np.array(block_positions, np.int32) if block_positions else None,

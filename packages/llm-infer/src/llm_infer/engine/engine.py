@@ -16,19 +16,23 @@ import time
 import weakref
 from collections.abc import Iterable, Sequence
 
+from llm_infer.engine.acceptance import Acceptance, named
 from llm_infer.engine.batch import StepRunner, build_batch
+from llm_infer.engine.beam import BeamRequest
+from llm_infer.engine.block_keys import BlockKeys, root_key
 from llm_infer.engine.block_manager import BlockManager
 from llm_infer.engine.detokenizer import Decode
+from llm_infer.engine.events import FinishReason, Sink, TokenEvent
 from llm_infer.engine.limits import EngineLimits, EngineStats
 from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.positions import PrefixLayout
-from llm_infer.engine.request import FinishReason, Request, Sink, TokenEvent
-from llm_infer.engine.sampler import sample
+from llm_infer.engine.request import Request, Work
 from llm_infer.engine.scheduler import Scheduler
 from llm_infer.engine.sequence import Chunk
 from llm_infer.engine.sequence import Sequence as TokenSequence
+from llm_infer.engine.speculation import Speculator
 from llm_infer.engine.stream import Stream
-from llm_infer.errors import EngineStoppedError, InferError, SamplingError
+from llm_infer.errors import EngineStoppedError, SamplingError
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +54,10 @@ def _ignore(event: TokenEvent) -> None:
 class Engine:
     """Continuous batching over a `runner`; `eos_token_ids` end answers, `decode` makes text.
 
-    `layout` is that of prompts with a prefix, None for causal models.
+    `layout` is that of prompts with a prefix, None for causal models. `prefix_cache`: keep the
+    blocks of what was read for prompts that begin the same; never for models whose prompt tokens
+    see those behind them. `speculate_ngram`: draft what followed the same tokens before, looking
+    for the last `speculate_ngram` ones; 0: not.
     """
 
     def __init__(
@@ -61,10 +68,14 @@ class Engine:
         eos_token_ids: Iterable[int] = (),
         decode: Decode | None = None,
         layout: PrefixLayout | None = None,
+        prefix_cache: bool = True,
+        speculate_ngram: int = 0,
     ) -> None:
         self._layout = layout
         self.limits = limits
         self.runner = runner
+        self.prefix_cache = prefix_cache and layout is None
+        self.speculate_ngram = speculate_ngram
         self._eos = frozenset(eos_token_ids)
         self._decode = decode
         self._blocks = BlockManager(limits.num_blocks, limits.block_size)
@@ -73,8 +84,9 @@ class Engine:
             max_sequences=limits.max_sequences,
             max_batch_tokens=limits.max_batch_tokens,
         )
-        self._requests: dict[int, Request] = {}
-        self._inbox: list[Request] = []
+        self._acceptance = Acceptance(self._scheduler)
+        self._requests: dict[int, Work] = {}
+        self._inbox: list[Work] = []
         self._aborts: list[int] = []
         self._changed = threading.Condition()
         self._stepping = threading.Lock()
@@ -94,29 +106,57 @@ class Engine:
         """
         prompt = [int(token_id) for token_id in prompt_ids]
         new_tokens = self.limits.new_tokens(prompt, params)
+        self.limits.check_request(prompt, params, new_tokens)
         if params.stop and self._decode is None:
             message = "stop strings need a tokenizer, and this engine has none; use stop_token_ids."
             raise SamplingError(message)
         positions = self._layout.positions(prompt) if self._layout else None
         self.limits.check_prefix(positions.prefix if positions else 0)
-        ending = [*params.stop_token_ids, *(() if params.ignore_eos else self._eos)]
         with self._changed:
             if self._closed:
                 raise EngineStoppedError(self._closed)
             request_id = self._next_id
             self._next_id += 1
-            request = Request(
-                TokenSequence(request_id, prompt, len(prompt) + new_tokens, positions=positions),
+            sequence = TokenSequence(
+                request_id,
+                prompt,
+                len(prompt) + new_tokens,
+                positions=positions,
+                keys=BlockKeys(root_key(), self.limits.block_size) if self.prefix_cache else None,
+                reads_all=params.prompt_logprobs is not None,
+                slots=params.num_beams,
+            )
+            self._inbox.append(self._work(sequence, params, new_tokens, sink))
+            self._prompt_tokens += len(prompt)
+            self._changed.notify()
+        return request_id
+
+    def _work(
+        self, sequence: TokenSequence, params: SamplingParams, new_tokens: int, sink: Sink
+    ) -> Work:
+        ending = [*params.stop_token_ids, *(() if params.ignore_eos else self._eos)]
+        timeout = params.timeout_s
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if params.num_beams > 1:
+            return BeamRequest(
+                sequence,
                 params,
                 max_new_tokens=new_tokens,
                 ending_ids=ending,
                 decode=self._decode,
                 sink=sink,
+                deadline=deadline,
             )
-            self._inbox.append(request)
-            self._prompt_tokens += len(prompt)
-            self._changed.notify()
-        return request_id
+        return Request(
+            sequence,
+            params,
+            max_new_tokens=new_tokens,
+            ending_ids=ending,
+            decode=self._decode,
+            sink=sink,
+            deadline=deadline,
+            speculator=Speculator(self.speculate_ngram) if self.speculate_ngram else None,
+        )
 
     def submit(self, prompt_ids: Sequence[int], params: SamplingParams) -> Stream:
         """Queue a request for the background thread and return its stream of events."""
@@ -152,7 +192,8 @@ class Engine:
         with self._stepping:
             start = time.perf_counter()
             try:
-                events = self._take_in()
+                events = self._take_in() + self._expire()
+                self._propose()
                 if chunks := self._scheduler.schedule():
                     events += self._advance(chunks)
             except Exception as error:
@@ -195,7 +236,11 @@ class Engine:
             preemptions=self._scheduler.preemptions,
             steps=self._steps,
             prompt_tokens=self._prompt_tokens,
+            cached_tokens=self._scheduler.cached_tokens,
+            kept_blocks=self._blocks.kept,
             generated_tokens=self._generated_tokens,
+            drafted_tokens=self._acceptance.drafted,
+            accepted_tokens=self._acceptance.accepted,
             step_seconds=self._step_seconds,
             decoder_seconds=self._decoder_seconds,
         )
@@ -223,53 +268,55 @@ class Engine:
             new, self._inbox = self._inbox, []
             aborts, self._aborts = self._aborts, []
             for request in new:
-                self._requests[request.sequence.request_id] = request
+                self._requests[request.request_id] = request
         for request in new:
-            self._scheduler.add(request.sequence)
-        events = []
-        for request_id in aborts:
-            if aborted := self._requests.get(request_id):
-                event = aborted.end(FinishReason.ABORT)
-                events.append(event)
-                self._deliver(aborted, event)
-        return events
+            for sequence in request.sequences:
+                self._scheduler.add(sequence)
+        return [
+            self._deliver(aborted, aborted.end(FinishReason.ABORT))
+            for request_id in aborts
+            if (aborted := self._requests.get(request_id))
+        ]
+
+    def _expire(self) -> list[TokenEvent]:
+        """End the requests whose deadline has passed; their last events."""
+        now = time.monotonic()
+        late = [r for r in self._requests.values() if r.deadline is not None and r.deadline <= now]
+        return [self._deliver(request, request.end(FinishReason.DEADLINE)) for request in late]
+
+    def _propose(self) -> None:
+        if self.speculate_ngram:
+            for sequence in self._scheduler.running:
+                request = self._requests[sequence.request_id]
+                if isinstance(request, Request):
+                    request.propose()
 
     def _advance(self, chunks: list[Chunk]) -> list[TokenEvent]:
         batch = build_batch(chunks)
+        copies = self._scheduler.take_copies()
         start = time.perf_counter()
+        if copies:
+            self.runner.copy_blocks(copies)
         logits = self.runner.step(batch)
         self._decoder_seconds += time.perf_counter() - start
         self._scheduler.advance(chunks)
         self._steps += 1
-        requests = [self._requests[c.sequence.request_id] for c in chunks if c.samples]
-        tokens = sample(logits, [request.row for request in requests]) if requests else []
         events = []
-        for request, token in zip(requests, tokens, strict=True):
-            event = self._accept(request, token)
+        for request, event in self._acceptance.take(chunks, logits, self._requests):
             self._generated_tokens += event.token_id is not None
-            events.append(event)
-            self._deliver(request, event)
+            events.append(self._deliver(request, event))
         return events
 
-    def _accept(self, request: Request, token: int | Exception) -> TokenEvent:
-        """The event of a sampled token; an error, of sampling or text, ends this request only."""
-        try:
-            if isinstance(token, Exception):
-                raise token
-            return request.accept(token)
-        except Exception as error:
-            logger.exception("Request %d failed", request.sequence.request_id)
-            message = str(error) if isinstance(error, InferError) else _named(error)
-            return request.end(FinishReason.ERROR, message)
-
-    def _deliver(self, request: Request, event: TokenEvent) -> None:
+    def _deliver(self, request: Work, event: TokenEvent) -> TokenEvent:
         if event.finish_reason is not None:
             with self._changed:
                 del self._requests[event.request_id]
-            self._scheduler.remove(request.sequence)
+            for sequence in request.sequences:
+                self._scheduler.remove(sequence)
         self._tell(request, event)
+        return event
 
-    def _tell(self, request: Request, event: TokenEvent) -> None:
+    def _tell(self, request: Work, event: TokenEvent) -> None:
         try:
             request.sink(event)
         except Exception:
@@ -281,7 +328,7 @@ class Engine:
     def _fail(self, error: BaseException) -> None:
         logger.error("A decoder step failed", exc_info=error)
         with self._changed:
-            self._closed = f"The engine stopped: {_named(error)}"
+            self._closed = f"The engine stopped: {named(error)}"
         self._end_all(FinishReason.ERROR)
 
     def _end_all(self, reason: FinishReason) -> None:
@@ -294,8 +341,5 @@ class Engine:
         for request in ended:
             self._tell(request, request.end(reason, self._closed))
         for request in ended:
-            self._scheduler.remove(request.sequence)
-
-
-def _named(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}"
+            for sequence in request.sequences:
+                self._scheduler.remove(sequence)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from llm_infer.engine.params import SamplingParams
-from llm_infer.errors import InferError, PromptTooLongError
+from llm_infer.errors import InferError, PromptTooLongError, SamplingError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +48,33 @@ class EngineLimits:
             raise PromptTooLongError(message)
         return wanted or self.max_length - prompt
 
+    def check_request(self, prompt_ids: Sequence[int], params: SamplingParams, new: int) -> None:
+        """Raise SamplingError or PromptTooLongError for what this engine can never do."""
+        named = [*params.logit_bias, *params.stop_token_ids]
+        named += [token_id for word in params.bad_words_ids for token_id in word]
+        unknown = [token_id for token_id in named if not 0 <= token_id < self.vocab_size]
+        if unknown:
+            message = (
+                f"logit_bias, stop_token_ids or bad_words_ids name the token id {unknown[0]}, but "
+                f"the model knows 0 to {self.vocab_size - 1}."
+            )
+            raise SamplingError(message)
+        beams = params.num_beams
+        if beams > min(self.max_sequences, self.max_batch_tokens):
+            message = (
+                f"num_beams is {beams}, but at most {self.max_sequences} sequences run at once; "
+                "lower it or raise batch_size."
+            )
+            raise SamplingError(message)
+        needed = -(-(len(prompt_ids) + new) // self.block_size)
+        if beams > 1 and beams * needed > self.num_blocks:
+            message = (
+                f"{beams} beams of {len(prompt_ids) + new} tokens need up to {beams * needed} "
+                f"blocks, but the KV cache has {self.num_blocks}. Ask for fewer tokens or beams, "
+                "or raise num_blocks."
+            )
+            raise PromptTooLongError(message)
+
     def check_prefix(self, prefix: int) -> None:
         """Raise PromptTooLongError for a prefix that no step can read as a whole."""
         if prefix > self.max_batch_tokens:
@@ -88,7 +115,15 @@ class EngineStats:
     steps: int
     prompt_tokens: int
     """Prompt tokens of the requests that were taken in."""
+    cached_tokens: int
+    """Tokens that did not need to be read, as the cache held a common beginning."""
+    kept_blocks: int
+    """Free blocks whose content is kept for whoever comes with the same beginning."""
     generated_tokens: int
+    drafted_tokens: int
+    """Tokens that speculation drafted."""
+    accepted_tokens: int
+    """Drafted tokens that were right, so that they cost no step of their own."""
     step_seconds: float
     """Wall-clock time in step()."""
     decoder_seconds: float

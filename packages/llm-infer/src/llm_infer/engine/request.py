@@ -1,48 +1,40 @@
-"""A request inside the engine, and the events its reader gets."""
+"""A request inside the engine: from logits to the events that its reader gets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable
+from typing import Protocol
 
-from llm_infer.engine.detokenizer import Decode, Detokenizer
+import numpy as np
+from numpy.typing import NDArray
+
+from llm_infer.engine.detokenizer import Decode
+from llm_infer.engine.events import FinishReason, Sink, TokenEvent
 from llm_infer.engine.params import SamplingParams
-from llm_infer.engine.sampler import RowState
+from llm_infer.engine.sampling import Logprobs, RowState, token_logprobs
 from llm_infer.engine.sequence import Sequence
-from llm_infer.engine.stop import StopMatcher
+from llm_infer.engine.speculation import Speculator
+from llm_infer.engine.text import AnswerText
+
+__all__ = ["FinishReason", "Request", "Sink", "TokenEvent", "Work"]
 
 
-class FinishReason(StrEnum):
-    """Why an answer ended."""
+class Work(Protocol):
+    """What the engine keeps of a request, whether it is sampled or searched with beams."""
 
-    STOP = "stop"
-    """A stop string, a stop id or the model's end-of-sequence token."""
-    LENGTH = "length"
-    """max_new_tokens were generated."""
-    ABORT = "abort"
-    """The reader, or the end of the engine, cancelled it."""
-    ERROR = "error"
-    """The engine failed, in general or at this request; the event says how."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenEvent:
-    """One more token of an answer, or its end.
-
-    `text` is what may be shown now: it lags behind the tokens while a character is unfinished or a
-    stop string may have begun. The last event of a request, and only that, has a `finish_reason`.
-    """
-
+    params: SamplingParams
+    sink: Sink
+    deadline: float | None
     request_id: int
-    token_id: int | None
-    text: str = ""
-    finish_reason: FinishReason | None = None
-    error: str = ""
 
+    @property
+    def sequences(self) -> list[Sequence]:
+        """Its sequences, as the scheduler knows them."""
+        ...
 
-Sink = Callable[[TokenEvent], None]
-"""Takes the events of one request, in the thread that steps the engine; must not block."""
+    def end(self, reason: FinishReason, error: str = "") -> TokenEvent:
+        """The event that ends it without a token."""
+        ...
 
 
 class Request:
@@ -57,52 +49,66 @@ class Request:
         ending_ids: Iterable[int],
         decode: Decode | None,
         sink: Sink,
+        deadline: float | None = None,
+        speculator: Speculator | None = None,
     ) -> None:
         self.sequence = sequence
+        self.request_id = sequence.request_id
         self.params = params
         self.sink = sink
+        self.deadline = deadline
+        self._speculator = speculator
         self._ending = frozenset(ending_ids)
         self.row = RowState(params, sequence.token_ids, self._ending)
         self._max_new_tokens = max_new_tokens
-        self._detokenizer = Detokenizer(decode, sequence.token_ids) if decode else None
-        self._stop = StopMatcher(params.stop) if params.stop else None
+        self._prompt = len(sequence.token_ids)
+        self._text = AnswerText(decode, sequence.token_ids, params)
+        self._prompt_logprobs: list[Logprobs] = []
 
-    def accept(self, token_id: int) -> TokenEvent:
+    @property
+    def sequences(self) -> list[Sequence]:
+        """The one sequence."""
+        return [self.sequence]
+
+    def propose(self) -> None:
+        """Draft tokens that may follow, for the next step to check."""
+        if self._speculator is None or self.sequence.pending != 1:
+            return
+        room = self._max_new_tokens - self.row.generated - 1
+        self.sequence.draft = self._speculator.propose(self.sequence.token_ids, room)
+
+    def judge(self, drafted: int, accepted: int) -> None:
+        """Record that the first `accepted` of `drafted` tokens were right; drop the draft."""
+        self.sequence.draft = []
+        if drafted and self._speculator is not None:
+            self._speculator.judge(drafted, accepted)
+
+    def note_prompt(self, start: int, logits: NDArray[np.float32]) -> None:
+        """Keep the logprobs that `logits`, of the tokens from `start` on, give prompt tokens."""
+        count = self.params.prompt_logprobs
+        known = 1 + len(self._prompt_logprobs)
+        end = min(start + len(logits), self._prompt - 1)
+        # A sequence that was preempted reads its prompt again.
+        begin = max(start, known - 1)
+        if count is None or begin >= end:
+            return
+        following = self.sequence.token_ids[begin + 1 : end + 1]
+        rows = logits[begin - start : end - start]
+        self._prompt_logprobs += token_logprobs(rows, following, [count] * len(following))
+
+    def accept(self, token_id: int, logprobs: Logprobs | None = None) -> TokenEvent:
         """Append a token that the sampler chose; the event says what to show and whether to end."""
         self.sequence.token_ids.append(token_id)
-        text, reason = "", None
-        if token_id in self._ending:
-            reason = FinishReason.STOP
-        else:
-            text, stopped = self._show(
-                self._detokenizer.push(token_id) if self._detokenizer else ""
-            )
-            if stopped:
-                return self._event(token_id, text, FinishReason.STOP)
-            if self.row.generated >= self._max_new_tokens:
-                reason = FinishReason.LENGTH
-        if reason:
-            rest, stopped = self._rest()
-            text += rest
-            reason = FinishReason.STOP if stopped else reason
-        return self._event(token_id, text, reason)
+        made = self.row.generated
+        text, reason = self._text.push(
+            token_id, made, ending=token_id in self._ending, last=made >= self._max_new_tokens
+        )
+        prompt = tuple(self._prompt_logprobs) if made == 1 else ()
+        return TokenEvent(
+            self.request_id, token_id, text, reason, logprobs=logprobs, prompt_logprobs=prompt
+        )
 
     def end(self, reason: FinishReason, error: str = "") -> TokenEvent:
         """The event that ends the request without a token."""
-        return TokenEvent(self.sequence.request_id, None, "", reason, error)
-
-    def _show(self, text: str) -> tuple[str, bool]:
-        if self._stop is None or self.row.generated < self.params.min_new_tokens:
-            return text, False
-        shown, stop = self._stop.push(text)
-        return shown, stop is not None
-
-    def _rest(self) -> tuple[str, bool]:
-        """Text held back, at the end of the answer; it may still complete a stop string."""
-        text, stopped = self._show(self._detokenizer.finish() if self._detokenizer else "")
-        if stopped or self._stop is None:
-            return text, stopped
-        return text + self._stop.finish(), False
-
-    def _event(self, token_id: int, text: str, reason: FinishReason | None) -> TokenEvent:
-        return TokenEvent(self.sequence.request_id, token_id, text, reason)
+        text = self._text.rest() if reason is FinishReason.DEADLINE else ""
+        return TokenEvent(self.request_id, None, text, reason, error)

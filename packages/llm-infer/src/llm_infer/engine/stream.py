@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
-from llm_infer.engine.request import FinishReason, TokenEvent
+from llm_infer.engine.events import FinishReason, TokenEvent
 from llm_infer.errors import EngineStoppedError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llm_infer.engine.params import SamplingParams
-from llm_infer.engine.sampler import RowState, distribution, sample
+from llm_infer.engine.sampling import RowState, distribution, sample
 from llm_infer.errors import SamplingError
 
 
