@@ -5,16 +5,34 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
 
-from rich.console import Console
-from rich.table import Table
+if TYPE_CHECKING:
+    from rich.console import Console
 
-console = Console(highlight=False, soft_wrap=True)
+
+class _Console:
+    """rich's console, made when the first thing is said: its import would delay every command."""
+
+    @cached_property
+    def _made(self) -> Console:
+        from rich.console import Console
+
+        return Console(highlight=False, soft_wrap=True)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._made, name)
+
+
+console = cast("Console", _Console())
 """Standard output. Results go here; progress and diagnostics go to standard error."""
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table; numbers align to the right."""
+    from rich.table import Table
+
     grid = Table(title=title, title_justify="left", title_style="bold")
     body = [[_cell(value) for value in row] for row in rows]
     for index, name in enumerate(columns):

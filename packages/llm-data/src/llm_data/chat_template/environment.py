@@ -1,17 +1,20 @@
-"""The sandbox that templates run in: no attribute writes, no access to Python's internals."""
+"""The sandbox that templates run in: no attribute writes, no access to Python's internals.
+
+jinja2 is imported when the first template is compiled; most answers and trainings have none.
+"""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
-
-import jinja2
-from jinja2.ext import loopcontrols
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from typing import TYPE_CHECKING, Any
 
 from llm_data.errors import ChatTemplateError
+
+if TYPE_CHECKING:
+    import jinja2
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 @lru_cache(maxsize=64)
@@ -20,6 +23,8 @@ def compiled(source: str, name: str) -> jinja2.Template:
 
     Raises ChatTemplateError for a syntax error.
     """
+    import jinja2
+
     try:
         return _environment().from_string(source)
     except jinja2.TemplateError as error:
@@ -29,6 +34,8 @@ def compiled(source: str, name: str) -> jinja2.Template:
 
 def rendered(source: str, name: str, **variables: Any) -> str:
     """Text of the template. Raises ChatTemplateError when it refuses or fails."""
+    import jinja2
+
     try:
         return compiled(source, name).render(**variables)
     except (jinja2.TemplateError, TypeError, ValueError, KeyError) as error:
@@ -40,6 +47,9 @@ def rendered(source: str, name: str, **variables: Any) -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
+    from jinja2.ext import loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, extensions=[loopcontrols]
     )
@@ -50,6 +60,8 @@ def _environment() -> ImmutableSandboxedEnvironment:
 
 
 def _raise(message: str) -> None:
+    import jinja2
+
     raise jinja2.TemplateError(message)
 
 

@@ -8,7 +8,6 @@ import sys
 import time
 from functools import partial
 
-from llm_cli.console import console
 from llm_infer.engine import FinishReason, TokenEvent
 from llm_infer.errors import InferError
 from llm_infer.predict.session import Session
@@ -104,6 +103,6 @@ class _Screen:
             self._show(f"[{self._turn + 1}] {self._prompts[self._turn]}\n")
 
     def _show(self, text: str) -> None:
-        # Not console.print: an answer may hold what rich takes for markup.
-        console.out(text, end="", highlight=False)
-        console.file.flush()
+        # Not through the console: an answer may hold what rich takes for markup.
+        sys.stdout.write(text)
+        sys.stdout.flush()
