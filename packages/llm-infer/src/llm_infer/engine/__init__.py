@@ -13,6 +13,7 @@ from llm_infer.engine.events import FinishReason, TokenEvent
 from llm_infer.engine.limits import EngineLimits, EngineStats
 from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.positions import PrefixLayout
+from llm_infer.engine.prefixes import TunedPrefix
 from llm_infer.engine.sampling import Logprobs
 from llm_infer.engine.stream import Stream
 
@@ -27,4 +28,5 @@ __all__ = [
     "StepRunner",
     "Stream",
     "TokenEvent",
+    "TunedPrefix",
 ]

@@ -15,24 +15,23 @@ import threading
 import time
 import weakref
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from llm_infer.engine.acceptance import Acceptance, named
 from llm_infer.engine.batch import StepRunner, build_batch
-from llm_infer.engine.beam import BeamRequest
-from llm_infer.engine.block_keys import BlockKeys, root_key
 from llm_infer.engine.block_manager import BlockManager
 from llm_infer.engine.detokenizer import Decode
 from llm_infer.engine.events import FinishReason, Sink, TokenEvent
+from llm_infer.engine.intake import Intake
 from llm_infer.engine.limits import EngineLimits, EngineStats
 from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.positions import PrefixLayout
+from llm_infer.engine.prefixes import CacheWriter, Prefixes, TunedPrefix
 from llm_infer.engine.request import Request, Work
 from llm_infer.engine.scheduler import Scheduler
 from llm_infer.engine.sequence import Chunk
-from llm_infer.engine.sequence import Sequence as TokenSequence
-from llm_infer.engine.speculation import Speculator
 from llm_infer.engine.stream import Stream
-from llm_infer.errors import EngineStoppedError, SamplingError
+from llm_infer.errors import EngineStoppedError, UnsupportedError
 
 logger = logging.getLogger(__name__)
 
@@ -71,14 +70,19 @@ class Engine:
         prefix_cache: bool = True,
         speculate_ngram: int = 0,
     ) -> None:
-        self._layout = layout
         self.limits = limits
         self.runner = runner
-        self.prefix_cache = prefix_cache and layout is None
-        self.speculate_ngram = speculate_ngram
-        self._eos = frozenset(eos_token_ids)
-        self._decode = decode
-        self._blocks = BlockManager(limits.num_blocks, limits.block_size)
+        self._blocks = BlockManager(limits.num_blocks + limits.reserved_blocks, limits.block_size)
+        self._prefixes = Prefixes(self._blocks)
+        self._intake = Intake(
+            limits,
+            self._prefixes,
+            ending_ids=eos_token_ids,
+            decode=decode,
+            layout=layout,
+            prefix_cache=prefix_cache,
+            speculate_ngram=speculate_ngram,
+        )
         self._scheduler = Scheduler(
             self._blocks,
             max_sequences=limits.max_sequences,
@@ -92,7 +96,6 @@ class Engine:
         self._stepping = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = ""
-        self._next_id = 0
         self._steps = self._prompt_tokens = self._generated_tokens = 0
         self._step_seconds = self._decoder_seconds = 0.0
 
@@ -104,59 +107,39 @@ class Engine:
         Raises PromptTooLongError, SamplingError or InferError for what can never run, and
         EngineStoppedError once the engine is closed.
         """
-        prompt = [int(token_id) for token_id in prompt_ids]
-        new_tokens = self.limits.new_tokens(prompt, params)
-        self.limits.check_request(prompt, params, new_tokens)
-        if params.stop and self._decode is None:
-            message = "stop strings need a tokenizer, and this engine has none; use stop_token_ids."
-            raise SamplingError(message)
-        positions = self._layout.positions(prompt) if self._layout else None
-        self.limits.check_prefix(positions.prefix if positions else 0)
+        work = self._intake.work(prompt_ids, params, sink)
         with self._changed:
             if self._closed:
                 raise EngineStoppedError(self._closed)
-            request_id = self._next_id
-            self._next_id += 1
-            sequence = TokenSequence(
-                request_id,
-                prompt,
-                len(prompt) + new_tokens,
-                positions=positions,
-                keys=BlockKeys(root_key(), self.limits.block_size) if self.prefix_cache else None,
-                reads_all=params.prompt_logprobs is not None,
-                slots=params.num_beams,
-            )
-            self._inbox.append(self._work(sequence, params, new_tokens, sink))
-            self._prompt_tokens += len(prompt)
+            self._inbox.append(work)
+            self._prompt_tokens += len(prompt_ids)
             self._changed.notify()
-        return request_id
+        return work.request_id
 
-    def _work(
-        self, sequence: TokenSequence, params: SamplingParams, new_tokens: int, sink: Sink
-    ) -> Work:
-        ending = [*params.stop_token_ids, *(() if params.ignore_eos else self._eos)]
-        timeout = params.timeout_s
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if params.num_beams > 1:
-            return BeamRequest(
-                sequence,
-                params,
-                max_new_tokens=new_tokens,
-                ending_ids=ending,
-                decode=self._decode,
-                sink=sink,
-                deadline=deadline,
+    def add_prefix(self, name: str, prefix: TunedPrefix) -> None:
+        """Keep a tuned prefix under a name that requests may use.
+
+        Its blocks stay taken. Raises InferError where there are too few, and UnsupportedError where
+        the model's prompts have a prefix of their own.
+        """
+        if self._intake.layout is not None:
+            message = (
+                "This model's prompt tokens see each other both ways; a tuned prefix cannot stand "
+                "before them. Leave it out."
             )
-        return Request(
-            sequence,
-            params,
-            max_new_tokens=new_tokens,
-            ending_ids=ending,
-            decode=self._decode,
-            sink=sink,
-            deadline=deadline,
-            speculator=Speculator(self.speculate_ngram) if self.speculate_ngram else None,
-        )
+            raise UnsupportedError(message)
+        with self._stepping:
+            self._prefixes.add(name, prefix, cast(CacheWriter, self.runner))
+
+    @property
+    def prefixes(self) -> list[str]:
+        """Names of the tuned prefixes."""
+        return self._prefixes.names
+
+    @property
+    def prefix_cache(self) -> bool:
+        """Whether what was read is kept for prompts that begin the same."""
+        return self._intake.prefix_cache
 
     def submit(self, prompt_ids: Sequence[int], params: SamplingParams) -> Stream:
         """Queue a request for the background thread and return its stream of events."""
@@ -285,7 +268,7 @@ class Engine:
         return [self._deliver(request, request.end(FinishReason.DEADLINE)) for request in late]
 
     def _propose(self) -> None:
-        if self.speculate_ngram:
+        if self._intake.speculate_ngram:
             for sequence in self._scheduler.running:
                 request = self._requests[sequence.request_id]
                 if isinstance(request, Request):

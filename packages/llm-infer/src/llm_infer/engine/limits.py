@@ -17,6 +17,8 @@ class EngineLimits:
     """Blocks of the KV cache."""
     block_size: int = 64
     """Tokens a block."""
+    reserved_blocks: int = 0
+    """Blocks beyond num_blocks, for tuned prefixes."""
     max_sequences: int = 32
     """Most sequences that run at once."""
     max_batch_tokens: int = 2048
@@ -30,26 +32,38 @@ class EngineLimits:
         """Most tokens of one sequence, prompt and answer."""
         return min(self.max_positions, self.num_blocks * self.block_size)
 
-    def new_tokens(self, prompt_ids: Sequence[int], params: SamplingParams) -> int:
-        """Tokens to generate for a prompt; PromptTooLongError when prompt and answer do not fit."""
+    def room(self, ahead: int = 0) -> int:
+        """Most tokens of a sequence behind a tuned prefix of `ahead` places."""
+        in_cache = self.num_blocks * self.block_size - ahead % self.block_size
+        return min(self.max_positions - ahead, in_cache)
+
+    def new_tokens(self, prompt_ids: Sequence[int], params: SamplingParams, ahead: int = 0) -> int:
+        """Tokens to generate for a prompt behind a tuned prefix of `ahead` places.
+
+        Raises PromptTooLongError when prompt and answer do not fit.
+        """
         self._check_ids(prompt_ids)
-        prompt = len(prompt_ids)
+        prompt, room = len(prompt_ids), self.room(ahead)
         wanted = params.max_new_tokens
-        if prompt + (wanted or max(params.min_new_tokens, 1)) > self.max_length:
+        if prompt + (wanted or max(params.min_new_tokens, 1)) > room:
             sizes = (
                 f"{prompt} prompt tokens and {wanted} new tokens make {prompt + wanted}"
                 if wanted
                 else f"{prompt} prompt tokens leave no room for an answer"
             )
             message = (
-                f"{sizes}; at most {self.max_length} fit in {self._bound()}. Shorten the prompt or "
-                "ask for fewer tokens."
+                f"{sizes}; at most {room} fit in {self._bound()}"
+                f"{f' behind the prefix of {ahead} places' if ahead else ''}. Shorten the prompt "
+                "or ask for fewer tokens."
             )
             raise PromptTooLongError(message)
-        return wanted or self.max_length - prompt
+        return wanted or room - prompt
 
-    def check_request(self, prompt_ids: Sequence[int], params: SamplingParams, new: int) -> None:
-        """Raise SamplingError or PromptTooLongError for what this engine can never do."""
+    def check_request(self, size: int, params: SamplingParams) -> None:
+        """Raise SamplingError or PromptTooLongError for what this engine can never do.
+
+        `size`: places that the sequence needs at most, what it shares with others left out.
+        """
         named = [*params.logit_bias, *params.stop_token_ids]
         named += [token_id for word in params.bad_words_ids for token_id in word]
         unknown = [token_id for token_id in named if not 0 <= token_id < self.vocab_size]
@@ -66,10 +80,10 @@ class EngineLimits:
                 "lower it or raise batch_size."
             )
             raise SamplingError(message)
-        needed = -(-(len(prompt_ids) + new) // self.block_size)
+        needed = -(-size // self.block_size)
         if beams > 1 and beams * needed > self.num_blocks:
             message = (
-                f"{beams} beams of {len(prompt_ids) + new} tokens need up to {beams * needed} "
+                f"{beams} beams of {size} tokens need up to {beams * needed} "
                 f"blocks, but the KV cache has {self.num_blocks}. Ask for fewer tokens or beams, "
                 "or raise num_blocks."
             )

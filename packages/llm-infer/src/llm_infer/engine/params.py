@@ -64,6 +64,10 @@ class SamplingParams:
     """The same for the prompt's tokens, with the first event."""
     timeout_s: float | None = None
     """Seconds after which the request ends as it is, with the reason DEADLINE."""
+    prefix: str | None = None
+    """Name of a tuned prefix of the engine that stands before the prompt."""
+    adapter: str | None = None
+    """Name of a LoRA adapter of the engine."""
     num_beams: int = 1
     """Above 1: beam search of this width; tokens come when it is done."""
     length_penalty: float = 1.0

@@ -1,0 +1,114 @@
+"""Decoders for the engine: the weights packed, the cache sized to the memory that is free."""
+
+from __future__ import annotations
+
+import logging
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from llm_cli.progress import scaled
+from llm_convert.model import Model
+from llm_infer.engine import StepRunner
+from llm_infer.errors import InferError
+from llm_infer.memory import CachePlan, asked_cache, available_bytes, plan_cache
+from llm_infer.quantize import GetWeight, packed_bytes, quantizable
+from llm_kernels.decoder import NativeDecoder
+from llm_kernels.families import ParameterKey, parameters
+
+logger = logging.getLogger(__name__)
+
+BLOCK_MULTIPLE = 16
+"""What the native decoder's blocks are multiples of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizing:
+    """What decides how large the cache is."""
+
+    block_size: int
+    num_blocks: int | None
+    max_sequences: int
+    max_batch_tokens: int
+    max_length: int
+    reserved_blocks: int = 0
+    """Blocks beyond those of sequences, for tuned prefixes."""
+
+
+def weight_bytes(model: Model, weight: GetWeight) -> int:
+    """Bytes that the packed weights will take; one linear of the layers stands for all of them."""
+    sizes = {key: math.prod(shape) for key, shape in parameters(model.spec, model.sizes).items()}
+    linears = [key for key in sizes if quantizable(key)]
+    share = packed_bytes(weight(linears[0])) / sizes[linears[0]]
+    return int(sum(size * (share if quantizable(key) else 4) for key, size in sizes.items()))
+
+
+def native_runner(
+    model: Model, weight: GetWeight, sizing: Sizing, threads: int | None
+) -> tuple[StepRunner, CachePlan]:
+    """The native decoder and the cache that was chosen for it. Raises InferError."""
+    if sizing.block_size < 1 or sizing.block_size % BLOCK_MULTIPLE:
+        message = (
+            f"block_size is {sizing.block_size}; the native engine takes multiples of "
+            f"{BLOCK_MULTIPLE}, such as 64."
+        )
+        raise InferError(message)
+    block = NativeDecoder.cache_bytes_per_block(model.spec, model.sizes, sizing.block_size)
+    plan = _plan(block, sizing, weight_bytes(model, weight))
+    decoder = NativeDecoder(
+        model.spec,
+        model.sizes,
+        weight,
+        num_blocks=plan.num_blocks + sizing.reserved_blocks,
+        block_size=sizing.block_size,
+        max_batch_tokens=sizing.max_batch_tokens,
+        threads=threads,
+    )
+    logger.info(
+        "%s: %d threads, %s, %s of packed weights",
+        model.path,
+        decoder.threads,
+        decoder.isa,
+        scaled(decoder.weight_bytes, "B"),
+    )
+    return decoder, plan
+
+
+def paddle_runner(
+    model: Model, weight: GetWeight, sizing: Sizing, threads: int | None
+) -> tuple[StepRunner, CachePlan]:
+    """The Paddle decoder and the cache that was chosen for it. Raises InferError."""
+    from llm_kernels.paddle.environment import prepare
+
+    prepare(threads)
+    from llm_infer.paddle_runner import PaddleRunner, cache_bytes_per_block
+
+    def dense(key: ParameterKey) -> np.ndarray:
+        value = weight(key)
+        return np.asarray(value if isinstance(value, np.ndarray) else value.dequantize())
+
+    block = cache_bytes_per_block(model.sizes, sizing.block_size)
+    plan = _plan(block, sizing, weight_bytes(model, dense))
+    runner = PaddleRunner(
+        model.spec,
+        model.sizes,
+        dense,
+        num_blocks=plan.num_blocks + sizing.reserved_blocks,
+        block_size=sizing.block_size,
+    )
+    return runner, plan
+
+
+def _plan(bytes_per_block: int, sizing: Sizing, weights: int) -> CachePlan:
+    weights += sizing.reserved_blocks * bytes_per_block
+    if sizing.num_blocks is not None:
+        return asked_cache(sizing.num_blocks, available_bytes(), weights, bytes_per_block)
+    return plan_cache(
+        free=available_bytes(),
+        weight_bytes=weights,
+        bytes_per_block=bytes_per_block,
+        block_size=sizing.block_size,
+        max_length=sizing.max_length,
+        max_sequences=sizing.max_sequences,
+    )
