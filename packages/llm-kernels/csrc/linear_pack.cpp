@@ -8,23 +8,40 @@ namespace {
 
 // A word of eight nibbles, value + 8 each, to two's complement.
 constexpr std::uint32_t kSignFlip = 0x88888888u;
+constexpr float kMiddle = 8.0f;
 
+// Bytes of the codes of `k` inputs in a panel.
 std::size_t code_bytes(WeightFormat format, std::size_t panel_rows, std::size_t k) {
   switch (format) {
     case kFloat32:
       return k * panel_rows * sizeof(float);
-    case kInt8:
-      return k * panel_rows;
+    case kBFloat16:
+      return k * panel_rows * sizeof(std::uint16_t);
+    case kInt8Dot:
+      return (k + 3) / 4 * 4 * panel_rows;
+    case kInt4:
+    case kInt4Dot:
+      return (k + 7) / 8 * 4 * panel_rows;
     default:
-      return (k + 7) / 8 * panel_rows * sizeof(std::uint32_t);
+      return k * panel_rows;
   }
+}
+
+// Eight codes of four bits, the first lowest, as two quads: the first in the low nibbles.
+std::uint32_t two_quads(std::uint32_t word) {
+  std::uint32_t out = 0;
+  for (int i = 0; i < 4; ++i) {
+    out |= ((word >> (4 * i)) & 15u) << (8 * i);
+    out |= ((word >> (16 + 4 * i)) & 15u) << (8 * i + 4);
+  }
+  return out;
 }
 
 }  // namespace
 
 PackedLinear::PackedLinear(const KernelTable& table, WeightFormat format, std::size_t n,
-                           std::size_t k, std::size_t group)
-    : format_(format), panel_rows_(table.panel_rows), n_(n), k_(k), group_(group) {
+                           std::size_t k, std::size_t group, InputForm inputs)
+    : format_(format), panel_rows_(table.panel_rows), n_(n), k_(k), group_(group), inputs_(inputs) {
   codes_ = make_buffer<std::uint8_t>(panels() * panel_bytes());
 }
 
@@ -49,14 +66,25 @@ const float* PackedLinear::offsets(std::size_t panel) const {
 }
 
 void PackedLinear::copy_row(std::size_t row, float* out) const {
-  const auto* panel = static_cast<const float*>(codes(row / panel_rows_, 0));
-  for (std::size_t k = 0; k < k_; ++k) out[k] = panel[k * panel_rows_ + row % panel_rows_];
+  const void* panel = codes(row / panel_rows_, 0);
+  const std::size_t first = row % panel_rows_;
+  if (format_ == kFloat32) {
+    const auto* from = static_cast<const float*>(panel) + first;
+    for (std::size_t k = 0; k < k_; ++k) out[k] = from[k * panel_rows_];
+    return;
+  }
+  const auto* from = static_cast<const std::uint16_t*>(panel) + first;
+  for (std::size_t k = 0; k < k_; ++k) {
+    const std::uint32_t bits = std::uint32_t{from[k * panel_rows_]} << 16;
+    std::memcpy(out + k, &bits, sizeof bits);
+  }
 }
 
 void PackedLinear::pack_scales(ThreadPool& pool, const float* scales, const std::uint8_t* zeros) {
   const std::size_t count = groups();
   scales_ = make_buffer<float>(panels() * panel_rows_ * count);
   if (zeros != nullptr) offsets_ = make_buffer<float>(panels() * panel_rows_ * count);
+  const float middle = is_dot() ? 0.0f : kMiddle;  // of the codes as they are stored
   pool.run(panels(), [&](std::size_t panel, int) {
     const std::size_t first = panel * panel_rows_;
     for (std::size_t r = 0; r < panel_rows_ && first + r < n_; ++r) {
@@ -64,8 +92,21 @@ void PackedLinear::pack_scales(ThreadPool& pool, const float* scales, const std:
         const std::size_t to = (panel * count + g) * panel_rows_ + r;
         const std::size_t from = (first + r) * count + g;
         scales_[to] = scales[from];
-        if (zeros != nullptr) offsets_[to] = 8.0f - static_cast<float>(zeros[from]);
+        if (zeros != nullptr) offsets_[to] = middle - static_cast<float>(zeros[from]);
       }
+    }
+  });
+}
+
+// One code an input, [k][row of panel].
+template <class Code>
+void PackedLinear::pack_plain(ThreadPool& pool, const Code* weight) {
+  const std::size_t width = panel_rows_;
+  pool.run(panels(), [&](std::size_t panel, int) {
+    auto* to = reinterpret_cast<Code*>(codes_.get() + panel * panel_bytes());
+    for (std::size_t r = 0; r < width && panel * width + r < n_; ++r) {
+      const Code* from = weight + (panel * width + r) * k_;
+      for (std::size_t i = 0; i < k_; ++i) to[i * width + r] = from[i];
     }
   });
 }
@@ -73,40 +114,64 @@ void PackedLinear::pack_scales(ThreadPool& pool, const float* scales, const std:
 PackedLinear PackedLinear::float32(const KernelTable& table, ThreadPool& pool, const float* weight,
                                    std::size_t n, std::size_t k) {
   PackedLinear packed(table, kFloat32, n, k, k);
-  const std::size_t width = packed.panel_rows_;
-  pool.run(packed.panels(), [&](std::size_t panel, int) {
-    auto* to = reinterpret_cast<float*>(packed.codes_.get() + panel * packed.panel_bytes());
-    for (std::size_t r = 0; r < width && panel * width + r < n; ++r) {
-      const float* from = weight + (panel * width + r) * k;
-      for (std::size_t i = 0; i < k; ++i) to[i * width + r] = from[i];
-    }
-  });
+  packed.pack_plain(pool, weight);
+  return packed;
+}
+
+PackedLinear PackedLinear::bfloat16(const KernelTable& table, ThreadPool& pool,
+                                    const std::uint16_t* weight, std::size_t n, std::size_t k) {
+  PackedLinear packed(table, kBFloat16, n, k, k);
+  packed.pack_plain(pool, weight);
+  return packed;
+}
+
+PackedLinear PackedLinear::float8(const KernelTable& table, ThreadPool& pool,
+                                  const std::uint8_t* codes, const float* scales, std::size_t n,
+                                  std::size_t k, std::size_t group, InputForm inputs) {
+  PackedLinear packed(table, kFloat8, n, k, group, inputs);
+  packed.pack_plain(pool, codes);
+  packed.pack_scales(pool, scales, nullptr);
   return packed;
 }
 
 PackedLinear PackedLinear::int8(const KernelTable& table, ThreadPool& pool,
                                 const std::int8_t* codes, const float* scales, std::size_t n,
-                                std::size_t k, std::size_t group) {
-  PackedLinear packed(table, kInt8, n, k, group);
-  const std::size_t width = packed.panel_rows_;
-  pool.run(packed.panels(), [&](std::size_t panel, int) {
-    auto* to = reinterpret_cast<std::int8_t*>(packed.codes_.get() + panel * packed.panel_bytes());
-    for (std::size_t r = 0; r < width && panel * width + r < n; ++r) {
-      const std::int8_t* from = codes + (panel * width + r) * k;
-      for (std::size_t i = 0; i < k; ++i) to[i * width + r] = from[i];
-    }
-  });
+                                std::size_t k, std::size_t group, InputForm inputs) {
+  PackedLinear packed(table, inputs.is_int8() ? kInt8Dot : kInt8, n, k, group, inputs);
+  if (packed.is_dot()) {
+    packed.offset_ = static_cast<float>(-table.int8_bias);
+    packed.pack_int8_quads(pool, codes, table.int8_bias);
+  } else {
+    packed.pack_plain(pool, codes);
+  }
   packed.pack_scales(pool, scales, nullptr);
   return packed;
+}
+
+// Four inputs of a row side by side, [k / 4][row of panel][4].
+void PackedLinear::pack_int8_quads(ThreadPool& pool, const std::int8_t* codes, int bias) {
+  const std::size_t width = panel_rows_;
+  pool.run(panels(), [&](std::size_t panel, int) {
+    std::uint8_t* to = codes_.get() + panel * panel_bytes();
+    for (std::size_t r = 0; r < width && panel * width + r < n_; ++r) {
+      const std::int8_t* from = codes + (panel * width + r) * k_;
+      for (std::size_t i = 0; i < k_; ++i) {
+        to[(i / 4 * width + r) * 4 + i % 4] = static_cast<std::uint8_t>(from[i] + bias);
+      }
+    }
+  });
 }
 
 PackedLinear PackedLinear::int4(const KernelTable& table, ThreadPool& pool,
                                 const std::uint8_t* codes, const float* scales,
                                 const std::uint8_t* zeros, std::size_t n, std::size_t k,
-                                std::size_t group) {
-  PackedLinear packed(table, kInt4, n, k, group);
+                                std::size_t group, InputForm inputs) {
+  PackedLinear packed(table, inputs.is_int8() ? kInt4Dot : kInt4, n, k, group, inputs);
+  const bool dot = packed.is_dot();
   const std::size_t width = packed.panel_rows_;
   const std::size_t row_bytes = k / 2;
+  // Decoded to float, codes are signed around 8; in dot products they stay unsigned.
+  if (dot) packed.offset_ = -kMiddle;
   pool.run(packed.panels(), [&](std::size_t panel, int) {
     auto* to = reinterpret_cast<std::uint32_t*>(packed.codes_.get() + panel * packed.panel_bytes());
     for (std::size_t r = 0; r < width && panel * width + r < n; ++r) {
@@ -114,7 +179,7 @@ PackedLinear PackedLinear::int4(const KernelTable& table, ThreadPool& pool,
       for (std::size_t at = 0; at < row_bytes; at += 4) {
         std::uint32_t word = 0;
         std::memcpy(&word, from + at, row_bytes - at < 4 ? row_bytes - at : 4);
-        to[at / 4 * width + r] = word ^ kSignFlip;
+        to[at / 4 * width + r] = dot ? two_quads(word) : word ^ kSignFlip;
       }
     }
   });

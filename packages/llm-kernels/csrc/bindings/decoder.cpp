@@ -114,16 +114,34 @@ void bind_decoder(py::module_& m) {
               const OptionalArray& bias) {
              d.add_linear(slot, layer, expert, pack_float32(d.table(), d.pool(), weight, bias));
            })
+      .def("add_bfloat16",
+           [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& weight,
+              const OptionalArray& bias) {
+             d.add_linear(slot, layer, expert, pack_bfloat16(d.table(), d.pool(), weight, bias));
+           })
+      .def("add_float8",
+           [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& codes,
+              const py::array& scales, const OptionalArray& bias, const std::string& kind,
+              float scale) {
+             d.add_linear(
+                 slot, layer, expert,
+                 pack_float8(d.table(), d.pool(), codes, scales, bias, input_form(kind, scale)));
+           })
       .def("add_int8",
            [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& codes,
-              const py::array& scales, const OptionalArray& bias) {
-             d.add_linear(slot, layer, expert, pack_int8(d.table(), d.pool(), codes, scales, bias));
+              const py::array& scales, const OptionalArray& bias, const std::string& kind,
+              float scale) {
+             d.add_linear(
+                 slot, layer, expert,
+                 pack_int8(d.table(), d.pool(), codes, scales, bias, input_form(kind, scale)));
            })
       .def("add_int4",
            [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& packed,
-              const py::array& scales, const OptionalArray& zeros, const OptionalArray& bias) {
+              const py::array& scales, const OptionalArray& zeros, const OptionalArray& bias,
+              const std::string& kind, float scale) {
              d.add_linear(slot, layer, expert,
-                          pack_int4(d.table(), d.pool(), packed, scales, zeros, bias));
+                          pack_int4(d.table(), d.pool(), packed, scales, zeros, bias,
+                                    input_form(kind, scale)));
            })
       .def("add_norm",
            [](Decoder& d, const std::string& slot, int layer, const py::array& weight,

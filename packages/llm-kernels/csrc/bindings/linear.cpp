@@ -1,6 +1,8 @@
 #include "bindings/linear.h"
 
+#include <cmath>
 #include <stdexcept>
+#include <utility>
 
 #include "bindings/shared_pool.h"
 #include "llm_kernels/isa.h"
@@ -28,6 +30,12 @@ void check_not_empty(const py::array& weight) {
   if (weight.size() == 0) throw std::invalid_argument("The weight has no entries.");
 }
 
+void check_whole_octets(const char* who, std::size_t group, std::size_t inputs) {
+  if (group == inputs || group % 8 == 0) return;
+  throw std::invalid_argument("Groups of " + std::to_string(group) + " inputs were asked for; " +
+                              who + " multiples of 8, or one group a row.");
+}
+
 // A packed weight together with the instruction set that it is packed for.
 struct LinearOp {
   Isa isa;
@@ -48,6 +56,27 @@ py::array_t<float> apply(const LinearOp& op, const py::array& x, int threads) {
 
 }  // namespace
 
+InputForm input_form(const std::string& kind, float scale) {
+  const std::pair<const char*, InputKind> kinds[] = {
+      {"exact", InputKind::exact},
+      {"int8_block", InputKind::int8_block},
+      {"int8_token", InputKind::int8_token},
+      {"int8_static", InputKind::int8_static},
+      {"float8_token", InputKind::float8_token},
+      {"float8_static", InputKind::float8_static},
+  };
+  for (const auto& [name, known] : kinds) {
+    if (kind != name) continue;
+    const bool fixed = known == InputKind::int8_static || known == InputKind::float8_static;
+    if (fixed && !(scale > 0.0f && std::isfinite(scale))) {
+      throw std::invalid_argument("The scale of " + kind + " inputs is " + std::to_string(scale) +
+                                  "; it must be a positive number.");
+    }
+    return {known, fixed ? scale : 0.0f};
+  }
+  throw std::invalid_argument("There is no kind of inputs '" + kind + "'.");
+}
+
 PackedLinear pack_float32(const KernelTable& table, ThreadPool& pool, const py::array& weight,
                           const OptionalArray& bias) {
   const float* data = checked<float>("weight", weight, {kAny, kAny});
@@ -58,21 +87,50 @@ PackedLinear pack_float32(const KernelTable& table, ThreadPool& pool, const py::
   return with_bias(PackedLinear::float32(table, pool, data, rows, inputs), shift);
 }
 
+PackedLinear pack_bfloat16(const KernelTable& table, ThreadPool& pool, const py::array& weight,
+                           const OptionalArray& bias) {
+  const auto* data = checked<std::uint16_t>("weight", weight, {kAny, kAny});
+  check_not_empty(weight);
+  const float* shift = checked<float>("bias", bias, {weight.shape(0)});
+  const std::size_t rows = length(weight, 0), inputs = length(weight, 1);
+  const Unlocked nogil;
+  return with_bias(PackedLinear::bfloat16(table, pool, data, rows, inputs), shift);
+}
+
+PackedLinear pack_float8(const KernelTable& table, ThreadPool& pool, const py::array& codes,
+                         const py::array& scales, const OptionalArray& bias,
+                         const InputForm& form) {
+  const auto* data = checked<std::uint8_t>("codes", codes, {kAny, kAny});
+  check_not_empty(codes);
+  const float* factors = checked<float>("scales", scales, {codes.shape(0), kAny});
+  const float* shift = checked<float>("bias", bias, {codes.shape(0)});
+  const std::size_t rows = length(codes, 0), inputs = length(codes, 1);
+  const std::size_t group = group_of(inputs, scales);
+  if (form.is_int8()) {
+    throw std::invalid_argument("A float8 weight meets float inputs, exact or rounded to float8.");
+  }
+  const Unlocked nogil;
+  return with_bias(PackedLinear::float8(table, pool, data, factors, rows, inputs, group, form),
+                   shift);
+}
+
 PackedLinear pack_int8(const KernelTable& table, ThreadPool& pool, const py::array& codes,
-                       const py::array& scales, const OptionalArray& bias) {
+                       const py::array& scales, const OptionalArray& bias, const InputForm& form) {
   const auto* data = checked<std::int8_t>("codes", codes, {kAny, kAny});
   check_not_empty(codes);
   const float* factors = checked<float>("scales", scales, {codes.shape(0), kAny});
   const float* shift = checked<float>("bias", bias, {codes.shape(0)});
   const std::size_t rows = length(codes, 0), inputs = length(codes, 1);
   const std::size_t group = group_of(inputs, scales);
+  if (form.is_int8()) check_whole_octets("int8 inputs take", group, inputs);
   const Unlocked nogil;
-  return with_bias(PackedLinear::int8(table, pool, data, factors, rows, inputs, group), shift);
+  return with_bias(PackedLinear::int8(table, pool, data, factors, rows, inputs, group, form),
+                   shift);
 }
 
 PackedLinear pack_int4(const KernelTable& table, ThreadPool& pool, const py::array& packed,
                        const py::array& scales, const OptionalArray& zeros,
-                       const OptionalArray& bias) {
+                       const OptionalArray& bias, const InputForm& form) {
   const auto* data = checked<std::uint8_t>("packed", packed, {kAny, kAny});
   check_not_empty(packed);
   const float* factors = checked<float>("scales", scales, {packed.shape(0), kAny});
@@ -80,44 +138,62 @@ PackedLinear pack_int4(const KernelTable& table, ThreadPool& pool, const py::arr
   const float* shift = checked<float>("bias", bias, {packed.shape(0)});
   const std::size_t rows = length(packed, 0), inputs = 2 * length(packed, 1);
   const std::size_t group = group_of(inputs, scales);
-  if (group != inputs && group % 8 != 0) {
-    throw std::invalid_argument("Groups of " + std::to_string(group) +
-                                " inputs were asked for; int4 takes multiples of 8, or one group "
-                                "a row.");
-  }
+  check_whole_octets("int4 takes", group, inputs);
   const Unlocked nogil;
-  return with_bias(PackedLinear::int4(table, pool, data, factors, offsets, rows, inputs, group),
-                   shift);
+  return with_bias(
+      PackedLinear::int4(table, pool, data, factors, offsets, rows, inputs, group, form), shift);
 }
 
 void bind_linear(py::module_& m) {
+  using Array = const py::array&;
+  using Optional = const OptionalArray&;
+  using Name = const std::string&;
+  const auto op = [](Name isa, int threads, const auto& pack) {
+    const Isa level = isa_from_name(isa);
+    return LinearOp{level, pack(kernel_table(level), shared_pool(threads))};
+  };
   py::class_<LinearOp>(m, "PackedLinear")
       .def_static("float32",
-                  [](const py::array& weight, const OptionalArray& bias, const std::string& name,
-                     int threads) {
-                    const Isa isa = isa_from_name(name);
-                    return LinearOp{
-                        isa, pack_float32(kernel_table(isa), shared_pool(threads), weight, bias)};
+                  [op](Array weight, Optional bias, Name isa, int threads) {
+                    return op(isa, threads, [&](const KernelTable& table, ThreadPool& pool) {
+                      return pack_float32(table, pool, weight, bias);
+                    });
+                  })
+      .def_static("bfloat16",
+                  [op](Array weight, Optional bias, Name isa, int threads) {
+                    return op(isa, threads, [&](const KernelTable& table, ThreadPool& pool) {
+                      return pack_bfloat16(table, pool, weight, bias);
+                    });
+                  })
+      .def_static("float8",
+                  [op](Array codes, Array scales, Optional bias, Name kind, float scale, Name isa,
+                       int threads) {
+                    const InputForm form = input_form(kind, scale);
+                    return op(isa, threads, [&](const KernelTable& table, ThreadPool& pool) {
+                      return pack_float8(table, pool, codes, scales, bias, form);
+                    });
                   })
       .def_static("int8",
-                  [](const py::array& codes, const py::array& scales, const OptionalArray& bias,
-                     const std::string& name, int threads) {
-                    const Isa isa = isa_from_name(name);
-                    return LinearOp{isa, pack_int8(kernel_table(isa), shared_pool(threads), codes,
-                                                   scales, bias)};
+                  [op](Array codes, Array scales, Optional bias, Name kind, float scale, Name isa,
+                       int threads) {
+                    const InputForm form = input_form(kind, scale);
+                    return op(isa, threads, [&](const KernelTable& table, ThreadPool& pool) {
+                      return pack_int8(table, pool, codes, scales, bias, form);
+                    });
                   })
       .def_static("int4",
-                  [](const py::array& packed, const py::array& scales, const OptionalArray& zeros,
-                     const OptionalArray& bias, const std::string& name, int threads) {
-                    const Isa isa = isa_from_name(name);
-                    return LinearOp{isa, pack_int4(kernel_table(isa), shared_pool(threads), packed,
-                                                   scales, zeros, bias)};
+                  [op](Array packed, Array scales, Optional zeros, Optional bias, Name kind,
+                       float scale, Name isa, int threads) {
+                    const InputForm form = input_form(kind, scale);
+                    return op(isa, threads, [&](const KernelTable& table, ThreadPool& pool) {
+                      return pack_int4(table, pool, packed, scales, zeros, bias, form);
+                    });
                   })
       .def("__call__", &apply)
-      .def_property_readonly("isa", [](const LinearOp& op) { return isa_name(op.isa); })
-      .def_property_readonly("nbytes", [](const LinearOp& op) { return op.weight.bytes(); })
-      .def_property_readonly("shape", [](const LinearOp& op) {
-        return std::make_pair(op.weight.rows(), op.weight.inputs());
+      .def_property_readonly("isa", [](const LinearOp& self) { return isa_name(self.isa); })
+      .def_property_readonly("nbytes", [](const LinearOp& self) { return self.weight.bytes(); })
+      .def_property_readonly("shape", [](const LinearOp& self) {
+        return std::make_pair(self.weight.rows(), self.weight.inputs());
       });
 }
 

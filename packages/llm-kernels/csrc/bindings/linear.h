@@ -6,12 +6,23 @@
 
 namespace llm_kernels::bindings {
 
+// The InputForm of a kind's name; std::invalid_argument for a name that is none, and for a scale
+// that is not positive where the kind needs one.
+InputForm input_form(const std::string& kind, float scale);
+
 PackedLinear pack_float32(const KernelTable& table, ThreadPool& pool, const py::array& weight,
                           const OptionalArray& bias);
+// weight: the bits of bfloat16, as uint16.
+PackedLinear pack_bfloat16(const KernelTable& table, ThreadPool& pool, const py::array& weight,
+                           const OptionalArray& bias);
+// codes: the bits of e4m3, as uint8.
+PackedLinear pack_float8(const KernelTable& table, ThreadPool& pool, const py::array& codes,
+                         const py::array& scales, const OptionalArray& bias,
+                         const InputForm& inputs);
 PackedLinear pack_int8(const KernelTable& table, ThreadPool& pool, const py::array& codes,
-                       const py::array& scales, const OptionalArray& bias);
+                       const py::array& scales, const OptionalArray& bias, const InputForm& inputs);
 PackedLinear pack_int4(const KernelTable& table, ThreadPool& pool, const py::array& packed,
                        const py::array& scales, const OptionalArray& zeros,
-                       const OptionalArray& bias);
+                       const OptionalArray& bias, const InputForm& inputs);
 
 }  // namespace llm_kernels::bindings

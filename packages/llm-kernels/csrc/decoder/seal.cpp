@@ -110,7 +110,7 @@ void Decoder::seal() {
   ends.norm("final_norm", final_norm_, config_.hidden, false);
   ends.one("head", head_, config_.vocab, config_.embed_dim);
   ends.table("embed", embed_, config_.vocab, config_.embed_dim);
-  if (embed_.rows == 0 && head_.front().format() != kFloat32) ends.refuse("embed is missing");
+  if (embed_.rows == 0 && !head_.front().has_rows()) ends.refuse("embed is missing");
   ends.table("positions", positions_, config_.position_offset + 1, config_.hidden);
   ends.table("block_positions", block_positions_, 1, config_.hidden);
   if (config_.embed_dim != config_.hidden || !project_in_.empty() || !project_out_.empty()) {

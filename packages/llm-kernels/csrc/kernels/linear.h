@@ -22,9 +22,12 @@ inline __attribute__((always_inline)) void meet(Sums<Rows>& acc, int vector, Vec
   for (int m = 0; m < Rows; ++m) acc.v[m][vector] = fma(set(x[m]), weights, acc.v[m][vector]);
 }
 
-struct Float32 {
-  using Code = float;
+// Formats with one code an input: how many, and how a vector of them becomes float.
+template <class Stored, Vec (*Load)(const Stored*)>
+struct Plain {
+  using Code = Stored;
   static size_t stored(size_t count) { return count * kPanelRows; }
+  static inline __attribute__((always_inline)) Vec decode(const Code* codes) { return Load(codes); }
 
   template <int Rows>
   static inline __attribute__((always_inline)) void accumulate(const Code* codes, const float* x,
@@ -32,27 +35,16 @@ struct Float32 {
     for (size_t k = 0; k < count; ++k) {
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
-        meet(acc, v, load(codes + k * kPanelRows + v * kWidth), x + k * Rows);
+        meet(acc, v, decode(codes + k * kPanelRows + v * kWidth), x + k * Rows);
       }
     }
   }
 };
 
-struct Int8 {
-  using Code = int8_t;
-  static size_t stored(size_t count) { return count * kPanelRows; }
-
-  template <int Rows>
-  static inline __attribute__((always_inline)) void accumulate(const Code* codes, const float* x,
-                                                               size_t count, Sums<Rows>& acc) {
-    for (size_t k = 0; k < count; ++k) {
-#pragma GCC unroll 4
-      for (int v = 0; v < kVectors; ++v) {
-        meet(acc, v, load_int8(codes + k * kPanelRows + v * kWidth), x + k * Rows);
-      }
-    }
-  }
-};
+using Float32 = Plain<float, load>;
+using BFloat16 = Plain<uint16_t, load_bfloat16>;
+using Float8 = Plain<uint8_t, load_float8>;
+using Int8 = Plain<int8_t, load_int8>;
 
 struct Int4 {
   using Code = uint32_t;
@@ -138,9 +130,10 @@ void linear_tile(const LinearTile& tile, size_t rows) {
   linear_tile_up_to<Format, kTileRows>(tile, rows);
 }
 
-void expand_int8(const void* codes, size_t count, float* out) {
-  const auto* from = static_cast<const int8_t*>(codes);
-  for (size_t i = 0; i < count * kPanelRows; i += kWidth) store(out + i, load_int8(from + i));
+template <class Format>
+void expand(const void* codes, size_t count, float* out) {
+  const auto* from = static_cast<const typename Format::Code*>(codes);
+  for (size_t i = 0; i < count * kPanelRows; i += kWidth) store(out + i, Format::decode(from + i));
 }
 
 void expand_int4(const void* codes, size_t count, float* out) {

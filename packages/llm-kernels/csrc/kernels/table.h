@@ -3,6 +3,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/linear.h"
+#include "kernels/linear_dot.h"
 #include "kernels/math.h"
 #include "kernels/norm_rope.h"
 #include "kernels/transpose.h"
@@ -10,14 +11,20 @@
 namespace llm_kernels::LLM_KERNELS_UNIT {
 
 // What is expanded is one segment; only of a stripe of several tiles is no more met at once.
-static_assert(kExpandInt8Rows > kTileRows && kExpandInt4Rows > kTileRows);
+static_assert(kExpandInt8Rows > kTileRows && kExpandInt4Rows > kTileRows &&
+              kExpandFloatRows > kTileRows);
 
 const KernelTable kTable = {
     kPanelRows,
     kTileRows,
-    {linear_tile<Float32>, linear_tile<Int8>, linear_tile<Int4>},
-    {SIZE_MAX, kExpandInt8Rows, kExpandInt4Rows},
-    {nullptr, expand_int8, expand_int4},
+    kDotTileRows,
+    kInt8Bias,
+    {linear_tile<Float32>, linear_tile<BFloat16>, linear_tile<Float8>, linear_tile<Int8>,
+     linear_tile<Int4>},
+    {dot_tile<Int8Dot>, dot_tile<Int4Dot>},
+    round_int8,
+    {SIZE_MAX, kExpandFloatRows, kExpandFloatRows, kExpandInt8Rows, kExpandInt4Rows},
+    {nullptr, expand<BFloat16>, expand<Float8>, expand<Int8>, expand_int4},
     rms_norm,
     layer_norm,
     rope_half,

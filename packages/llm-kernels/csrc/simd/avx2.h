@@ -9,6 +9,10 @@ namespace llm_kernels::avx2 {
 
 constexpr size_t kWidth = 8;
 constexpr int kTileRows = 3;
+constexpr int kDotTileRows = 4;
+constexpr int kDotSums = 4;  // of two registers each
+constexpr int kInt8Bias = 0;
+constexpr size_t kExpandFloatRows = 8;
 constexpr size_t kExpandInt8Rows = 8;
 constexpr size_t kExpandInt4Rows = 8;
 
@@ -57,6 +61,26 @@ inline Vec load_int8(const int8_t* p) {
   const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes))};
 }
+inline Vec load_bfloat16(const uint16_t* p) {
+  const __m128i halves = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16))};
+}
+// Exponent and mantissa of e4m3 where float has them; 2^120 is the difference of the biases.
+inline Vec load_float8(const uint8_t* p) {
+  const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  const __m256i code = _mm256_cvtepu8_epi32(bytes);
+  const __m256i size = _mm256_slli_epi32(_mm256_and_si256(code, _mm256_set1_epi32(0x7f)), 20);
+  const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(code, _mm256_set1_epi32(0x80)), 24);
+  const __m256 value = _mm256_mul_ps(_mm256_castsi256_ps(size), _mm256_set1_ps(0x1p120f));
+  return {_mm256_or_ps(value, _mm256_castsi256_ps(sign))};
+}
+// Whole numbers from -128 to 127.
+inline void store_int8(int8_t* p, Vec a) {
+  const __m256i words = _mm256_cvtps_epi32(a.v);
+  const __m128i halves =
+      _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), _mm_packs_epi16(halves, halves));
+}
 
 // kWidth words of eight nibbles each, in two's complement.
 struct Words {
@@ -68,5 +92,49 @@ inline Words load_words(const uint32_t* p) {
 inline Vec nibble(Words w, int j) {
   return {_mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_slli_epi32(w.v, 28 - 4 * j), 28))};
 }
+
+// Sums of products of bytes, four a lane: pairs in 16 bits, from time to time folded into 32.
+struct Bytes {
+  __m256i v;
+};
+struct DotSum {
+  __m256i pairs;
+  __m256i total;
+};
+inline DotSum no_dot() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+inline Bytes load_bytes(const uint8_t* p) {
+  return {_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))};
+}
+inline Bytes broadcast_quad(const int8_t* p) {
+  int32_t quad;
+  __builtin_memcpy(&quad, p, sizeof quad);
+  return {_mm256_set1_epi32(quad)};
+}
+inline Bytes low_nibbles(Bytes b) { return {_mm256_and_si256(b.v, _mm256_set1_epi8(15))}; }
+inline Bytes high_nibbles(Bytes b) {
+  return {_mm256_and_si256(_mm256_srli_epi16(b.v, 4), _mm256_set1_epi8(15))};
+}
+// At most eight of these between folds: 8 * 2 * 15 * 127 fits 16 bits.
+inline void dot_nibbles(DotSum& s, Bytes w, Bytes x) {
+  s.pairs = _mm256_add_epi16(s.pairs, _mm256_maddubs_epi16(w.v, x.v));
+}
+inline void fold(DotSum& s) {
+  s.total = _mm256_add_epi32(s.total, _mm256_madd_epi16(s.pairs, _mm256_set1_epi16(1)));
+  s.pairs = _mm256_setzero_si256();
+}
+// The instruction takes one factor unsigned: |w| * (x with the sign of w). |-128| fits, unsigned.
+struct Int8Codes {
+  __m256i v;
+  __m256i size;
+};
+inline Int8Codes load_codes(const uint8_t* p) {
+  const __m256i v = load_bytes(p).v;
+  return {v, _mm256_abs_epi8(v)};
+}
+inline void dot_int8(DotSum& s, Int8Codes w, Bytes x) {
+  const __m256i pairs = _mm256_maddubs_epi16(w.size, _mm256_sign_epi8(x.v, w.v));
+  s.total = _mm256_add_epi32(s.total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+inline Vec to_float(DotSum s) { return {_mm256_cvtepi32_ps(s.total)}; }
 
 }  // namespace llm_kernels::avx2

@@ -9,6 +9,10 @@ namespace llm_kernels::avx512 {
 
 constexpr size_t kWidth = 16;
 constexpr int kTileRows = 6;
+constexpr int kDotTileRows = 8;
+constexpr int kDotSums = 8;  // of two registers each
+constexpr int kInt8Bias = 0;
+constexpr size_t kExpandFloatRows = SIZE_MAX;
 constexpr size_t kExpandInt8Rows = SIZE_MAX;
 constexpr size_t kExpandInt4Rows = SIZE_MAX;
 
@@ -49,6 +53,23 @@ inline Vec load_int8(const int8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
 }
+inline Vec load_bfloat16(const uint16_t* p) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+}
+// Exponent and mantissa of e4m3 where float has them; 2^120 is the difference of the biases.
+inline Vec load_float8(const uint8_t* p) {
+  const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  const __m512i code = _mm512_cvtepu8_epi32(bytes);
+  const __m512i size = _mm512_slli_epi32(_mm512_and_si512(code, _mm512_set1_epi32(0x7f)), 20);
+  const __m512i sign = _mm512_slli_epi32(_mm512_and_si512(code, _mm512_set1_epi32(0x80)), 24);
+  const __m512 value = _mm512_mul_ps(_mm512_castsi512_ps(size), _mm512_set1_ps(0x1p120f));
+  return {_mm512_or_ps(value, _mm512_castsi512_ps(sign))};
+}
+// Whole numbers from -128 to 127.
+inline void store_int8(int8_t* p, Vec a) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(a.v)));
+}
 
 // kWidth words of eight nibbles each, in two's complement.
 struct Words {
@@ -60,5 +81,48 @@ inline Vec nibble(Words w, int j) {
   const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(w.v, static_cast<unsigned>(4 * j)), values)};
 }
+
+// Sums of products of bytes, four a lane: pairs in 16 bits, from time to time folded into 32.
+struct Bytes {
+  __m512i v;
+};
+struct DotSum {
+  __m512i pairs;
+  __m512i total;
+};
+inline DotSum no_dot() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
+inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline Bytes broadcast_quad(const int8_t* p) {
+  int32_t quad;
+  __builtin_memcpy(&quad, p, sizeof quad);
+  return {_mm512_set1_epi32(quad)};
+}
+inline Bytes low_nibbles(Bytes b) { return {_mm512_and_si512(b.v, _mm512_set1_epi8(15))}; }
+inline Bytes high_nibbles(Bytes b) {
+  return {_mm512_and_si512(_mm512_srli_epi16(b.v, 4), _mm512_set1_epi8(15))};
+}
+// At most eight of these between folds: 8 * 2 * 15 * 127 fits 16 bits.
+inline void dot_nibbles(DotSum& s, Bytes w, Bytes x) {
+  s.pairs = _mm512_add_epi16(s.pairs, _mm512_maddubs_epi16(w.v, x.v));
+}
+inline void fold(DotSum& s) {
+  s.total = _mm512_add_epi32(s.total, _mm512_madd_epi16(s.pairs, _mm512_set1_epi16(1)));
+  s.pairs = _mm512_setzero_si512();
+}
+// The instruction takes one factor unsigned: |w| * (x with the sign of w). |-128| fits, unsigned.
+struct Int8Codes {
+  __mmask64 negative;
+  __m512i size;
+};
+inline Int8Codes load_codes(const uint8_t* p) {
+  const __m512i v = load_bytes(p).v;
+  return {_mm512_movepi8_mask(v), _mm512_abs_epi8(v)};
+}
+inline void dot_int8(DotSum& s, Int8Codes w, Bytes x) {
+  const __m512i turned = _mm512_mask_sub_epi8(x.v, w.negative, _mm512_setzero_si512(), x.v);
+  const __m512i pairs = _mm512_maddubs_epi16(w.size, turned);
+  s.total = _mm512_add_epi32(s.total, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+inline Vec to_float(DotSum s) { return {_mm512_cvtepi32_ps(s.total)}; }
 
 }  // namespace llm_kernels::avx512

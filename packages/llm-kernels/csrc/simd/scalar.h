@@ -8,6 +8,10 @@ namespace llm_kernels::scalar {
 
 constexpr size_t kWidth = 4;
 constexpr int kTileRows = 2;
+constexpr int kDotTileRows = 2;
+constexpr int kDotSums = 4;
+constexpr int kInt8Bias = 0;
+constexpr size_t kExpandFloatRows = 16;
 constexpr size_t kExpandInt8Rows = 16;
 constexpr size_t kExpandInt4Rows = 16;
 
@@ -87,6 +91,25 @@ inline float sum(Vec a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
 inline Vec load_int8(const int8_t* p) {
   return each([=](size_t i) { return static_cast<float>(p[i]); });
 }
+inline float float_of(uint32_t bits) {
+  float out;
+  __builtin_memcpy(&out, &bits, sizeof out);
+  return out;
+}
+inline Vec load_bfloat16(const uint16_t* p) {
+  return each([=](size_t i) { return float_of(uint32_t{p[i]} << 16); });
+}
+// Exponent and mantissa of e4m3 where float has them; 2^120 is the difference of the biases.
+inline Vec load_float8(const uint8_t* p) {
+  return each([=](size_t i) {
+    const float size = float_of((p[i] & 0x7fu) << 20) * 0x1p120f;
+    return p[i] & 0x80u ? -size : size;
+  });
+}
+// Whole numbers from -128 to 127.
+inline void store_int8(int8_t* p, Vec a) {
+  for (size_t i = 0; i < kWidth; ++i) p[i] = static_cast<int8_t>(a.v[i]);
+}
 
 // kWidth words of eight nibbles each, in two's complement.
 struct Words {
@@ -101,6 +124,45 @@ inline Vec nibble(Words w, int j) {
   return each([=](size_t i) {
     return static_cast<float>(static_cast<int32_t>(w.v[i] << (28 - 4 * j)) >> 28);
   });
+}
+
+// Sums of products of bytes, four a lane.
+struct Bytes {
+  int8_t v[4 * kWidth];
+};
+struct DotSum {
+  int32_t total[kWidth];
+};
+inline DotSum no_dot() { return {}; }
+inline Bytes load_bytes(const uint8_t* p) {
+  Bytes out;
+  __builtin_memcpy(out.v, p, sizeof out.v);
+  return out;
+}
+inline Bytes broadcast_quad(const int8_t* p) {
+  Bytes out;
+  for (size_t i = 0; i < 4 * kWidth; ++i) out.v[i] = p[i % 4];
+  return out;
+}
+inline Bytes low_nibbles(Bytes b) {
+  for (int8_t& code : b.v) code &= 15;
+  return b;
+}
+inline Bytes high_nibbles(Bytes b) {
+  for (int8_t& code : b.v) code = static_cast<int8_t>(static_cast<uint8_t>(code) >> 4);
+  return b;
+}
+inline void dot_int8(DotSum& s, Bytes w, Bytes x) {
+  for (size_t lane = 0; lane < kWidth; ++lane) {
+    for (size_t i = 4 * lane; i < 4 * lane + 4; ++i) s.total[lane] += w.v[i] * x.v[i];
+  }
+}
+inline void dot_nibbles(DotSum& s, Bytes w, Bytes x) { dot_int8(s, w, x); }
+inline void fold(DotSum&) {}
+using Int8Codes = Bytes;
+inline Int8Codes load_codes(const uint8_t* p) { return load_bytes(p); }
+inline Vec to_float(DotSum s) {
+  return each([=](size_t i) { return static_cast<float>(s.total[i]); });
 }
 
 // An 8 x 8 block of items, turned: out[j][i] = in[i][j].

@@ -13,8 +13,20 @@
 
 namespace llm_kernels {
 
-// How a linear weight's codes are stored.
-enum WeightFormat { kFloat32 = 0, kInt8 = 1, kInt4 = 2, kWeightFormats = 3 };
+// How a linear weight's codes are stored. The formats up to kInt4 are decoded to float and meet
+// float inputs; the last two meet inputs that were rounded to int8 (DotTile).
+enum WeightFormat {
+  kFloat32 = 0,
+  kBFloat16 = 1,
+  kFloat8 = 2,  // e4m3, finite codes only
+  kInt8 = 3,
+  kInt4 = 4,
+  kFloatFormats = 5,
+  kInt8Dot = 5,
+  kInt4Dot = 6,
+  kWeightFormats = 7,
+};
+constexpr int kDotFormats = kWeightFormats - kFloatFormats;
 
 enum Activation {
   kSilu = 0,
@@ -26,11 +38,13 @@ enum Activation {
 
 // Sums run over at most this many inputs before they are scaled and added to the output.
 constexpr size_t kSegment = 256;
+// The same where inputs are int8, which share a scale within a segment; divides kSegment.
+constexpr size_t kDotSegment = 128;
 
-// Where the run of inputs that starts at `k` ends: at a multiple of kSegment, at the end of its
+// Where the run of inputs that starts at `k` ends: at a multiple of `longest`, at the end of its
 // group, or at `k_end`, whichever comes first.
-inline size_t segment_end(size_t k, size_t k_end, size_t group) {
-  size_t end = (k / kSegment + 1) * kSegment;
+inline size_t segment_end(size_t k, size_t k_end, size_t group, size_t longest = kSegment) {
+  size_t end = (k / longest + 1) * longest;
   const size_t group_end = (k / group + 1) * group;
   if (group_end < end) end = group_end;
   return end < k_end ? end : k_end;
@@ -47,6 +61,23 @@ struct LinearTile {
   size_t y_stride;
   size_t columns;  // outputs of this panel that exist, up to panel_rows
   size_t k_begin;
+  size_t k_end;
+  size_t group;  // inputs that share a scale
+};
+
+// Some rows of int8 inputs times one panel of integer weights, added to y.
+struct DotTile {
+  const int8_t* x;        // [(k_end - k_begin) / 4, rows, 4], zeros behind the last input
+  const float* x_scales;  // [segments, rows]
+  const float* x_sums;    // [segments, rows] scale times the sum of the codes
+  const void* codes;      // the panel's codes from k_begin on
+  const float* scales;    // the panel's [groups, panel_rows]
+  const float* offsets;   // the panel's [groups, panel_rows]: what to add to a code; or null
+  float offset;           // what to add to a code where offsets is null
+  float* y;               // [rows, y_stride]; added to
+  size_t y_stride;
+  size_t columns;  // outputs of this panel that exist, up to panel_rows
+  size_t k_begin;  // multiples of 8, but for the last k_end
   size_t k_end;
   size_t group;  // inputs that share a scale
 };
@@ -82,15 +113,22 @@ inline size_t attention_scratch(size_t queries, size_t head_dim, size_t block_si
 }
 
 struct KernelTable {
-  size_t panel_rows;  // weight rows interleaved in a panel
-  size_t tile_rows;   // most rows of x in a tile
+  size_t panel_rows;     // weight rows interleaved in a panel
+  size_t tile_rows;      // most rows of x in a tile
+  size_t dot_tile_rows;  // most rows of int8 inputs in a tile
+  int int8_bias;         // added to the codes of kInt8Dot, which are then unsigned; or 0
   // Indexed by WeightFormat.
-  void (*linear_tile[kWeightFormats])(const LinearTile& tile, size_t rows);
+  void (*linear_tile[kFloatFormats])(const LinearTile& tile, size_t rows);
+  // Indexed by WeightFormat - kFloatFormats.
+  void (*dot_tile[kDotFormats])(const DotTile& tile, size_t rows);
+  // Rounds n inputs to codes of -127 to 127 by the scale max |x| / 127, or by `scale` where that is
+  // not 0. Returns the scale; NaN where an input is no number. *sum is the codes' sum.
+  float (*round_int8)(const float* x, size_t n, float scale, int8_t* codes, float* sum);
   // Indexed by WeightFormat: the rows of x from which on expanding codes beats decoding them for
   // every tile; SIZE_MAX: never.
-  size_t expand_rows[kWeightFormats];
+  size_t expand_rows[kFloatFormats];
   // Codes of `count` inputs of a panel to float [count, panel_rows], not scaled.
-  void (*expand[kWeightFormats])(const void* codes, size_t count, float* out);
+  void (*expand[kFloatFormats])(const void* codes, size_t count, float* out);
   void (*rms_norm)(const float* x, const float* weight, float eps, size_t n, float* y);
   // bias may be null.
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float eps, size_t n,

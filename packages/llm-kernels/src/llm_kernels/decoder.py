@@ -10,10 +10,11 @@ names the blocks of every sequence in every step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -21,10 +22,12 @@ from llm_kernels.decoder_config import native_config
 from llm_kernels.errors import KernelsError, ShapeError, UnsupportedSpecError
 from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
 from llm_kernels.native import extension, resolve
+from llm_kernels.ops.linear import LinearWeight
+from llm_kernels.ops.linear_arguments import arguments
 from llm_kernels.reference import unit_rows
-from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_kernels.weights import QUANTIZED
 
-Weight: TypeAlias = "npt.NDArray[np.generic] | Int4Weight | Int8Weight"
+Weight: TypeAlias = LinearWeight
 _CACHE_ITEM_BYTES = 4
 
 
@@ -118,6 +121,34 @@ class NativeDecoder:
             raise ShapeError(str(error)) from error
         return logits
 
+    def copy_blocks(self, copies: Sequence[tuple[int, int]]) -> None:
+        """Copy keys and values of all layers, block to block, one pair after the other.
+
+        Raises ShapeError, and changes nothing, for a block that is not there.
+        """
+        pairs = np.array(copies, np.int32).reshape(-1, 2)
+        try:
+            self._native.copy_blocks(pairs)
+        except ValueError as error:
+            raise ShapeError(str(error)) from error
+
+    def write_cache(
+        self,
+        layer: int,
+        slots: npt.NDArray[np.int32],
+        keys: npt.NDArray[np.float32],
+        values: npt.NDArray[np.float32],
+    ) -> None:
+        """Write keys and values [T, G, D] of one layer, as they are, to `slots` int32 [T].
+
+        Slot b * block_size + i is place i of block b. Raises ShapeError, and changes nothing, for
+        arrays of another dtype or shape, and for a slot or layer that is not there.
+        """
+        try:
+            self._native.write_cache(layer, slots, keys, values)
+        except (ValueError, TypeError) as error:
+            raise ShapeError(str(error)) from error
+
     @property
     def isa(self) -> str:
         """The instruction set that runs: `scalar`, `avx2` or `avx512`."""
@@ -162,22 +193,20 @@ class NativeDecoder:
         return self._sizes.tied and not self._spec.head.normalized
 
     def _load_head(self, key: ParameterKey) -> None:
-        if self._spec.head.normalized or self._sizes.tied:
-            dense = self._dense(key)
-            head = unit_rows(dense) if self._spec.head.normalized else dense
-            self._add_linear(ParameterKey("head"), head)
+        if self._spec.head.normalized:
+            self._add_linear(ParameterKey("head"), unit_rows(self._dense(key)))
+        elif self._sizes.tied:
+            self._refuse_quantized(key, self._get(key))
+            self._add_linear(ParameterKey("head"), self._get(key))
         else:
             self._add_linear(key, self._get(key))
 
     def _add_linear(self, key: ParameterKey, weight: Weight) -> None:
         where = (key.slot, _index(key.layer), _index(key.expert))
-        bias = self._bias(key)
-        if isinstance(weight, Int4Weight):
-            self._native.add_int4(*where, weight.packed, weight.scales, weight.zeros, bias)
-        elif isinstance(weight, Int8Weight):
-            self._native.add_int8(*where, weight.codes, weight.scales, bias)
-        else:
-            self._native.add_float32(*where, _float32(weight), bias)
+        if not isinstance(weight, QUANTIZED):
+            weight = _packable(weight)
+        kind, values = arguments(weight, self._bias(key))
+        getattr(self._native, f"add_{kind}")(*where, *values)
 
     def _bias(self, key: ParameterKey) -> npt.NDArray[np.float32] | None:
         bias = key._replace(leaf="bias")
@@ -185,14 +214,18 @@ class NativeDecoder:
 
     def _dense(self, key: ParameterKey) -> npt.NDArray[np.float32]:
         weight = self._get(key)
-        if isinstance(weight, Int4Weight | Int8Weight):
+        self._refuse_quantized(key, weight)
+        return _float32(weight)  # type: ignore[arg-type]
+
+    @staticmethod
+    def _refuse_quantized(key: ParameterKey, weight: Weight) -> None:
+        if isinstance(weight, QUANTIZED):
             message = (
                 f"{key.name} is quantized; this model's native decoder takes integers in linears "
                 "only, and needs tied and normalized heads and embeddings as floats. Leave "
                 f"{key.slot} out of the quantization, or run with --inference_model false."
             )
             raise UnsupportedSpecError(message)
-        return _float32(weight)
 
     def _get(self, key: ParameterKey) -> Weight:
         weight = self._weight(key)
@@ -207,6 +240,13 @@ class NativeDecoder:
 
 def _index(number: int | None) -> int:
     return -1 if number is None else number
+
+
+def _packable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """bfloat16 stays what it is, at half the bytes and with the same results; all else is float32."""
+    if array.dtype == ml_dtypes.bfloat16:
+        return np.ascontiguousarray(array)
+    return _float32(array)
 
 
 def _float32(array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:

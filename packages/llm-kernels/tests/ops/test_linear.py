@@ -2,22 +2,53 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from llm_kernels import ops, reference
 from llm_kernels.ops.linear import LinearWeight
-from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_kernels.weights import (
+    Float8Weight,
+    InputRounding,
+    Int4Weight,
+    Int8Weight,
+    RoundedInputs,
+)
+from llm_kernels.weights.inputs import Kind
 
 Make = Callable[[np.ndarray], LinearWeight]
+
+
+def rounding(kind: Kind, quantize: Make) -> Make:
+    def make(dense: np.ndarray) -> LinearWeight:
+        weight = quantize(dense)
+        assert not isinstance(weight, np.ndarray | RoundedInputs)
+        return RoundedInputs(weight, InputRounding(kind, 0.01 if kind.endswith("static") else 0.0))
+
+    return make
+
+
 FORMATS: dict[str, Make] = {
     "float32": lambda dense: dense,
+    "bfloat16": lambda dense: dense.astype(ml_dtypes.bfloat16),
+    "float8": Float8Weight.from_dense,
+    "float8-groups-of-8": lambda dense: Float8Weight.from_dense(dense, 8),
     "int8": Int8Weight.from_dense,
     "int8-groups-of-8": lambda dense: Int8Weight.from_dense(dense, 8),
     "int4": Int4Weight.from_dense,
     "int4-groups-of-8": lambda dense: Int4Weight.from_dense(dense, 8),
     "int4-zero-points": lambda dense: Int4Weight.from_dense(dense, symmetric=False),
     "int4-groups-of-8-zero-points": lambda dense: Int4Weight.from_dense(dense, 8, False),
+    "int8-by-block": rounding("int8_block", Int8Weight.from_dense),
+    "int8-by-token": rounding("int8_token", lambda dense: Int8Weight.from_dense(dense, 8)),
+    "int8-static": rounding("int8_static", Int8Weight.from_dense),
+    "int4-by-block": rounding("int8_block", lambda dense: Int4Weight.from_dense(dense, 8)),
+    "int4-by-token": rounding(
+        "int8_token", lambda dense: Int4Weight.from_dense(dense, symmetric=False)
+    ),
+    "float8-by-token": rounding("float8_token", Float8Weight.from_dense),
+    "float8-static": rounding("float8_static", Float8Weight.from_dense),
 }
 GROUPS = {
     f"{bits}-groups-of-{group}": (bits, group)
@@ -81,9 +112,47 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(isa: str, make: Make) -> No
 def test_one_column_of_ones_reads_one_weight_each(isa: str, make: Make) -> None:
     """A unit vector picks a column, which shows any input or output in the wrong place."""
     weight = make(normal(11, 40, 48))
-    expected = reference.dense(weight).T
-    found = ops.linear(np.eye(48, dtype=np.float32), weight, isa=isa)
-    np.testing.assert_allclose(found, expected, rtol=2e-6, atol=1e-6)
+    ones = np.eye(48, dtype=np.float32)
+    found = ops.linear(ones, weight, isa=isa)
+    np.testing.assert_allclose(found, reference.linear(ones, weight), rtol=3e-6, atol=1e-6)
+
+
+def test_the_most_negative_code_counts(isa: str) -> None:
+    """-128, whose size no int8 holds, against inputs of both signs."""
+    weight = Int8Weight(np.full((40, 64), -128, np.int8), np.ones((40, 1), np.float32))
+    x = np.linspace(-1, 1, 3 * 64, dtype=np.float32).reshape(3, 64)
+    rounded = RoundedInputs(weight, InputRounding("int8_token"))
+    found = ops.linear(x, rounded, isa=isa)
+    np.testing.assert_allclose(found, reference.linear(x, rounded), rtol=1e-5, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ["int8_block", "int8_token"])
+def test_the_largest_codes_do_not_overflow(isa: str, kind: Kind) -> None:
+    x = np.full((2, 1024), 3.0, np.float32)
+    for weight in (
+        Int8Weight(np.full((33, 1024), 127, np.int8), np.ones((33, 1), np.float32)),
+        Int4Weight(np.full((33, 512), 0xFF, np.uint8), np.ones((33, 1), np.float32), None, 1024),
+    ):
+        rounded = RoundedInputs(weight, InputRounding(kind))
+        found = ops.linear(x, rounded, isa=isa)
+        np.testing.assert_allclose(found, reference.linear(x, rounded), rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_an_input_that_is_no_number_is_not_hidden_by_rounding(isa: str, bad: float) -> None:
+    x = normal(13, 3, 256)
+    x[1, 130] = bad
+    weight = RoundedInputs(Int8Weight.from_dense(normal(14, 40, 256)), InputRounding("int8_block"))
+    found = ops.linear(x, weight, isa=isa)
+    assert np.isnan(found[1]).all()
+    assert np.isfinite(found[[0, 2]]).all()
+
+
+def test_inputs_of_zeros_give_the_bias(isa: str) -> None:
+    weight = RoundedInputs(Int4Weight.from_dense(normal(15, 40, 256)), InputRounding("int8_block"))
+    bias = normal(16, 40)
+    found = ops.linear(np.zeros((2, 256), np.float32), weight, bias, isa=isa)
+    np.testing.assert_array_equal(found, np.stack([bias, bias]))
 
 
 def test_a_packed_weight_says_what_it_holds() -> None:

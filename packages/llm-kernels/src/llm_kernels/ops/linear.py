@@ -1,4 +1,4 @@
-"""Linear layers over float32, int8 and int4 weights, packed once for the instruction set."""
+"""Linear layers over floats, float8, int8 and int4, packed once for the instruction set."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_kernels.native import extension, resolve
-from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_kernels.ops.linear_arguments import arguments
+from llm_kernels.weights import Float8Weight, Int4Weight, Int8Weight, RoundedInputs
 
-LinearWeight: TypeAlias = "npt.NDArray[np.float32] | Int4Weight | Int8Weight"
+LinearWeight: TypeAlias = (
+    "npt.NDArray[np.generic] | Int4Weight | Int8Weight | Float8Weight | RoundedInputs"
+)
 
 
 class PackedLinear:
@@ -20,15 +23,8 @@ class PackedLinear:
         self, weight: LinearWeight, bias: npt.NDArray[np.float32] | None, isa: str, threads: int
     ) -> None:
         """Pack; see `pack`."""
-        kinds = extension().PackedLinear
-        if isinstance(weight, Int4Weight):
-            self._native = kinds.int4(
-                weight.packed, weight.scales, weight.zeros, bias, isa, threads
-            )
-        elif isinstance(weight, Int8Weight):
-            self._native = kinds.int8(weight.codes, weight.scales, bias, isa, threads)
-        else:
-            self._native = kinds.float32(weight, bias, isa, threads)
+        kind, values = arguments(weight, bias)
+        self._native = getattr(extension().PackedLinear, kind)(*values, isa, threads)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -61,7 +57,7 @@ def pack(
     isa: str | None = None,
     threads: int | None = None,
 ) -> PackedLinear:
-    """Lay a weight out for the kernels: float32 [N, K], Int4Weight or Int8Weight; bias [N]."""
+    """Lay a weight [N, K] out for the kernels: float32, bfloat16 or quantized; bias float32 [N]."""
     return PackedLinear(weight, bias, *resolve(isa, threads))
 
 
@@ -77,7 +73,8 @@ def linear(
 
     A weight that is used more than once should be packed once (`pack`); a packed weight brings its
     bias and its instruction set along. Integer weights are multiplied as they are and scaled group
-    by group, so that no float copy of them is made.
+    by group, so that no float copy of them is made. `RoundedInputs` rounds x first; with int8
+    products are summed as integers.
     """
     if not isinstance(weight, PackedLinear):
         weight = pack(weight, bias, isa=isa, threads=threads)

@@ -10,13 +10,21 @@ import numpy as np
 
 @runtime_checkable
 class Quantized(Protocol):
-    """A packed weight; `Int4Weight` and `Int8Weight` of `llm_kernels.weights` are such."""
+    """A packed weight; those of `llm_kernels.weights` are such."""
 
     def dequantize(self) -> np.ndarray:
         """The weight [N, K] as float32."""
 
 
 Weight: TypeAlias = "np.ndarray | Quantized"
+
+
+@runtime_checkable
+class Projecting(Protocol):
+    """A weight that does more with its inputs than a product: an adapter, or rounding."""
+
+    def project(self, x: np.ndarray) -> np.ndarray:
+        """x [..., K] -> [..., N]."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class Adapted:
     def project(self, x: np.ndarray) -> np.ndarray:
         """`x` [..., K] -> [..., N], through the two small matrices."""
         detour = (x @ dense(self.a)) @ dense(self.b)
-        return x @ dense(self.base).T + np.float32(self.scaling) * detour
+        return linear(x, self.base) + np.float32(self.scaling) * detour
 
 
 def dense(weight: Weight) -> np.ndarray:
@@ -51,5 +59,5 @@ def dense(weight: Weight) -> np.ndarray:
 def linear(x: np.ndarray, weight: Weight, bias: np.ndarray | None = None) -> np.ndarray:
     """`x @ weight.T + bias`: x [..., K], weight [N, K], bias [N] -> [..., N], float32."""
     x = x.astype(np.float32, copy=False)
-    product = weight.project(x) if isinstance(weight, Adapted) else x @ dense(weight).T
+    product = weight.project(x) if isinstance(weight, Projecting) else x @ dense(weight).T
     return product if bias is None else product + bias.astype(np.float32, copy=False)

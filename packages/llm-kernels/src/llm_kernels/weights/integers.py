@@ -1,11 +1,4 @@
-"""How a quantized linear weight is held: integer codes, scales, and zero points, as NumPy arrays.
-
-These two types are what llm-convert hands over, llm-quant produces and the native kernels pack.
-They refuse arrays that cannot be such a weight when they are made, and know nothing of files.
-
-    weight = Int4Weight.from_dense(dense, group_size=128)      # round to nearest
-    weight.shape, weight.dequantize()
-"""
+"""Weights of four and eight bits an entry, in groups along the inputs that share a scale."""
 
 from __future__ import annotations
 
@@ -15,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llm_kernels.errors import ShapeError
+from llm_kernels.weights.checks import at_least_tiny, check_array, check_groups, check_scales
 
 _INT4_MIDDLE = 8  # code of zero in a symmetric weight
 
@@ -36,13 +30,13 @@ class Int4Weight:
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
-        _check_array("packed", self.packed, np.uint8, 2)
+        check_array("packed", self.packed, np.uint8, 2)
         rows, columns = self.shape
-        _check_groups(columns, self.group_size, multiple=8)
+        check_groups(columns, self.group_size, multiple=8)
         groups = (rows, columns // self.group_size)
-        _check_array("scales", self.scales, np.float32, 2, groups)
+        check_array("scales", self.scales, np.float32, 2, groups)
         if self.zeros is not None:
-            _check_array("zeros", self.zeros, np.uint8, 2, groups)
+            check_array("zeros", self.zeros, np.uint8, 2, groups)
             if self.zeros.size and int(self.zeros.max()) > 15:
                 message = f"zeros holds {int(self.zeros.max())}; a four-bit zero point is 0 to 15."
                 raise ShapeError(message)
@@ -51,6 +45,12 @@ class Int4Weight:
     def shape(self) -> tuple[int, int]:
         """(N, K) of the weight it stands for."""
         return self.packed.shape[0], self.packed.shape[1] * 2
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        zeros = 0 if self.zeros is None else self.zeros.nbytes
+        return self.packed.nbytes + self.scales.nbytes + zeros
 
     def codes(self) -> npt.NDArray[np.uint8]:
         """The nibbles, uint8 [N, K]."""
@@ -73,14 +73,14 @@ class Int4Weight:
         """Round a weight [N, K] to nearest; `group_size` None means one scale a row."""
         rows, columns = dense.shape
         size = columns if group_size is None else group_size
-        _check_groups(columns, size, multiple=8)
+        check_groups(columns, size, multiple=8)
         grouped = np.ascontiguousarray(dense, np.float32).reshape(rows, -1, size)
         if symmetric:
-            scales = _at_least_tiny(np.abs(grouped).max(-1) / 7)
+            scales = at_least_tiny(np.abs(grouped).max(-1) / 7)
             middle: npt.NDArray[np.float32] = np.full(scales.shape, _INT4_MIDDLE, np.float32)
         else:
             low, high = np.minimum(grouped.min(-1), 0), np.maximum(grouped.max(-1), 0)
-            scales = _at_least_tiny((high - low) / 15)
+            scales = at_least_tiny((high - low) / 15)
             middle = np.clip(np.rint(-low / scales), 0, 15).astype(np.float32)
         codes = np.clip(np.rint(grouped / scales[:, :, None]) + middle[:, :, None], 0, 15)
         flat = codes.astype(np.uint8).reshape(rows, columns)
@@ -101,16 +101,8 @@ class Int8Weight:
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
-        _check_array("codes", self.codes, np.int8, 2)
-        _check_array("scales", self.scales, np.float32, 2)
-        rows, columns = self.shape
-        groups = self.scales.shape[1]
-        if self.scales.shape[0] != rows or not groups or columns % groups:
-            message = (
-                f"scales has shape {self.scales.shape}; for codes of shape {self.shape} it must "
-                f"have {rows} rows and a number of columns that divides {columns}."
-            )
-            raise ShapeError(message)
+        check_array("codes", self.codes, np.int8, 2)
+        check_scales(self.scales, self.shape)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -121,6 +113,11 @@ class Int8Weight:
     def group_size(self) -> int:
         """Inputs that share a scale; K where there is one scale a row."""
         return self.codes.shape[1] // self.scales.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return self.codes.nbytes + self.scales.nbytes
 
     def dequantize(self) -> npt.NDArray[np.float32]:
         """The weight as float32 [N, K]."""
@@ -134,42 +131,8 @@ class Int8Weight:
         """Round a weight [N, K] to nearest; `group_size` None means one scale a row."""
         rows, columns = dense.shape
         size = columns if group_size is None else group_size
-        _check_groups(columns, size, multiple=1)
+        check_groups(columns, size, multiple=1)
         grouped = np.ascontiguousarray(dense, np.float32).reshape(rows, -1, size)
-        scales = _at_least_tiny(np.abs(grouped).max(-1) / 127)
+        scales = at_least_tiny(np.abs(grouped).max(-1) / 127)
         codes = np.rint(grouped / scales[:, :, None]).astype(np.int8)
         return cls(codes.reshape(rows, columns), scales)
-
-
-def _at_least_tiny(scales: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """A group of zeros gets a scale that can be divided by."""
-    return np.maximum(scales, np.finfo(np.float32).tiny).astype(np.float32)
-
-
-def _check_array(
-    name: str,
-    array: npt.NDArray[np.generic],
-    dtype: type[np.generic],
-    ndim: int,
-    shape: tuple[int, ...] | None = None,
-) -> None:
-    if array.dtype != np.dtype(dtype) or array.ndim != ndim:
-        message = (
-            f"{name} is {array.dtype} with {array.ndim} dimensions; "
-            f"{np.dtype(dtype)} with {ndim} is needed."
-        )
-        raise ShapeError(message)
-    if shape is not None and array.shape != shape:
-        message = f"{name} has shape {array.shape}, expected {shape}."
-        raise ShapeError(message)
-
-
-def _check_groups(columns: int, group_size: int, multiple: int) -> None:
-    fits = group_size > 0 and columns % group_size == 0
-    if not fits or (group_size % multiple and group_size != columns):
-        also = f" and be a multiple of {multiple}" if multiple > 1 else ""
-        message = (
-            f"group_size is {group_size}; for {columns} inputs it must divide {columns}{also}, "
-            f"or be {columns} itself."
-        )
-        raise ShapeError(message)
