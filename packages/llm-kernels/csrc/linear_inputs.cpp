@@ -1,0 +1,155 @@
+#include "linear_inputs.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace llm_kernels {
+namespace {
+
+std::size_t longest_segment(const InputKey& key) { return key.dot ? kDotSegment : kSegment; }
+
+std::size_t next_segment(std::size_t k, const InputKey& key, std::size_t inputs) {
+  return segment_end(k, inputs, key.group ? key.group : inputs, longest_segment(key));
+}
+
+// The nearest number of e4m3, halves to even, as OCP's 8-bit floating point says; saturating.
+float nearest_float8(float x) {
+  constexpr float kMost = 448.0f;
+  constexpr float kLeastNormal = 0x1p-6f;
+  const float size = std::fabs(x);
+  if (!(size < kMost)) return std::isnan(x) ? x : std::copysign(kMost, x);
+  int exponent = 0;
+  std::frexp(std::max(size, kLeastNormal), &exponent);
+  const float step = std::ldexp(1.0f, exponent - 4);
+  return std::nearbyint(x / step) * step;
+}
+
+void round_float8(const InputForm& form, const float* from, std::size_t n, float* to) {
+  float scale = form.scale;
+  if (form.kind == InputKind::float8_token) {
+    float most = 0.0f;
+    for (std::size_t i = 0; i < n; ++i) most = std::max(most, std::fabs(from[i]));
+    scale = most / 448.0f;
+  }
+  const float inverse = scale > 1e-37f ? 1.0f / scale : 0.0f;
+  for (std::size_t i = 0; i < n; ++i) to[i] = nearest_float8(from[i] * inverse) * scale;
+}
+
+bool is_float8(const InputForm& form) {
+  return form.kind == InputKind::float8_token || form.kind == InputKind::float8_static;
+}
+
+void pack_floats(ThreadPool& pool, const Stripe& stripe, const InputKey& key, StripeInputs& out) {
+  const std::size_t k = stripe.inputs;
+  if (stripe.rows == 1 && !is_float8(key.form)) {
+    out.floats = stripe.row(0, 0);
+    return;
+  }
+  if (out.x.size() < stripe.rows * k) out.x.resize(stripe.rows * k);
+  out.floats = out.x.data();
+  pool.run(stripe.tiles(), [&](std::size_t tile, int) {
+    const std::size_t rows = stripe.rows_in(tile);
+    std::vector<float> rounded(is_float8(key.form) ? k : 0);
+    for (std::size_t m = 0; m < rows; ++m) {
+      const float* from = stripe.row(tile, m);
+      if (is_float8(key.form)) {
+        round_float8(key.form, from, k, rounded.data());
+        from = rounded.data();
+      }
+      for (std::size_t begin = 0; begin < k; begin += kSegment) {
+        const std::size_t chunk = std::min(kSegment, k - begin);
+        float* to = out.x.data() + stripe.float_place(begin, chunk, tile) + m;
+        for (std::size_t i = 0; i < chunk; ++i) to[i * rows] = from[begin + i];
+      }
+    }
+  });
+}
+
+// Sums of x over each segment, [tile][segment][row of tile].
+void sum_segments(const Stripe& stripe, const InputKey& key, std::vector<float>& sums) {
+  const std::size_t k = stripe.inputs;
+  sums.resize(segments_before(k, key, k) * stripe.rows);
+  float* to = sums.data();
+  for (std::size_t tile = 0; tile < stripe.tiles(); ++tile) {
+    for (std::size_t at = 0; at < k;) {
+      const std::size_t end = next_segment(at, key, k);
+      for (std::size_t m = 0; m < stripe.rows_in(tile); ++m) {
+        const float* from = stripe.row(tile, m);
+        float total = 0.0f;
+        for (std::size_t i = at; i < end; ++i) total += from[i];
+        *to++ = total;
+      }
+      at = end;
+    }
+  }
+}
+
+// The scale of a whole row where it has one; 0 where each segment has its own.
+float row_scale(const KernelTable& table, const InputForm& form, const float* row, std::size_t k,
+                std::int8_t* codes) {
+  float sum = 0.0f;
+  if (form.kind == InputKind::int8_static) return form.scale;
+  if (form.kind == InputKind::int8_token) return table.round_int8(row, k, 0.0f, codes, &sum);
+  return 0.0f;
+}
+
+// One row of a tile: codes to [quad][row][4], scales and sums to [segment][row].
+void pack_row(const KernelTable& table, const Stripe& stripe, const InputKey& key, std::size_t tile,
+              std::size_t m, std::int8_t* codes, StripeInputs& out) {
+  const std::size_t k = stripe.inputs;
+  const std::size_t rows = stripe.rows_in(tile);
+  const std::size_t segments = segments_before(k, key, k);
+  const float* from = stripe.row(tile, m);
+  const float whole = row_scale(table, key.form, from, k, codes);
+  std::size_t place = tile * stripe.tile_rows * segments + m;
+  for (std::size_t at = 0; at < k; place += rows) {
+    const std::size_t end = next_segment(at, key, k);
+    float sum = 0.0f;
+    const float scale = table.round_int8(from + at, end - at, whole, codes + at, &sum);
+    out.scales[place] = scale;
+    out.sums[place] = scale * sum;
+    at = end;
+  }
+  std::memset(codes + k, 0, stripe.padded() - k);
+  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile) + 4 * m;
+  for (std::size_t i = 0; i < stripe.padded(); i += 4) std::memcpy(to + i * rows, codes + i, 4);
+}
+
+void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
+                const InputKey& key, StripeInputs& out) {
+  const std::size_t segments = segments_before(stripe.inputs, key, stripe.inputs);
+  const std::size_t codes = stripe.rows * stripe.padded();
+  if (out.codes.size() < codes) out.codes.resize(codes);
+  out.scales.resize(segments * stripe.rows);
+  out.sums.resize(segments * stripe.rows);
+  pool.run(stripe.tiles(), [&](std::size_t tile, int) {
+    std::vector<std::int8_t> row(stripe.padded());
+    for (std::size_t m = 0; m < stripe.rows_in(tile); ++m) {
+      pack_row(table, stripe, key, tile, m, row.data(), out);
+    }
+  });
+}
+
+}  // namespace
+
+InputKey input_key(const PackedLinear& weight) {
+  const bool sums = !weight.is_dot() && weight.has_offsets();
+  // A row of one scale is cut all the same: where a group ends, sums are scaled.
+  const bool grouped = weight.group() < weight.inputs() && (weight.is_dot() || sums);
+  return {weight.is_dot(), weight.inputs_form(), grouped ? weight.group() : 0, sums};
+}
+
+std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inputs) {
+  std::size_t count = 0;
+  for (std::size_t at = 0; at < k; at = next_segment(at, key, inputs)) ++count;
+  return count;
+}
+
+void pack_inputs(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
+                 const InputKey& key, StripeInputs& out) {
+  if (key.dot) return pack_codes(table, pool, stripe, key, out);
+  pack_floats(pool, stripe, key, out);
+  if (key.sums) sum_segments(stripe, key, out.sums);
+}
+
+}  // namespace llm_kernels
