@@ -10,8 +10,11 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
+from llm_convert.model import open_model
+from llm_data.tokenizer import load_tokenizer
 from llm_infer.engine import SamplingParams
 from llm_infer.load import load_engine
 
@@ -67,12 +70,20 @@ def test_several_prompts_are_shown_in_order(tiny_model):
     [
         (["--quant_type", "weight_only_int44"], "Did you mean weight_only_int4?"),
         (["--quant_type", "a8w8"], "not supported"),
-        (["--decode_strategy", "beam_search"], "beam_search is not supported"),
+        (["--decode_strategy", "beam_serch"], "Did you mean beam_search?"),
+        (["--decode_strategy", "beam_search", "--num_beams", "0"], "--num_beams is 0"),
+        (["--use_fake_parameter"], "--benchmark"),
+        (["--export_precache"], "--prefix_path"),
+        (["--model_type", "gpt-3"], "--model_type is gpt-3"),
+        (["--avx_type", "fp16_int8", "--quant_type", "weight_only_int4"], "--avx_type"),
+        (["--min_p", "0.1"], "--decode_strategy sampling"),
+        (["--total_max_length", "1"], "--total_max_length is 1"),
+        (["--inference_model", "false", "--avx_model"], "--avx_model is the native engine"),
         (["--mode", "static"], "--mode dynamic"),
         (["--device", "gpu"], "--device cpu"),
         (["--dtype", "bfloat16"], "float32"),
-        (["--prefix_path", "x"], "--prefix_path is not supported"),
-        (["--cachekv_int8_type", "dynamic"], "--cachekv_int8_type is not supported"),
+        (["--prefix_path", "x"], "--prefix_path x: x does not exist"),
+        (["--cachekv_int8_type", "dynamic"], "--cachekv_int8_type dynamic is not supported"),
         (["--top_p", "0.9"], "--decode_strategy sampling"),
         (["--src_lenght", "9"], "src_length"),
         (["--src_length", "4"], "6 tokens, but at most 4"),
@@ -95,6 +106,67 @@ def test_mistakes_end_with_a_sentence(tiny_model, tmp_path, words, told):
     assert told in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_beam_search_is_the_engines(tiny_model):
+    words = ("--max_length", "24", "--threads", "1", "--num_beams", "3", "--length_penalty", "0.5")
+    words += ("--decode_strategy", "beam_search", "--early_stopping", "never", "--prompt", "a lion")
+    answer = llm("infer", "--model_name_or_path", tiny_model, *words)
+    assert answer.returncode == 0, answer.stderr
+    tokenizer = load_tokenizer(tiny_model)
+    engine = load_engine(tiny_model, tokenizer=tokenizer, threads=1)
+    params = SamplingParams(
+        max_new_tokens=18,
+        min_new_tokens=1,
+        num_beams=3,
+        length_penalty=0.5,
+        early_stopping="never",
+    )
+    text = engine.submit(tokenizer.encode("a lion", True), params).text()
+    engine.close()
+    assert answer.stdout == text + "\n"
+
+
+def test_names_of_paddlenlp_mean_what_they_did(tiny_model):
+    words = ("infer", "--model_name_or_path", tiny_model, "--prompt", "Once", "--threads", "1")
+    plain = llm(*words, "--max_length", "20", "--quant_type", "weight_only_int8")
+    names = ("--avx_model", "--avx_type", "fp16_int8", "--avx_cachekv_type", "fp16")
+    names += ("--append_attn", "--use_flash_attention", "--model_type", "llama")
+    named = llm(*words, "--total_max_length", "20", *names)
+    assert named.returncode == 0, named.stderr
+    assert named.stdout == plain.stdout
+
+
+def test_a_tuned_prefix_for_all_prompts_or_chosen_by_a_line(tiny_model, tmp_path):
+    model = open_model(tiny_model)
+    sizes = model.sizes
+    for name, places in (("one", 5), ("two", 70)):
+        shape = (sizes.layers, 2, sizes.kv_heads, places, sizes.head_dim)
+        (tmp_path / name).mkdir()
+        caches = np.random.default_rng(places).standard_normal(shape).astype(np.float32)
+        np.save(tmp_path / name / "pre_caches.npy", caches)
+    words = ("infer", "--model_name_or_path", tiny_model, "--max_length", "20", "--threads", "1")
+    told = [
+        llm(*words, "--prompt", "Once", "--export_precache", "--prefix_path", tmp_path / name)
+        for name in ("one", "two")
+    ]
+    assert all(answer.returncode == 0 for answer in told), told[0].stderr
+    lines = [{"src": "Once", "prefix": name} for name in ("two", "one", "two")]
+    (tmp_path / "in.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    both = [("--prefix_path", f"{name}={tmp_path / name}") for name in ("one", "two")]
+    words += (*both[0], *both[1], "--data_file", tmp_path / "in.json", "--batch_size", "3")
+    answer = llm(*words, "--output_file", tmp_path / "out.json")
+    assert answer.returncode == 0, answer.stderr
+    found = [json.loads(line) for line in (tmp_path / "out.json").read_text().splitlines()]
+    assert [record["output"] + "\n" for record in found] == [
+        told[1].stdout,
+        told[0].stdout,
+        told[1].stdout,
+    ]
+    (tmp_path / "in.json").write_text('{"src": "Once"}\n')
+    unsaid = llm(*words, "--output_file", tmp_path / "other.json")
+    assert unsaid.returncode == 2
+    assert "in.json:1: --prefix_path names several (one, two), and none was chosen" in unsaid.stderr
 
 
 def test_a_missing_model_and_truncated_weights(tiny_model, tmp_path):

@@ -97,7 +97,7 @@ def test_a_run_whose_step_failed_goes_on_with_whole_answers_only(
             return super().step(batch) * (np.nan if self.steps >= 8 else 1)
 
     with monkeypatch.context() as patch:
-        patch.setattr("llm_infer.load.NativeDecoder", Failing)
+        patch.setattr("llm_infer.runners.NativeDecoder", Failing)
         with pytest.raises((InferError, KeyboardInterrupt)):
             run(tiny_model, tmp_path, lines, **options)
     assert "closed file" not in caplog.text
@@ -112,7 +112,7 @@ def test_the_line_whose_answer_failed_is_named(tiny_model, tmp_path, monkeypatch
         def step(self, batch):
             return super().step(batch) * np.nan
 
-    monkeypatch.setattr("llm_infer.load.NativeDecoder", Sick)
+    monkeypatch.setattr("llm_infer.runners.NativeDecoder", Sick)
     with pytest.raises(InferError, match=r"in.json:1: The largest logit is nan.*partial"):
         run(tiny_model, tmp_path, ['{"src": "a"}'])
 
@@ -128,7 +128,7 @@ def test_a_changed_middle_of_a_large_file_is_another_run(tiny_model, tmp_path, m
 
     options = {"max_length": 12}
     with monkeypatch.context() as patch:
-        patch.setattr("llm_infer.load.NativeDecoder", Failing)
+        patch.setattr("llm_infer.runners.NativeDecoder", Failing)
         with pytest.raises(InferError):
             run(tiny_model, tmp_path, lines("one"), **options)
     with pytest.raises(DataFileError, match="another data_file"):

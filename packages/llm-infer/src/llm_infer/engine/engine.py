@@ -136,6 +136,11 @@ class Engine:
         """Names of the tuned prefixes."""
         return self._prefixes.names
 
+    def prefix_tokens(self, name: str | None) -> int:
+        """Places that the tuned prefix `name` takes, 0 for None. Raises InferError if absent."""
+        lead = self._prefixes.find(name)
+        return lead.tokens if lead else 0
+
     @property
     def prefix_cache(self) -> bool:
         """Whether what was read is kept for prompts that begin the same."""

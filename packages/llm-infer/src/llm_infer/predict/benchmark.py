@@ -31,7 +31,7 @@ RUNNER_FIGURES = ("threads", "isa", "weight_bytes", "cache_bytes")
 def benchmark(options: PredictOptions) -> None:
     """Measure the model and write the figures to --output_file."""
     start = time.perf_counter()
-    engine = open_engine(options)
+    engine = open_engine(options, options.batch_size, options.max_length)
     load_seconds = time.perf_counter() - start
     try:
         figures = {**measure(engine, options), "load_s": round(load_seconds, 4)}

@@ -12,8 +12,9 @@ from llm_cli.lineage import fingerprint
 from llm_cli.progress import progress
 from llm_data.errors import DataError
 from llm_data.json_lines import JsonLines
-from llm_infer.engine import FinishReason, TokenEvent
+from llm_infer.engine import FinishReason, SamplingParams, TokenEvent
 from llm_infer.errors import DataFileError, InferError
+from llm_infer.named_paths import named_paths
 from llm_infer.predict.journal import Journal, journal_of
 from llm_infer.predict.options import PredictOptions
 from llm_infer.predict.prompts import question
@@ -22,12 +23,14 @@ from llm_infer.predict.session import Session, open_session
 WITHOUT_EFFECT = (
     "data_file", "output_file", "overwrite", "batch_size", "block_size", "num_blocks",
     "max_batch_tokens", "threads", "stream", "prompt", "block_attn", "model_name_or_path",
-    "tokenizer_name_or_path", "lora_path", "chat_template",
+    "tokenizer_name_or_path", "lora_path", "prefix_path", "chat_template", "prefix_cache",
+    "speculate_ngram", "export_precache", "avx_model", "avx_type", "avx_cachekv_type",
+    "use_flash_attention", "model_type", "total_max_length",
 )  # fmt: skip
 """Options that do not change an answer, or whose files are compared by their content."""
 
-WHOLE = (FinishReason.STOP, FinishReason.LENGTH)
-"""Ends of an answer that is complete; one that was cut off is generated again."""
+WHOLE = (FinishReason.STOP, FinishReason.LENGTH, FinishReason.DEADLINE)
+"""Ends of an answer that is kept; one that was cut off by the end of the run is made again."""
 
 
 def answer_file(options: PredictOptions) -> None:
@@ -54,17 +57,17 @@ def answer_file(options: PredictOptions) -> None:
         _checked(lines, index, lambda record: question(record))
     session = open_session(options)
     for index in range(len(lines)):
-        _encoded(session, lines, index)
+        _asked(session, lines, index)
     with contextlib.ExitStack() as closing:
         journal = Journal(output, _run(options))
         closing.callback(journal.close)
         # Runs before the journal is closed, so that nothing in flight reaches a closed journal.
         closing.callback(session.engine.close)
-        _answer(session, lines, journal)
+        _answer(session, lines, journal, options.batch_size)
         journal.finish(lines[index] for index in range(len(lines)))
 
 
-def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
+def _answer(session: Session, lines: JsonLines, journal: Journal, batch_size: int) -> None:
     engine = session.engine
     todo = [index for index in range(len(lines)) if index not in journal.outputs]
     todo.reverse()
@@ -74,7 +77,7 @@ def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
         failures: list[str] = []
 
         def submit(index: int) -> None:
-            ids = _encoded(session, lines, index)
+            ids, params = _asked(session, lines, index)
             pieces: list[str] = []
 
             def take(event: TokenEvent) -> None:
@@ -89,11 +92,11 @@ def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
                     failures.append(f"{lines.place(index)}: {event.error}")
 
             in_flight.add(index)
-            engine.add_request(ids, session.params(len(ids), index), take)
+            engine.add_request(ids, params, take)
 
         while todo or in_flight:
             # Two batches at most are encoded ahead, so that memory does not grow with the file.
-            while todo and len(in_flight) < 2 * session.options.batch_size:
+            while todo and len(in_flight) < 2 * batch_size:
                 submit(todo.pop())
             engine.step()
             if failures:
@@ -101,9 +104,15 @@ def _answer(session: Session, lines: JsonLines, journal: Journal) -> None:
                 raise InferError(message)
 
 
-def _encoded(session: Session, lines: JsonLines, index: int) -> list[int]:
-    encode = session.prompts.conversation
-    return _checked(lines, index, lambda record: encode(question(record)))
+def _asked(session: Session, lines: JsonLines, index: int) -> tuple[list[int], SamplingParams]:
+    """The prompt of a line and how it is to be answered."""
+
+    def ask(record: Any) -> tuple[list[int], SamplingParams]:
+        ids = session.prompts.conversation(question(record))
+        return ids, session.params(len(ids), index, record.get("prefix"))
+
+    asked: tuple[list[int], SamplingParams] = _checked(lines, index, ask)
+    return asked
 
 
 def _checked(lines: JsonLines, index: int, work: Any) -> Any:
@@ -132,6 +141,8 @@ def _run(options: PredictOptions) -> dict[str, Any]:
         run["data_file"] = hashlib.file_digest(stream, "sha256").hexdigest()
     for name in ("model_name_or_path", "tokenizer_name_or_path", "lora_path"):
         run[name] = fingerprint(values[name]) if values[name] else None
+    paths = named_paths("prefix_path", values["prefix_path"])
+    run["prefix_path"] = {name: fingerprint(path) for name, path in sorted(paths.items())}
     template = values["chat_template"]
     known = template is not None and Path(template).exists()
     run["chat_template"] = fingerprint(template) if known else template

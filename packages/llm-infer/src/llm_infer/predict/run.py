@@ -21,4 +21,4 @@ def predict(options: PredictOptions) -> None:
         answer_file(options)
     else:
         prompts = read_prompts(options.prompt)
-        answer_prompts(open_session(options), prompts)
+        answer_prompts(open_session(options), prompts, live=options.stream)

@@ -1,84 +1,126 @@
-"""What predict starts from: the engine, the tokenizer, how prompts and parameters are made."""
+"""What predict and chat start from: engine, tokenizer, how prompts and parameters are made."""
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from llm_convert.model import Model
 from llm_data.chat_template import load_chat_template
 from llm_data.tokenizer import Tokenizer, load_tokenizer
 from llm_infer.engine import Engine, EngineLimits, SamplingParams
+from llm_infer.errors import UnsupportedError
 from llm_infer.load import load_engine, open_model
-from llm_infer.predict.options import PredictOptions
+from llm_infer.named_paths import chosen, named_paths
 from llm_infer.predict.prompts import PromptEncoder
 
+if TYPE_CHECKING:
+    from llm_infer.options.answers import AnswerOptions
+    from llm_infer.options.model import ModelOptions
+    from llm_infer.predict.options import PredictOptions
+
 logger = logging.getLogger(__name__)
+
+EARLY_STOPPING: dict[str, bool | str] = {"true": True, "false": False, "never": "never"}
 
 
 @dataclass(frozen=True)
 class Session:
     """A loaded model and how its prompts and samples are made."""
 
-    options: PredictOptions
+    options: AnswerOptions
     engine: Engine
     prompts: PromptEncoder
     max_length: int
     """Most tokens of prompt and answer: --max_length, or less where the model's context is."""
+    prefixes: dict[str, str] = field(default_factory=dict)
+    """Tuned prefixes by name."""
 
-    def params(self, prompt_tokens: int, number: int = 0) -> SamplingParams:
-        """Parameters of prompt `number`, which has `prompt_tokens` tokens."""
+    def params(
+        self, prompt_tokens: int, number: int = 0, prefix: str | None = None
+    ) -> SamplingParams:
+        """Parameters of prompt `number`, which has `prompt_tokens` tokens.
+
+        `prefix`: the name of its tuned prefix; the only one there is by default.
+        """
         options = self.options
-        greedy = options.decode_strategy == "greedy_search"
-        room = max(self.max_length - prompt_tokens, 1)
+        sampled = options.decode_strategy == "sampling"
+        prefix = chosen("prefix_path", self.prefixes, prefix)
+        ahead = self.engine.prefix_tokens(prefix)
+        room = max(min(self.max_length, self.engine.limits.room(ahead)) - prompt_tokens, 1)
         return SamplingParams(
             max_new_tokens=room,
             min_new_tokens=min(options.min_length, room),
-            temperature=0.0 if greedy else options.temperature,
+            temperature=options.temperature if sampled else 0.0,
             top_k=options.top_k,
             top_p=options.top_p,
+            min_p=options.min_p,
             repetition_penalty=options.repetition_penalty,
+            presence_penalty=options.presence_penalty,
+            frequency_penalty=options.frequency_penalty,
             seed=None if options.seed is None else options.seed + number,
             stop=tuple(options.stop),
+            timeout_s=options.timeout_s,
+            prefix=prefix,
+            num_beams=beams(options),
+            length_penalty=options.length_penalty,
+            early_stopping=EARLY_STOPPING[options.early_stopping],  # type: ignore[arg-type]
         )
+
+
+def beams(options: AnswerOptions) -> int:
+    """Beams of one answer; 1 where it is not searched."""
+    return options.num_beams if options.decode_strategy == "beam_search" else 1
 
 
 def open_session(options: PredictOptions) -> Session:
     """Load tokenizer, template and model; every error of the loaders is for the user."""
     # The weights last: a folder without a tokenizer should not cost the time they take.
+    prefixes = named_paths("prefix_path", options.prefix_path)
     model = open_model(options.model_name_or_path)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
-    engine = open_engine(options, tokenizer, model)
+    sequences = options.batch_size * beams(options)
+    engine = open_engine(options, sequences, options.max_length, tokenizer, model)
     max_length = bounded_length(options, engine)
     if options.decode_strategy == "sampling" and options.top_k == 1:
         logger.warning("--top_k is 1, so sampling takes the likeliest token; --top_k 0 keeps all")
     limit = min(options.src_length, max_length - 1)
     bound = prompt_bound(options, engine.limits)
     encoder = PromptEncoder(tokenizer, template, limit, options.truncate, bound)
-    return Session(options, engine, encoder, max_length)
+    return Session(options, engine, encoder, max_length, prefixes)
 
 
 def open_engine(
-    options: PredictOptions, tokenizer: Tokenizer | None = None, model: Model | None = None
+    options: ModelOptions,
+    max_sequences: int,
+    max_length: int,
+    tokenizer: Tokenizer | None = None,
+    model: Model | None = None,
 ) -> Engine:
     """The engine alone, as `options` describe it; `model`: their model, where it is open."""
+    model = model or open_model(options.model_name_or_path)
+    _check_type(options, model)
     return load_engine(
-        model or options.model_name_or_path,
+        model,
         tokenizer=tokenizer,
         native=options.inference_model,
         quant_type=options.quant_type,
         lora_path=options.lora_path,
+        prefix_paths=named_paths("prefix_path", options.prefix_path),
         block_size=options.block_size,
         num_blocks=options.num_blocks,
-        max_sequences=options.batch_size,
+        max_sequences=max_sequences,
         max_batch_tokens=options.max_batch_tokens,
-        max_length=options.max_length,
+        max_length=max_length,
         threads=options.threads,
+        prefix_cache=options.prefix_cache,
+        speculate_ngram=options.speculate_ngram,
     )
 
 
-def prompt_bound(options: PredictOptions, limits: EngineLimits) -> str:
+def prompt_bound(options: AnswerOptions, limits: EngineLimits) -> str:
     """What bounds the length of a prompt: an option, the model or the cache."""
     room = min(options.max_length, limits.max_length) - 1
     if options.src_length <= room:
@@ -90,9 +132,19 @@ def prompt_bound(options: PredictOptions, limits: EngineLimits) -> str:
     return f"the KV cache has room for {limits.max_length} tokens, one for the answer"
 
 
-def bounded_length(options: PredictOptions, engine: Engine) -> int:
+def bounded_length(options: AnswerOptions, engine: Engine) -> int:
     """--max_length, or what fits in the model and the cache; the log says so where it is less."""
     fits = engine.limits.max_length
     if fits < options.max_length:
         logger.info("--max_length %d is cut to %d tokens, which fit", options.max_length, fits)
     return min(options.max_length, fits)
+
+
+def _check_type(options: ModelOptions, model: Model) -> None:
+    stated = model.config.get("model_type")
+    if options.model_type and options.model_type != stated:
+        message = (
+            f"--model_type is {options.model_type}, but {model.path}/config.json says {stated}. "
+            "Leave the option out; the family is read from config.json."
+        )
+        raise UnsupportedError(message)

@@ -42,10 +42,10 @@ def _check_text(prompt: str) -> None:
         raise InferError(message) from error
 
 
-def answer_prompts(session: Session, prompts: list[str]) -> None:
+def answer_prompts(session: Session, prompts: list[str], *, live: bool) -> None:
     """Answer `prompts`, batch_size at once, and show the answers in their order."""
     encoded = [session.prompts.text(prompt) for prompt in prompts]
-    screen = _Screen(prompts, live=session.options.stream)
+    screen = _Screen(prompts, live=live)
     engine = session.engine
     start = time.perf_counter()
     with contextlib.closing(engine):

@@ -1,0 +1,143 @@
+"""Which model runs, and on what: options of every command that loads one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from llm_cli.options import flag, option
+from llm_infer.bounds import ENGINE_BOUNDS, check_bounds
+from llm_infer.errors import UnsupportedError
+from llm_infer.options.refusals import refuse_model
+
+_MODEL = "Model"
+_ENGINE = "Engine"
+_NAMES = "Names of PaddleNLP"
+
+
+@dataclass(kw_only=True)
+class ModelOptions:
+    """The model, its adapters, and the engine that runs it."""
+
+    model_name_or_path: str = option(
+        help="Folder of the model: HF or PaddleNLP layout, dense or quantized; or its name on a "
+        "hub, org/name or org/name@revision.",
+        group=_MODEL,
+    )
+    from_aistudio: bool = flag(
+        False, help="Load a model that is no folder here from AI Studio's hub.", group=_MODEL
+    )
+    tokenizer_name_or_path: str | None = option(
+        None, help="Folder of the tokenizer; the model's folder by default.", group=_MODEL
+    )
+    lora_path: str | None = option(
+        None, help="Folder of a LoRA adapter; it is merged while the model loads.", group=_MODEL
+    )
+    prefix_path: list[str] = option(
+        [],
+        help="Folder of a tuned prefix, or its pre_caches.npy, which stands before every prompt. "
+        "Several, as NAME=PATH, are chosen by the key 'prefix' of a line of data_file.",
+        group=_MODEL,
+    )
+    dtype: str | None = option(
+        None,
+        help="Data type of activations and unquantized weights: float32, which is the default.",
+        group=_MODEL,
+    )
+    quant_type: str | None = option(
+        None,
+        help="Round the linear weights to int8 or int4 (groups of 128 inputs) while loading: "
+        "weight_only_int8, weight_only_int4.",
+        group=_MODEL,
+    )
+    use_fake_parameter: bool = flag(
+        False,
+        help="Random weights instead of the model's, so that config.json is enough (to measure).",
+        group=_MODEL,
+    )
+    device: str = option("cpu", help="Where to run: cpu.", group=_ENGINE)
+    mode: str = option(
+        "dynamic",
+        help="dynamic: run the model's own files; static: run what `llm infer export` wrote.",
+        group=_ENGINE,
+    )
+    inference_model: bool = flag(
+        True,
+        help="Use the native engine; false runs on Paddle: the decoder in dynamic graph, or the "
+        "exported graph with --mode static.",
+        group=_ENGINE,
+    )
+    block_attn: bool = flag(
+        False,
+        help="Block attention; the native engine always has it.",
+        group=_ENGINE,
+        aliases=("append_attn",),
+    )
+    block_size: int = option(64, help="Tokens of one block of the KV cache.", group=_ENGINE)
+    num_blocks: int | None = option(
+        None, help="Blocks of the KV cache; from the free memory by default.", group=_ENGINE
+    )
+    cachekv_int8_type: str | None = option(
+        None, help="Type of the KV cache; not in this version.", group=_ENGINE, hidden=True
+    )
+    max_batch_tokens: int = option(
+        2048, help="Most tokens of one step; longer prompts are read in chunks.", group=_ENGINE
+    )
+    prefix_cache: bool = flag(
+        True,
+        help="Keep the KV blocks of what was read, for prompts that begin the same.",
+        group=_ENGINE,
+    )
+    speculate_ngram: int = option(
+        0,
+        help="Draft tokens that followed the same N tokens before and check them in one step: the "
+        "same answers, sooner where text repeats; 0: not.",
+        group=_ENGINE,
+    )
+    threads: int | None = option(
+        None, help="Threads of the engine; all cores by default.", group=_ENGINE
+    )
+    model_prefix: str = option(
+        "model", help="Stem of the files of an exported Paddle graph.", group=_NAMES
+    )
+    avx_model: bool = flag(
+        False, help="The native engine on the CPU, which is the default.", group=_NAMES
+    )
+    avx_type: str | None = option(
+        None,
+        help="fp16_int8 means --quant_type weight_only_int8; fp16 and bf16 files run in float32.",
+        choices=("fp16", "bf16", "fp16_int8"),
+        group=_NAMES,
+    )
+    avx_cachekv_type: str | None = option(
+        None,
+        help="fp16: accepted; the KV cache is float32, which holds it.",
+        choices=("fp16",),
+        group=_NAMES,
+    )
+    export_precache: bool = flag(
+        False,
+        help="With --prefix_path: keep the prefix in the KV cache, as is always done.",
+        group=_NAMES,
+    )
+    use_flash_attention: bool = flag(
+        False,
+        help="Attention block by block; the native engine always computes it so.",
+        group=_NAMES,
+    )
+    model_type: str | None = option(
+        None, help="Accepted if it is the model_type of config.json.", group=_NAMES
+    )
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot say; the errors name the option."""
+        self.settle_model()
+
+    def settle_model(self) -> None:
+        """Give synonyms their meaning and refuse what cannot be. Raises UnsupportedError."""
+        self.quant_type = self.quant_type or None
+        self.cachekv_int8_type = self.cachekv_int8_type or None
+        self.dtype = self.dtype or "float32"
+        refuse_model(self)
+        if self.avx_type == "fp16_int8":
+            self.quant_type = "weight_only_int8"
+        check_bounds(self, {**ENGINE_BOUNDS, "speculate_ngram": 0}, UnsupportedError)
