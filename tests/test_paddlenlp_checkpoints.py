@@ -20,59 +20,17 @@ from llm_kernels.reference_decoder import forward
 
 pytest.importorskip("paddlenlp", reason="needs paddlenlp, whose classes are the oracle")
 
-BASE: dict[str, Any] = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 64,
-}
+# Tiny models, as PaddleNLP's classes name their sizes; what every case of a structure shares.
+SIZES = json.loads((Path(__file__).parent / "paddlenlp_sizes.json").read_text())
+BASE: dict[str, Any] = SIZES["base"]
 GROUPED = {**BASE, "num_key_value_heads": 2}
 FUSED = {"fuse_attention_qkv": True, "fuse_attention_ffn": True}
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-EXPERTS = {
-    "num_experts": 4,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 16,
-    "shared_expert_intermediate_size": 24,
-}
-QWEN = {**BASE, "intermediate_size": 96, "seq_length": 64, "kv_channels": 8}
+QWEN = {**BASE, **SIZES["qwen"]}
 # PaddleNLP trains OPT's head apart from its embedding and does not say so in config.json.
 OPT = {**BASE, **STILL, "tie_word_embeddings": False}
-CHATGLM2 = {
-    "padded_vocab_size": 97,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "ffn_hidden_size": 48,
-    "kv_channels": 8,
-    "multi_query_group_num": 2,
-    "seq_length": 64,
-}
-CHATGLM = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "inner_hidden_size": 128,
-    "max_sequence_length": 64,
-}
-GLM = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "num_layers": 2,
-    "num_attention_heads": 4,
-    "max_sequence_length": 64,
-}
-RW = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "n_layer": 2,
-    "n_head": 4,
-    # PaddleNLP keeps the head apart from the embedding and does not say so in config.json.
-    "tie_word_embeddings": False,
-}
+# PaddleNLP keeps the head apart from the embedding and does not say so in config.json.
+RW = {**SIZES["bloom"], "tie_word_embeddings": False}
 RW_1B = {**RW, "alibi": True, "bias": True, "multi_query": False, "parallel_attn": False}
 DEEPSEEK = {
     **BASE,
@@ -134,18 +92,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "mistral": ("MistralForCausalLM", GROUPED),
     "mixtral": (
         "MixtralForCausalLM",
-        {**GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2},
+        {**GROUPED, **SIZES["mixtral"]},
     ),
     "qwen": ("QWenForCausalLM", QWEN),
     "qwen fused": ("QWenForCausalLM", {**QWEN, "fuse_attention_ffn": True}),
     "qwen2": ("Qwen2ForCausalLM", GROUPED),
     "qwen2 fused": ("Qwen2ForCausalLM", {**GROUPED, **FUSED}),
-    "qwen2-moe": ("Qwen2MoeForCausalLM", {**GROUPED, **EXPERTS}),
-    "qwen2-moe fused": ("Qwen2MoeForCausalLM", {**GROUPED, **EXPERTS, **FUSED}),
+    "qwen2-moe": ("Qwen2MoeForCausalLM", {**GROUPED, **SIZES["experts"]}),
+    "qwen2-moe fused": ("Qwen2MoeForCausalLM", {**GROUPED, **SIZES["experts"], **FUSED}),
     "gpt": ("GPTForCausalLM", {**BASE, **STILL}),
     "gpt fused": ("GPTForCausalLM", {**BASE, **STILL, "fuse_attention_qkv": True}),
     "opt": ("OPTForCausalLM", {**OPT, "word_embed_proj_dim": 32}),
-    "bloom": ("BloomForCausalLM", {"vocab_size": 97, "hidden_size": 32, "n_layer": 2, "n_head": 4}),
+    "bloom": ("BloomForCausalLM", SIZES["bloom"]),
     "rw, one kv head": ("RWForCausalLM", {**RW, "multi_query": True, "parallel_attn": True}),
     "rw, alibi": ("RWForCausalLM", RW_1B),
     "gemma": ("GemmaForCausalLM", {**GROUPED, "head_dim": 12}),
@@ -156,9 +114,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
         {**DEEPSEEK, "q_lora_rank": None, "topk_method": "greedy"},
     ),
     "deepseek-v3": ("DeepseekV3ForCausalLM", V3),
-    "chatglm": ("ChatGLMForCausalLM", CHATGLM),
-    "chatglm2": ("ChatGLMv2ForCausalLM", CHATGLM2),
-    "glm": ("GLMForConditionalGeneration", GLM),
+    "chatglm": ("ChatGLMForCausalLM", SIZES["chatglm"]),
+    "chatglm2": ("ChatGLMv2ForCausalLM", SIZES["chatglm2"]),
+    "glm": ("GLMForConditionalGeneration", SIZES["glm"]),
 }
 
 

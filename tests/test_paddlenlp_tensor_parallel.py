@@ -24,51 +24,15 @@ from llm_convert.parallel.writing import merge_model, split_bytes, split_model
 
 pytest.importorskip("paddlenlp", reason="needs paddlenlp, whose split functions are the oracle")
 
-BASE: dict[str, Any] = {
-    "vocab_size": 96,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "max_position_embeddings": 64,
-}
+# Tiny models, as PaddleNLP's classes name their sizes; what every case of a structure shares.
+SIZES = json.loads((Path(__file__).parent / "paddlenlp_sizes.json").read_text())
+BASE: dict[str, Any] = SIZES["base"]
 GROUPED = {**BASE, "num_key_value_heads": 2}
 FUSED = {"fuse_attention_qkv": True, "fuse_attention_ffn": True}
-EXPERTS = {
-    "num_experts": 4,
-    "num_experts_per_tok": 2,
-    "moe_intermediate_size": 16,
-    "shared_expert_intermediate_size": 24,
-}
-QWEN = {**BASE, "intermediate_size": 96, "seq_length": 64, "kv_channels": 8}
+EXPERTS = SIZES["experts"]
+QWEN = {**BASE, **SIZES["qwen"]}
 OPT = {**BASE, "tie_word_embeddings": False}
-CHATGLM2 = {
-    "padded_vocab_size": 96,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "ffn_hidden_size": 48,
-    "kv_channels": 8,
-    "multi_query_group_num": 2,
-    "seq_length": 64,
-}
-CHATGLM = {
-    "vocab_size": 96,
-    "hidden_size": 32,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "inner_hidden_size": 128,
-    "max_sequence_length": 64,
-}
-GLM = {
-    "vocab_size": 96,
-    "hidden_size": 32,
-    "num_layers": 2,
-    "num_attention_heads": 4,
-    "max_sequence_length": 64,
-}
-MIXTRAL = {**GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2}
-BLOOM = {"vocab_size": 96, "hidden_size": 32, "n_layer": 2, "n_head": 4}
+MIXTRAL = {**GROUPED, **SIZES["mixtral"]}
 CASES: dict[str, tuple[str, dict[str, Any], int]] = {
     "llama": ("LlamaForCausalLM", GROUPED, 2),
     "llama, fewer KV heads than ranks": ("LlamaForCausalLM", GROUPED, 4),
@@ -95,10 +59,10 @@ CASES: dict[str, tuple[str, dict[str, Any], int]] = {
         {**BASE, "word_embed_proj_dim": 16, "tie_word_embeddings": True},
         2,
     ),
-    "bloom": ("BloomForCausalLM", BLOOM, 4),
-    "chatglm": ("ChatGLMForCausalLM", CHATGLM, 2),
-    "chatglm2": ("ChatGLMv2ForCausalLM", CHATGLM2, 2),
-    "glm": ("GLMForConditionalGeneration", GLM, 2),
+    "bloom": ("BloomForCausalLM", SIZES["bloom"], 4),
+    "chatglm": ("ChatGLMForCausalLM", SIZES["chatglm"], 2),
+    "chatglm2": ("ChatGLMv2ForCausalLM", SIZES["chatglm2"], 2),
+    "glm": ("GLMForConditionalGeneration", SIZES["glm"], 2),
 }
 # What the classes hold in parts and the mappings forget: (class, pattern) -> (column?, parts).
 BY_CLASS = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
@@ -13,6 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 CLOSURE = ["llm-cli", "llm-kernels", "llm-convert", "llm-data", "llm-infer"]
 MOST_MEGABYTES = 150
 FOREIGN = {"paddle", "paddlenlp", "torch", "transformers", "matplotlib", "llm_train", "llm_peft"}
+
+
+# As most shells have it, and as some images do: Python may, or may not, write bytecode.
+WRITING = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+NOT_WRITING = {**WRITING, "PYTHONDONTWRITEBYTECODE": "1"}
 
 
 def checked(*command: str | Path, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -42,6 +48,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checked(
         *(sys.executable, ROOT / "tools" / "install", "--python", python, "--wheels", wheels),
         *("llm-infer", "--pip", "-q", "-c", constraints),
+        env=NOT_WRITING,
     )
     return environment
 
@@ -54,11 +61,18 @@ def test_help_shows_only_what_is_installed(node: Path) -> None:
         assert f" {absent} " not in page
 
 
+def test_bytecode_of_what_a_start_imports_is_there_in_any_shell(node: Path) -> None:
+    for module in ("llm_cli/main.py", "llm_infer/predict/run.py", "numpy/__init__.py"):
+        (source,) = node.glob(f"lib/python*/site-packages/{module}")
+        assert list((source.parent / "__pycache__").glob(f"{source.stem}.*.pyc")), module
+
+
 def test_it_answers(node: Path, tiny_model: Path, tmp_path: Path) -> None:
     answer = checked(
         *(node / "bin" / "llm", "infer", "--model_name_or_path", tiny_model, "--block_attn"),
         *("--prompt", "Once upon a time", "--max_length", "32"),
         cwd=tmp_path,
+        env=WRITING,
     )
     assert answer.stdout.strip()
     assert not list(tmp_path.iterdir())
