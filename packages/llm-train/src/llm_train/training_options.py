@@ -19,9 +19,10 @@ SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial
 _MODEL, _RUN, _BATCH = "Model", "Run", "Batches"
 _OPTIMIZER, _SCHEDULE = "Optimizer", "Learning rate"
 _WATCH, _CHECKPOINTS, _MACHINE = "Watching", "Checkpoints", "Machine"
-_PARALLEL, _ACCEPTED = "Parallel (one process so far)", "Accepted from PaddleNLP's recipes"
+_PARALLEL, _ACCEPTED = "Parallel", "Accepted from PaddleNLP's recipes"
 
 _ATTENTION = "this version has one attention, which holds all scores of a batch in memory"
+_OWN_WAY = "these settings are of Paddle's own schedules; results are the same"
 WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
     {
         "use_flash_attention": _ATTENTION,
@@ -33,16 +34,14 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "use_fused_head_and_loss_fn": "head and loss are computed apart; results are the same",
         "use_sparse_head_and_loss_fn": "tokens without a label count nothing anyway",
         "flash_mask": _ATTENTION,
-        "sharding": "there is one process, so there is nothing to shard",
-        "sequence_parallel": "there is one process",
-        "tensor_parallel_output": "there is one process",
-        "tensor_parallel_config": "there is one process",
-        "pipeline_parallel_config": "there is one process",
-        "sharding_parallel_config": "there is one process",
-        "data_parallel_config": "there is one process",
-        "sequence_parallel_config": "there is one process",
-        "hybrid_parallel_topo_order": "there is one process",
-        "distributed_dataloader": "there is one process",
+        "tensor_parallel_output": "the vocabulary is shared until the loss anyway",
+        "tensor_parallel_config": _OWN_WAY,
+        "pipeline_parallel_config": _OWN_WAY,
+        "sharding_parallel_config": _OWN_WAY,
+        "data_parallel_config": _OWN_WAY,
+        "sequence_parallel_config": _OWN_WAY,
+        "hybrid_parallel_topo_order": _OWN_WAY,
+        "distributed_dataloader": "every process reads its own samples",
         "unified_checkpoint": "checkpoints are independent of the parallel layout anyway",
         "disable_tqdm": "progress is this toolchain's own",
         "fp16_opt_level": "it only belongs to fp16 and bf16",
@@ -54,13 +53,9 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
 
 _NEUTRAL: Mapping[str, object] = MappingProxyType(
     {
-        "tensor_parallel_degree": 1,
-        "pipeline_parallel_degree": 1,
-        "sharding_parallel_degree": 1,
         "sep_parallel_degree": 1,
         "context_parallel_degree": 1,
         "expert_parallel_degree": 1,
-        "virtual_pp_degree": 1,
     }
 )
 
@@ -209,13 +204,31 @@ class TrainingOptions:
     )
     bf16: bool = flag(False, help="Refused so far: training is in float32.", group=_MACHINE)
     fp16: bool = flag(False, help="Refused so far: training is in float32.", group=_MACHINE)
-    tensor_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
-    pipeline_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
-    sharding_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
+    tensor_parallel_degree: int = option(
+        -1, help="Processes that share every layer's weights.", group=_PARALLEL
+    )
+    sequence_parallel: bool = flag(
+        False,
+        help="Those processes also share the tokens between layers; less memory.",
+        group=_PARALLEL,
+    )
+    pipeline_parallel_degree: int = option(
+        -1, help="Processes that hold the layers one after the other.", group=_PARALLEL
+    )
+    virtual_pp_degree: int = option(
+        1, help="Parts of the model in each of them; more wait less.", group=_PARALLEL
+    )
+    sharding: str = option(
+        "",
+        help="stage1 shares the optimizer's state, stage2 also gradients, stage3 also weights.",
+        group=_PARALLEL,
+    )
+    sharding_parallel_degree: int = option(
+        -1, help="Processes that share so; default: all that are left.", group=_PARALLEL
+    )
     sep_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
     context_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
     expert_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
-    virtual_pp_degree: int = option(1, help="At most 1 so far.", group=_PARALLEL)
     use_flash_attention: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_fused_rms_norm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_fused_rope: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
@@ -225,25 +238,13 @@ class TrainingOptions:
     use_fused_head_and_loss_fn: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_sparse_head_and_loss_fn: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     flash_mask: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
-    sharding: str = option("", help="Has no effect on one process.", group=_ACCEPTED)
-    sequence_parallel: bool = flag(False, help="Has no effect on one process.", group=_ACCEPTED)
-    tensor_parallel_output: bool = flag(
-        False, help="Has no effect on one process.", group=_ACCEPTED
-    )
-    tensor_parallel_config: str = option("", help="Has no effect on one process.", group=_ACCEPTED)
-    pipeline_parallel_config: str = option(
-        "", help="Has no effect on one process.", group=_ACCEPTED
-    )
-    sharding_parallel_config: str = option(
-        "", help="Has no effect on one process.", group=_ACCEPTED
-    )
-    data_parallel_config: str = option("", help="Has no effect on one process.", group=_ACCEPTED)
-    sequence_parallel_config: str = option(
-        "", help="Has no effect on one process.", group=_ACCEPTED
-    )
-    hybrid_parallel_topo_order: str | None = option(
-        None, help="Has no effect on one process.", group=_ACCEPTED
-    )
+    tensor_parallel_output: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    tensor_parallel_config: str = option("", help="Has no effect.", group=_ACCEPTED)
+    pipeline_parallel_config: str = option("", help="Has no effect.", group=_ACCEPTED)
+    sharding_parallel_config: str = option("", help="Has no effect.", group=_ACCEPTED)
+    data_parallel_config: str = option("", help="Has no effect.", group=_ACCEPTED)
+    sequence_parallel_config: str = option("", help="Has no effect.", group=_ACCEPTED)
+    hybrid_parallel_topo_order: str | None = option(None, help="Has no effect.", group=_ACCEPTED)
     distributed_dataloader: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     unified_checkpoint: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     disable_tqdm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
@@ -275,7 +276,7 @@ class TrainingOptions:
 
     @property
     def batch_size(self) -> int:
-        """B, the samples of one optimizer step."""
+        """B, the samples of one optimizer step on one replica of the model."""
         return self.per_device_train_batch_size * self.gradient_accumulation_steps
 
     def takes_weights(self, default: bool) -> bool:
@@ -296,8 +297,8 @@ def refuse_what_is_missing(options: TrainingOptions) -> None:
         value = getattr(options, name)
         if value > most:
             message = (
-                f"--{name} is {value}; this version trains in one process, so at most 1 works. "
-                "Set it to 1, or take it out of the recipe."
+                f"--{name} is {value}; this axis is not there, so at most 1 works. Set it to 1, or "
+                "take it out of the recipe."
             )
             raise RecipeError(message)
     for name in ("bf16", "fp16"):

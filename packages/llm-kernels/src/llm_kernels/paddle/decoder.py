@@ -152,9 +152,9 @@ class Decoder(nn.Layer):
             hidden = self.final_norm(hidden)
         if self.sizes.projected:
             hidden = self.project_out(hidden)
+        hidden = self.parallel.gather(hidden)
         if not self.sizes.tied and not self.spec.head.normalized:
             return self.head(hidden)
-        hidden = self.parallel.part(self.parallel.gather(hidden))
         if self.sizes.tied:
             return paddle.matmul(hidden, _rows(self.embed.weight, self.spec), transpose_y=True)
         return paddle.matmul(hidden, _rows(self.head.weight.T, self.spec), transpose_y=True)

@@ -45,13 +45,14 @@ class Layers:
     `degree` is the number of ranks that share the heads, `rank` which of them this is: a column
     layer then returns its own 1/degree of the outputs, a row layer takes its own 1/degree of the
     inputs. Where there are fewer KV heads than ranks, `few` makes the layers of k and v, which
-    return the one head of this rank. `head` makes the output projection.
+    return the one head of this rank. `head` makes the output projection, which takes what `gather`
+    returns.
 
-    `part`: what every rank holds whole, on its way to what is this rank's own; its gradient is the
-    sum of all ranks'. `scatter` and `gather`: between the embedding and the blocks, and between the
-    last block and the head, for ranks that share the tokens of the residual; between the two,
-    hidden states may be [rows, E] instead of [B, T, E]. `inner`: the layers of linears that read
-    and write all rows, between `gather_rows` and `scatter_rows` (a mixture of experts).
+    `part`: what every rank holds, on its way to what is this rank's own heads. `scatter` stands
+    between the embedding and the blocks, `gather` between the last block and the head: ranks that
+    share the tokens of the residual have hidden states [B * T / n, E] between the two. `inner` are
+    the layers of linears that read and write all of them, between `gather_rows` and `scatter_rows`
+    (a mixture of experts).
     """
 
     column: LinearFactory = dense_linear

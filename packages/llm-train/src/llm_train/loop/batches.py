@@ -12,6 +12,8 @@ from llm_train.errors import BatchError
 from llm_train.loop.data import Batch, Samples
 from llm_train.loop.loss import trained_tokens
 from llm_train.loop.order import SampleOrder
+from llm_train.parallel.collectives import total
+from llm_train.parallel.groups import Parallel
 
 
 def cut(
@@ -76,11 +78,16 @@ def real_tokens(batch: Mapping[str, Any]) -> int:
     return int(np.prod(batch["input_ids"].shape))
 
 
-def count_trained(batches: Sequence[Mapping[str, Any]], step: int) -> int:
-    """How many labels of a step count. Raises BatchError when none does."""
+def count_trained(
+    batches: Sequence[Mapping[str, Any]], step: int, parallel: Parallel | None = None
+) -> int:
+    """How many labels of a step count, on all replicas. Raises BatchError when none does."""
     count = sum(trained_tokens(np.asarray(batch["labels"])) for batch in batches)
+    rows = sum(batch["labels"].shape[0] for batch in batches)
+    if parallel is not None:
+        count = int(total(count, parallel.sharding, parallel.data))
+        rows *= parallel.layout.replicas
     if count == 0:
-        rows = sum(batch["labels"].shape[0] for batch in batches)
         message = (
             f"Step {step}: none of the tokens of its {rows} samples has a label (all are -100), so "
             "there is nothing to learn. Answers were probably cut off: raise --max_length, or "

@@ -14,8 +14,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_cli.outputs import clear_leftovers, is_complete, verify_complete, written_folder
+from llm_cli.outputs import clear_leftovers, is_complete, verify_complete
 from llm_train.errors import ResumeError
+from llm_train.loop.together import written_by_all
+from llm_train.parallel.groups import Parallel
 
 logger = logging.getLogger(__name__)
 _NAME = re.compile(r"checkpoint-(\d+)")
@@ -51,9 +53,13 @@ class Checkpoints:
     `best` is the folder of the checkpoint that evaluated best; it is never removed.
     """
 
-    def __init__(self, output_dir: Path, limit: int | None = None) -> None:
+    def __init__(
+        self, output_dir: Path, limit: int | None = None, parallel: Parallel | None = None
+    ) -> None:
         self.output_dir = output_dir
         self.limit = limit
+        self.parallel = parallel
+        self.leads = parallel is None or parallel.leads
         self.best: Path | None = None
 
     def all(self) -> list[Path]:
@@ -91,15 +97,18 @@ class Checkpoints:
         lineage: Mapping[str, Any],
         run: Mapping[str, Any],
     ) -> Path:
-        """Write checkpoint `step`, then remove the oldest beyond the limit.
+        """Write checkpoint `step`, then remove the oldest beyond the limit; all processes call it.
 
         An error while writing leaves every earlier checkpoint as it was, and nothing of this one.
         """
         folder = self.folder(step)
-        with written_folder(folder, lineage, overwrite=True) as place:
+        with written_by_all(folder, lineage, self.parallel) as place:
             write(place)
-            (place / RUN_FILE).write_text(json.dumps(dict(run), indent=1) + "\n", encoding="utf-8")
-        self._rotate(folder)
+            if self.leads:
+                text = json.dumps(dict(run), indent=1) + "\n"
+                (place / RUN_FILE).write_text(text, encoding="utf-8")
+        if self.leads:
+            self._rotate(folder)
         return folder
 
     def set_aside_after(self, resume: Path) -> None:

@@ -6,13 +6,17 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 
-import paddle
 from paddle import nn
 
 from llm_train.errors import BatchError
-from llm_train.loop.batches import model_inputs
+from llm_train.loop.compute import Figures, make_computation
 from llm_train.loop.data import Batch, Samples, TrainingData
-from llm_train.loop.loss import hits, summed_loss, trained_tokens
+from llm_train.loop.loss import trained_tokens
+from llm_train.parallel.collectives import total
+from llm_train.parallel.groups import Parallel
+
+_AT_ONCE = 2
+"""Batches that a stage of a pipeline is given at once, for each stage."""
 
 
 def evaluate(
@@ -22,20 +26,27 @@ def evaluate(
     batch_size: int,
     limit: int | None = None,
     prefix: str = "eval",
+    parallel: Parallel | None = None,
 ) -> dict[str, float]:
     """`{prefix}_loss` (nats a token), `_ppl`, `_accuracy` and `_tokens` over `samples`.
 
-    `limit`: only so many batches, the first ones. Raises BatchError where no token has a label.
+    `limit`: only so many batches, the first ones. Replicas of the model take turns with the
+    batches. Raises BatchError where no token has a label.
     """
     model.eval()
-    loss, right, tokens = 0.0, 0, 0
-    with paddle.no_grad():
-        for batch in islice(_batches(data, samples, batch_size), limit):
-            labels = paddle.to_tensor(batch["labels"])
-            logits = model(**model_inputs(batch))
-            loss += float(summed_loss(logits, labels))
-            right += hits(logits, labels)
-            tokens += trained_tokens(batch["labels"])
+    computation = make_computation(model, parallel)
+    figures, tokens = Figures(), 0
+    for batches in _rounds(_batches(data, samples, batch_size, limit, parallel), parallel):
+        own = computation.look(batches)
+        figures.loss += own.loss
+        figures.right += own.right
+        tokens += sum(trained_tokens(batch["labels"]) for batch in batches)
+    loss, right = figures.loss, float(figures.right)
+    if parallel is not None:
+        replicas = (parallel.sharding, parallel.data)
+        loss = total(loss, *replicas, parallel.pipeline)
+        right = total(right, *replicas, parallel.pipeline)
+        tokens = int(total(tokens, *replicas))
     if not tokens:
         message = (
             f"None of the tokens of the {len(samples)} held-out samples has a label, so there is "
@@ -51,7 +62,22 @@ def evaluate(
     }
 
 
-def _batches(data: TrainingData, samples: Samples, size: int) -> Iterator[Batch]:
-    for first in range(0, len(samples), size):
+def _batches(
+    data: TrainingData,
+    samples: Samples,
+    size: int,
+    limit: int | None,
+    parallel: Parallel | None,
+) -> Iterator[Batch]:
+    """This replica's batches: every n-th of all, of n replicas."""
+    replica, replicas = (parallel.layout.replica, parallel.layout.replicas) if parallel else (0, 1)
+    starts = islice(range(0, len(samples), size), limit)
+    for first in islice(starts, replica, None, replicas):
         rows = range(first, min(first + size, len(samples)))
         yield data.collate([samples[row] for row in rows])
+
+
+def _rounds(batches: Iterator[Batch], parallel: Parallel | None) -> Iterator[list[Batch]]:
+    size = parallel.layout.pipeline * _AT_ONCE if parallel else 1
+    while some := list(islice(batches, size)):
+        yield some

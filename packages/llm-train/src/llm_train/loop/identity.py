@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,10 @@ from paddle import nn
 
 from llm_train.errors import ResumeError
 from llm_train.loop.data import TrainingData
+from llm_train.model.shares import gathered, held_parameters, turned
+from llm_train.model.spec_model import SpecForCausalLM
+from llm_train.parallel.collectives import gathered_objects
+from llm_train.parallel.groups import Parallel
 from llm_train.training_options import TrainingOptions
 
 logger = logging.getLogger(__name__)
@@ -41,29 +45,59 @@ _MAY_CHANGE = (
 )
 
 
-def run_identity(model: nn.Layer, options: TrainingOptions, data: TrainingData) -> dict[str, Any]:
-    """The run's order of samples, starting weights, samples and options, for run.json."""
+def run_identity(
+    model: nn.Layer,
+    options: TrainingOptions,
+    data: TrainingData,
+    batch: int,
+    parallel: Parallel | None = None,
+) -> dict[str, Any]:
+    """The run's order of samples, starting weights, samples and options, for run.json.
+
+    It is the same for every layout of processes; all of them call it.
+    """
     return {
-        "batch_size": options.batch_size,
+        "batch_size": batch,
         "epoch_samples": data.epoch_samples,
         "seed": options.seed,
-        "model": model_digest(model),
+        "model": model_digest(model, parallel),
         "samples": sample_digests(data),
         "options": {name: getattr(options, name) for name in _MAY_CHANGE},
     }
 
 
-def model_digest(model: nn.Layer) -> str:
+def model_digest(model: nn.Layer, parallel: Parallel | None = None) -> str:
     """SHA-256 over every parameter's name, shape, whether it is trained, and 16 of its numbers."""
-    digest = hashlib.sha256()
-    for name, parameter in model.named_parameters():
-        shape = list(parameter.shape)
-        digest.update(f"{name}\0{shape}\0{parameter.stop_gradient}\0".encode())
-        places = np.linspace(0, parameter.size - 1, _NUMBERS).astype(np.int64)
-        index = np.stack(np.unravel_index(places, shape), axis=-1)
-        with paddle.no_grad():
-            numbers = paddle.gather_nd(parameter, paddle.to_tensor(index))
-        digest.update(numbers.astype("float32").numpy().tobytes())
+    digests = [
+        _parameter_digest(name, parameter, parameter.stop_gradient)
+        for name, parameter in whole_parameters(model, parallel)
+    ]
+    if parallel is not None:
+        digests = list({digest for own in gathered_objects(digests) for digest in own})
+    return hashlib.sha256("".join(sorted(digests)).encode()).hexdigest()
+
+
+def whole_parameters(
+    model: nn.Layer, parallel: Parallel | None
+) -> Iterator[tuple[str, paddle.Tensor]]:
+    """Name and whole value of the parameters that this process has anything of."""
+    if parallel is None or not isinstance(model, SpecForCausalLM):
+        yield from model.named_parameters()
+        return
+    for key, parameter in held_parameters(model):
+        array = turned(key, gathered(key, parameter.detach(), parameter, parallel.tensor))
+        whole = paddle.to_tensor(array, stop_gradient=parameter.stop_gradient)
+        yield f"decoder.{key.name}", whole
+
+
+def _parameter_digest(name: str, whole: paddle.Tensor, frozen: bool) -> str:
+    shape = list(whole.shape)
+    places = np.linspace(0, whole.size - 1, _NUMBERS).astype(np.int64)
+    index = np.stack(np.unravel_index(places, shape), axis=-1)
+    with paddle.no_grad():
+        numbers = paddle.gather_nd(whole, paddle.to_tensor(index))
+    digest = hashlib.sha256(f"{name}\0{shape}\0{frozen}\0".encode())
+    digest.update(numbers.astype("float32").numpy().tobytes())
     return digest.hexdigest()
 
 

@@ -5,26 +5,37 @@ A mean of micro-batch means would weigh the tokens of a short batch more than th
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import paddle
 import paddle.nn.functional as F
+
+from llm_train.parallel.tensor.loss import parallel_hits, parallel_summed_loss
 
 IGNORED = -100
 """Label of a token that is not learnt."""
 
 
-def summed_loss(logits: paddle.Tensor, labels: paddle.Tensor) -> paddle.Tensor:
+def summed_loss(logits: paddle.Tensor, labels: paddle.Tensor, group: Any = None) -> paddle.Tensor:
     """Sum of the cross entropies (nats) of [B, T, V] `logits` at `labels` int64 [B, T], a scalar.
 
     Labels are shifted already: labels[b, t] is what follows token t. IGNORED ones count nothing.
+    `group`: the processes that share the vocabulary; None: the logits are whole.
     """
+    if group is not None:
+        return parallel_summed_loss(logits, labels, group, IGNORED)
     rows = logits.reshape([-1, logits.shape[-1]]).astype("float32")
     return F.cross_entropy(rows, labels.reshape([-1]), reduction="sum", ignore_index=IGNORED)
 
 
-def hits(logits: paddle.Tensor, labels: paddle.Tensor) -> int:
+def hits(logits: paddle.Tensor, labels: paddle.Tensor, group: Any = None) -> int:
     """How many labels that count are the most likely token."""
-    right = (paddle.argmax(logits, axis=-1) == labels) & (labels != IGNORED)
+    if group is not None:
+        return parallel_hits(logits, labels, group, IGNORED)
+    flat = labels.reshape([-1])
+    guess = paddle.argmax(logits.reshape([-1, logits.shape[-1]]), axis=-1)
+    right = (guess == flat) & (flat != IGNORED)
     return int(right.astype("int64").sum())
 
 

@@ -1,8 +1,9 @@
-"""The optimizer's state in a safetensors file, keyed by the model's own parameter names.
+"""The optimizer's state in safetensors files, keyed by the model's own parameter names.
 
 Paddle keys its state by automatic names (`linear_3.w_0`), which depend on how many layers the
 process made before; a state written that way cannot be read back by another process with any
-certainty. Keys here are `<parameter>/<accumulator>`, as in PaddleNLP's unified checkpoints.
+certainty. Keys here are `<parameter>/<accumulator>`, as in PaddleNLP's unified checkpoints, and the
+arrays are whole, so that they can be read with another layout of processes.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from llm_convert.files.safetensors import open_safetensors, write_safetensors
-from llm_convert.files.tensor_file import TensorInfo
+from llm_convert.files.folder import open_weights
+from llm_convert.files.safetensors import write_safetensors
+from llm_convert.files.tensor_file import TensorFile, TensorInfo
 from llm_train.errors import ResumeError
 
 OPTIMIZER_FILE = "optimizer.safetensors"
@@ -34,8 +36,8 @@ def write_optimizer(optimizer: paddle.optimizer.Optimizer, model: nn.Layer, fold
 
 
 def read_optimizer(optimizer: paddle.optimizer.Optimizer, model: nn.Layer, folder: Path) -> None:
-    """Set the state that `write_optimizer` wrote. Raises ResumeError for another model's."""
-    stored = open_safetensors(folder / OPTIMIZER_FILE)
+    """Set the state that was written. Raises ResumeError for another model's."""
+    stored = open_state(folder)
     own = dict(model.named_parameters())
     state: dict[str, paddle.Tensor] = {}
     for key in stored:
@@ -53,9 +55,19 @@ def read_optimizer(optimizer: paddle.optimizer.Optimizer, model: nn.Layer, folde
         if not parameter.stop_gradient and f"{parameter.name}_moment1_0" not in state
     ]
     if untouched:
-        message = (
-            f"{folder / OPTIMIZER_FILE} has no state of {untouched[0]} ({len(untouched)} such). "
-            "Resume with the model and options that wrote the checkpoint."
-        )
-        raise ResumeError(message)
+        raise no_state(folder, untouched)
     optimizer.set_state_dict(state)
+
+
+def open_state(folder: Path) -> TensorFile:
+    """The arrays of a checkpoint's optimizer, however many files hold them."""
+    return open_weights(folder, (OPTIMIZER_FILE,))
+
+
+def no_state(folder: Path, missing: list[str]) -> ResumeError:
+    """The error for a checkpoint that lacks the state of some parameters."""
+    message = (
+        f"{folder / OPTIMIZER_FILE} has no state of {missing[0]} ({len(missing)} such). "
+        "Resume with the model and options that wrote the checkpoint."
+    )
+    return ResumeError(message)

@@ -14,7 +14,10 @@ import numpy as np
 
 @dataclass
 class SampleOrder:
-    """The order of S = `samples` samples, B = `batch` a step, for `steps` steps from `start` on."""
+    """The order of S = `samples` samples, B = `batch` a step, for `steps` steps from `start` on.
+
+    `own`: the places of a step's samples that this process trains on; None: all.
+    """
 
     samples: int
     batch: int
@@ -22,6 +25,7 @@ class SampleOrder:
     seed: int
     shuffle: bool
     start: int = 0
+    own: range | None = None
     _epoch: tuple[int, np.ndarray] | None = field(default=None, repr=False)
 
     def sample(self, position: int) -> int:
@@ -35,10 +39,11 @@ class SampleOrder:
         return int(self._epoch[1][place])
 
     def __iter__(self) -> Iterator[list[int]]:
-        """The samples of each step, from `start` on."""
+        """This process's samples of each step, from `start` on."""
+        own = range(self.batch) if self.own is None else self.own
         for step in range(self.start, self.steps):
             first = step * self.batch
-            yield [self.sample(position) for position in range(first, first + self.batch)]
+            yield [self.sample(first + place) for place in own]
 
     def __len__(self) -> int:
         """All steps of the run, those before `start` included."""

@@ -18,18 +18,21 @@ class Plan:
     """
 
     steps: int
+    batch: int
+    """Samples of a step, of all replicas together."""
     evaluate_every: Fraction
     save_every: Fraction
     schedule: Schedule
 
 
-def make_plan(options: TrainingOptions, epoch_samples: int) -> Plan:
-    """The plan of a run over an epoch of so many samples.
+def make_plan(options: TrainingOptions, epoch_samples: int, replicas: int = 1) -> Plan:
+    """The plan of a run over an epoch of so many samples, on so many replicas of the model.
 
     Without max_steps the steps are rounded up, so that no sample is left out of an epoch; the last
     step then takes its missing samples from the next epoch's order. So is warmup_ratio's share.
     """
-    per_epoch = Fraction(epoch_samples, options.batch_size)
+    batch = options.batch_size * replicas
+    per_epoch = Fraction(epoch_samples, batch)
     steps = options.max_steps
     if steps <= 0:
         steps = max(1, math.ceil(round(float(per_epoch) * options.num_train_epochs, 6)))
@@ -49,6 +52,7 @@ def make_plan(options: TrainingOptions, epoch_samples: int) -> Plan:
     )
     return Plan(
         steps,
+        batch,
         _every(evaluation, options.eval_steps or options.logging_steps, per_epoch),
         _every(options.save_strategy, options.save_steps, per_epoch),
         schedule,

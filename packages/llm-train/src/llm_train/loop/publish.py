@@ -13,18 +13,31 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_cli.outputs import COMPLETE, clear_leftovers, written_folder
+from llm_cli.outputs import COMPLETE, clear_leftovers
 from llm_train.loop.data import ModelFiles
+from llm_train.loop.together import written_by_all
+from llm_train.parallel.collectives import wait_for_all
+from llm_train.parallel.groups import Parallel
 
 logger = logging.getLogger(__name__)
 STAGED = ".finished"
 
 
-def publish(output_dir: Path, files: ModelFiles, origin: Mapping[str, Any]) -> None:
-    """Put the finished model's files into output_dir itself, its COMPLETE marker last."""
-    with written_folder(output_dir / STAGED, origin, overwrite=True) as folder:
+def publish(
+    output_dir: Path,
+    files: ModelFiles,
+    origin: Mapping[str, Any],
+    parallel: Parallel | None = None,
+) -> None:
+    """Put the finished model's files into output_dir itself, its COMPLETE marker last.
+
+    All processes call it; the leading one moves.
+    """
+    with written_by_all(output_dir / STAGED, origin, parallel) as folder:
         files.save(folder)
-    _move_in(output_dir)
+    if parallel is None or parallel.leads:
+        _move_in(output_dir)
+    wait_for_all(parallel)
 
 
 def finish_publishing(output_dir: Path) -> None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_cli.console import table
 from llm_cli.outputs import lineage, written_file
-from llm_cli.progress import progress
-from llm_train.errors import RecipeError, ResumeError
+from llm_cli.progress import Progress, progress
+from llm_train.errors import RecipeError
 from llm_train.lock import held
-from llm_train.loop.checkpoints import Checkpoints, read_run, step_of
+from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.device import use_device
-from llm_train.loop.folder import prepare_folder
 from llm_train.loop.plan import Plan, make_plan
 from llm_train.loop.plot import draw_losses
 from llm_train.loop.publish import publish
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from paddle import nn
 
     from llm_train.loop.trainer import Run
+    from llm_train.parallel.groups import Parallel
 
 logger = logging.getLogger(__name__)
 
@@ -49,11 +50,13 @@ def run_training(
     *,
     command: str,
     inputs: Mapping[str, str | None] | None = None,
+    parallel: Parallel | None = None,
 ) -> TrainingResult:
     """Train `model` as `options` say and leave the finished model in output_dir.
 
     `model(input_ids [B, T], position_ids=, attention_mask=)` returns logits [B, T, V]; what has
     `stop_gradient` is not trained. `command` and `inputs` (option name -> path) go to llm.json.
+    `parallel`: the processes that the model was built for, which all call this.
     A run that was stopped goes on at its newest complete checkpoint, with the same losses.
     Raises RecipeError (also where another run is in output_dir), ResumeError, BatchError,
     DivergedError.
@@ -61,8 +64,9 @@ def run_training(
     for line in without_effect(options):
         logger.info("%s", line)
     _check(options, data)
-    with held(Path(options.output_dir)):
-        return _run(model, options, data, files, command, inputs)
+    leads = parallel is None or parallel.leads
+    with held(Path(options.output_dir)) if leads else nullcontext():
+        return _run(model, options, data, files, command, inputs, parallel)
 
 
 def _run(
@@ -72,29 +76,30 @@ def _run(
     files: ModelFiles,
     command: str,
     inputs: Mapping[str, str | None] | None,
+    parallel: Parallel | None,
 ) -> TrainingResult:
+    from llm_train.loop.begin import begin
+    from llm_train.loop.trainer import Run
+
     output_dir = Path(options.output_dir)
     if not options.do_train:
-        return TrainingResult(output_dir, 0, _evaluate_only(model, options, data))
-    checkpoints = Checkpoints(output_dir, options.save_total_limit)
-    plan = make_plan(options, data.epoch_samples)
-    from llm_train.loop.identity import run_identity
-
-    identity = run_identity(model, options, data)
-    resume = prepare_folder(options, checkpoints, identity, plan.steps)
-    start, before = (step_of(resume), read_run(resume)) if resume else (0, {})
-    if resume is not None and options.load_best_model_at_end:
-        checkpoints.best = _best_before(checkpoints, resume, before.get("best_folder"))
-    with progress(command.split()[-1], total=plan.steps, unit="steps") as bar:
-        from llm_train.loop.trainer import Run
-
+        return TrainingResult(output_dir, 0, _evaluate_only(model, options, data, parallel))
+    checkpoints = Checkpoints(output_dir, options.save_total_limit, parallel)
+    plan = make_plan(options, data.epoch_samples, parallel.layout.replicas if parallel else 1)
+    beginning = begin(model, options, data, checkpoints, plan, parallel)
+    start, before = beginning.start, beginning.before
+    title = command.split()[-1]
+    silent = nullcontext(Progress(title, plan.steps, "steps"))
+    with progress(title, plan.steps, "steps") if checkpoints.leads else silent as bar:
         origin = lineage(command=f"llm {command}", options=options, inputs=inputs)
-        watch = Watch(output_dir, bar, start, before.get("watch"))
-        run = Run(options, plan, data, files, checkpoints, watch, origin, identity, start)
-        metrics = _train(model, run, resume, before.get("best"))
-    publish(output_dir, files, origin)
-    draw_losses(output_dir, f"llm {command}")
-    logger.info("The model is in %s.", output_dir)
+        watch = Watch(output_dir, bar, start, before.get("watch"), writes=checkpoints.leads)
+        identity = beginning.identity
+        run = Run(options, plan, data, files, checkpoints, watch, origin, identity, start, parallel)
+        metrics = _train(model, run, beginning.resume, before.get("best"))
+    publish(output_dir, files, origin, parallel)
+    if checkpoints.leads:
+        draw_losses(output_dir, f"llm {command}")
+        logger.info("The model is in %s.", output_dir)
     return TrainingResult(output_dir, plan.steps, metrics)
 
 
@@ -115,20 +120,24 @@ def _train(model: nn.Layer, run: Run, resume: Path | None, best: float | None) -
         run.files.load(folder)
         metrics = trainer.evaluate()
     if data.test is not None:
-        metrics |= evaluate(model, data, data.test, **_sizes(options, "test"))
+        sizes = _sizes(options, "test")
+        metrics |= evaluate(model, data, data.test, **sizes, parallel=run.parallel)
         run.watch.evaluated(run.plan.steps, metrics, 0.0)
     return metrics
 
 
 def _evaluate_only(
-    model: nn.Layer, options: TrainingOptions, data: TrainingData
+    model: nn.Layer, options: TrainingOptions, data: TrainingData, parallel: Parallel | None
 ) -> dict[str, float]:
     from llm_train.loop.evaluation import evaluate
 
     metrics: dict[str, float] = {}
     for samples, prefix in ((data.valid, "eval"), (data.test, "test")):
         if samples is not None:
-            metrics |= evaluate(model, data, samples, **_sizes(options, prefix))
+            sizes = _sizes(options, prefix)
+            metrics |= evaluate(model, data, samples, **sizes, parallel=parallel)
+    if parallel is not None and not parallel.leads:
+        return metrics
     with written_file(Path(options.output_dir) / "eval_results.json") as stream:
         stream.write((json.dumps(metrics, indent=1) + "\n").encode())
     table("Held-out data", ("figure", "value"), metrics.items())
@@ -151,7 +160,7 @@ def _arguments(options: TrainingOptions, plan: Plan) -> Any:
     logger.info("Training on the %s.", device)
     return TrainingArguments(
         output_dir=options.output_dir,
-        per_device_train_batch_size=options.batch_size,
+        per_device_train_batch_size=plan.batch,
         learning_rate=options.learning_rate,
         weight_decay=options.weight_decay,
         adam_beta1=options.adam_beta1,
@@ -190,18 +199,3 @@ def _check(options: TrainingOptions, data: TrainingData) -> None:
             "one to true."
         )
         raise RecipeError(message)
-
-
-def _best_before(checkpoints: Checkpoints, resume: Path, noted: str | None) -> Path | None:
-    """The checkpoint that evaluated best so far; beside `resume` where the run was moved."""
-    if noted is None:
-        return None
-    places = (Path(noted), resume.parent / Path(noted).name)
-    for place in places:
-        if checkpoints.problem(place) is None:
-            return place
-    message = (
-        f"{resume} says that {noted} evaluated best so far, but there is no whole checkpoint "
-        f"there or at {places[1]}. Put it back, or set --load_best_model_at_end false."
-    )
-    raise ResumeError(message)

@@ -20,23 +20,21 @@ from paddlenlp.trainer import Trainer, TrainerCallback, TrainingArguments
 from paddlenlp.trainer.trainer_callback import DefaultFlowCallback, PrinterCallback
 
 from llm_train.errors import DivergedError
-from llm_train.loop.batches import (
-    StepLoader,
-    as_tensor,
-    count_trained,
-    cut,
-    model_inputs,
-    real_tokens,
-)
+from llm_train.loop.batches import StepLoader, count_trained, cut, real_tokens
 from llm_train.loop.checkpoints import Checkpoints
+from llm_train.loop.compute import make_computation
 from llm_train.loop.data import ModelFiles, TrainingData
-from llm_train.loop.decay import decayed
 from llm_train.loop.evaluation import evaluate
-from llm_train.loop.loss import summed_loss
 from llm_train.loop.optimizer_state import read_optimizer, write_optimizer
+from llm_train.loop.optimizers import make_optimizer
 from llm_train.loop.order import SampleOrder
 from llm_train.loop.plan import Plan, due
+from llm_train.loop.shared_state import SharedState, share_state
 from llm_train.loop.watch import Watch
+from llm_train.parallel.collectives import total
+from llm_train.parallel.gradients import fill_missing
+from llm_train.parallel.groups import Parallel
+from llm_train.parallel.layout import ONE
 from llm_train.training_options import TrainingOptions
 
 STATE_FILE = "trainer_state.json"
@@ -55,6 +53,7 @@ class Run:
     lineage: Mapping[str, Any]
     identity: Mapping[str, Any]
     start: int
+    parallel: Parallel | None = None
 
 
 class LoopTrainer(Trainer):
@@ -63,6 +62,8 @@ class LoopTrainer(Trainer):
     def __init__(self, model: nn.Layer, arguments: TrainingArguments, run: Run) -> None:
         self.run = run
         self.best: float | None = None
+        self.shared_state: SharedState | None = None
+        self.computation = make_computation(model, run.parallel)
         self.last_metrics: dict[str, float] = {}
         super().__init__(model=model, args=arguments, train_dataset=run.data.train)
         self.pop_callback(PrinterCallback)
@@ -72,13 +73,15 @@ class LoopTrainer(Trainer):
     def get_train_dataloader(self) -> StepLoader | paddle.io.DataLoader:
         """Steps of micro-batches, beginning at the step the run begins at."""
         options, run = self.run.options, self.run
+        layout = run.parallel.layout if run.parallel else ONE
         order = SampleOrder(
             run.data.epoch_samples,
-            options.batch_size,
+            run.plan.batch,
             run.plan.steps,
             options.seed,
             run.data.shuffle,
             run.start,
+            layout.share(run.plan.batch),
         )
         collate = cut(run.data.collate, options.per_device_train_batch_size)
         if options.dataloader_num_workers == 0:
@@ -103,39 +106,45 @@ class LoopTrainer(Trainer):
     def create_optimizer(
         self, lr_scheduler: paddle.optimizer.lr.LRScheduler | None = None
     ) -> paddle.optimizer.Optimizer:
-        """The Trainer's optimizer and clipping; decay of matrices alone, not by their names."""
-        made: paddle.optimizer.Optimizer | None = getattr(self, "optimizer", None)
+        """The Trainer's optimizer, for as many processes as there are."""
+        made: Any = getattr(self, "optimizer", None)
         if made is None:
-            shrunk = decayed(self.model)
-            named = self.model.named_parameters()
-            automatic = {parameter.name for name, parameter in named if name in shrunk}
             kind, settings = Trainer.get_optimizer_cls_and_kwargs(self.args)
+            settings |= {
+                "learning_rate": self.lr_scheduler if lr_scheduler is None else lr_scheduler,
+                "weight_decay": self.args.weight_decay,
+            }
             norm = self.args.max_grad_norm
-            made = self.optimizer = kind(
-                learning_rate=self.lr_scheduler if lr_scheduler is None else lr_scheduler,
-                apply_decay_param_fun=automatic.__contains__,
-                parameters=self.model.parameters(),
-                weight_decay=self.args.weight_decay,
-                grad_clip=nn.ClipGradByGlobalNorm(norm) if norm > 0 else None,
-                **settings,
-            )
+            made = make_optimizer(self.model, kind, settings, norm, self.run.parallel)
+            self.optimizer = made
+            self.shared_state = share_state(made, self.run.files)
         return made
 
     def training_step(self, model: nn.Layer, inputs: Sequence[Mapping[str, Any]]) -> paddle.Tensor:
         """Gradients of the mean loss over all trained tokens of the step; that mean, detached."""
-        step = self.state.global_step
+        step, parallel = self.state.global_step, self.run.parallel
         # Dropout of a step depends on the step alone, so a resumed run draws the same.
         paddle.seed(self.run.options.seed + step)
         model.train()
-        total = count_trained(inputs, step + 1)
-        mean = paddle.zeros([])
-        for batch in inputs:
-            labels = as_tensor(batch["labels"])
-            loss = summed_loss(model(**model_inputs(batch)), labels) / total
-            loss.backward()
-            mean = mean + loss.detach()
-        self.run.watch.stepped(sum(real_tokens(batch) for batch in inputs), float(mean))
-        return mean
+        tokens = count_trained(inputs, step + 1, parallel)
+        mean = self.computation.train(inputs, tokens, self._after_backward)
+        if parallel is None:
+            fill_missing(model.parameters())
+        real = sum(real_tokens(batch) for batch in inputs)
+        if parallel is not None:
+            replicas = (parallel.sharding, parallel.data)
+            mean = total(mean, *replicas, parallel.pipeline)
+            real = int(total(real, *replicas))
+        self.run.watch.stepped(real, mean)
+        return paddle.to_tensor(mean)
+
+    def _after_backward(self) -> None:
+        if self.run.parallel is not None:
+            self.optimizer.after_backward()
+
+    def _wrap_model(self, model: nn.Layer, training: bool = True) -> nn.Layer:  # noqa: ARG002
+        """The model as it is: what several processes need, `llm_train.parallel` has added."""
+        return model
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Evaluate on the held-out data and write the figures down."""
@@ -143,7 +152,7 @@ class LoopTrainer(Trainer):
         assert run.data.valid is not None
         limit = run.options.batches("eval")
         size = run.options.per_device_eval_batch_size
-        metrics = evaluate(self.model, run.data, run.data.valid, size, limit)
+        metrics = evaluate(self.model, run.data, run.data.valid, size, limit, parallel=run.parallel)
         run.watch.evaluated(self.state.global_step, metrics, time.monotonic() - began)
         self.last_metrics = metrics
         return metrics
@@ -152,7 +161,7 @@ class LoopTrainer(Trainer):
         """Have the training loss written down; the Trainer's own figures are not kept."""
         if "loss" in logs:
             step = self.state.global_step
-            consumed = step * self.run.options.batch_size / self.run.data.epoch_samples
+            consumed = step * self.run.plan.batch / self.run.data.epoch_samples
             rate = self.run.plan.schedule.rate(step - 1)
             self.run.watch.trained(step, rate, consumed)
 
@@ -178,8 +187,12 @@ class LoopTrainer(Trainer):
 
         def write(folder: Path) -> None:
             run.files.save(folder)
-            write_optimizer(self.optimizer, model, folder)
-            self.state.save_to_json(str(folder / STATE_FILE))
+            if self.shared_state is None:
+                write_optimizer(self.optimizer, model, folder)
+            else:
+                self.shared_state.write(folder)
+            if run.checkpoints.leads:
+                self.state.save_to_json(str(folder / STATE_FILE))
 
         run.checkpoints.save(step, write, run.lineage, {**run.identity, **state})
         run.watch.paused(time.monotonic() - began)
@@ -200,8 +213,12 @@ class LoopTrainer(Trainer):
             self.run.files.load(Path(resume_from_checkpoint))
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
+        if checkpoint is None:
+            return
+        if self.shared_state is None:
             read_optimizer(self.optimizer, self.model, Path(checkpoint))
+        else:
+            self.shared_state.read(Path(checkpoint))
 
 
 class _Flow(TrainerCallback):

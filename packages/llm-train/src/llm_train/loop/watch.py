@@ -24,10 +24,17 @@ class Watch:
     """Counts and writes for one run; `start` is the step it begins at.
 
     `state` is what `state()` gave at that step, so that a resumed run writes the same lines.
+    `writes` false: it only counts, another process writes.
     """
 
     def __init__(
-        self, output_dir: Path, bar: Progress, start: int, state: Mapping[str, Any] | None = None
+        self,
+        output_dir: Path,
+        bar: Progress,
+        start: int,
+        state: Mapping[str, Any] | None = None,
+        *,
+        writes: bool = True,
     ) -> None:
         before = state or {}
         self.path = output_dir / METRICS_FILE
@@ -40,7 +47,9 @@ class Watch:
         self._tokens_marked = self.tokens
         self._paused = 0.0
         self._notes: dict[str, str] = {}
-        _keep_until(self.path, start)
+        self._writes = writes
+        if writes:
+            _keep_until(self.path, start)
         if start:
             bar.resume_at(start)
 
@@ -101,6 +110,8 @@ class Watch:
         self.bar.note(", ".join(self._notes.values()))
 
     def _write(self, **values: Any) -> None:
+        if not self._writes:
+            return
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values) + "\n")
 

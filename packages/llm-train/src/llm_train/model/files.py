@@ -8,7 +8,9 @@ from typing import Any
 from llm_convert.model import copy_companions, open_model, save_model
 from llm_data.tokenizer import Tokenizer
 from llm_kernels.paddle.weights import load_parameters, read_parameters
+from llm_train.model.parallel_files import SharedWeights, write_shared_model
 from llm_train.model.spec_model import SpecForCausalLM
+from llm_train.parallel.groups import Parallel
 
 _STATED_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
@@ -36,17 +38,33 @@ def state_token_ids(config: dict[str, Any], tokenizer: Tokenizer) -> None:
 class FullModelFiles:
     """`llm_train.loop.ModelFiles` of a model that is trained as a whole."""
 
-    def __init__(self, model: SpecForCausalLM, tokenizer: Tokenizer | None = None) -> None:
-        """`tokenizer`: its files, and the chat template beside them, go with the model."""
+    def __init__(
+        self,
+        model: SpecForCausalLM,
+        tokenizer: Tokenizer | None = None,
+        parallel: Parallel | None = None,
+    ) -> None:
+        """`tokenizer`: its files, and the chat template beside them, go with the model.
+
+        `parallel`: the processes that hold it together; they save and load together.
+        """
         self._model = model
         self._tokenizer = tokenizer
+        self._leads = parallel is None or parallel.leads
+        self.shared = None if parallel is None else SharedWeights(model, parallel)
 
     def save(self, folder: Path) -> None:
         """Write the model and copy the tokenizer's files."""
-        write_model(self._model, folder)
-        if self._tokenizer is not None:
+        if self.shared is None:
+            write_model(self._model, folder)
+        else:
+            write_shared_model(self.shared, folder)
+        if self._tokenizer is not None and self._leads:
             copy_companions(self._tokenizer.path, folder)
 
     def load(self, folder: Path) -> None:
-        """Set all weights from a folder that `save` filled."""
-        load_parameters(self._model.decoder, open_model(folder).dense)
+        """Set all weights from a folder that `save` filled, with any layout of processes."""
+        if self.shared is None:
+            load_parameters(self._model.decoder, open_model(folder).dense)
+        else:
+            self.shared.set(folder)

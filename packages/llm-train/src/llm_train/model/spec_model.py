@@ -6,10 +6,11 @@ detected from it, and it is written back with the model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import paddle
+from paddle import nn
 from paddlenlp.transformers.configuration_utils import PretrainedConfig
 from paddlenlp.transformers.model_utils import PretrainedModel
 
@@ -32,18 +33,32 @@ class SpecConfig(PretrainedConfig):
 class SpecForCausalLM(PretrainedModel):
     """A decoder-only model of any family; float32.
 
-    Attributes: `decoder`, `spec`, `sizes`, and `source`, the content of its config.json.
+    Attributes: `decoder`, `spec`, `sizes`, and `source`, the content of its config.json. With
+    `held`, the blocks of a pipeline's stages, there are `parts` instead of a `decoder`, and no
+    `forward`.
     """
 
     config_class = SpecConfig
     base_model_prefix = "decoder"
 
-    def __init__(self, config: SpecConfig, layers: Layers = DENSE) -> None:
+    def __init__(
+        self, config: SpecConfig, layers: Layers = DENSE, held: Sequence[range] | None = None
+    ) -> None:
         super().__init__(config)
         self.source = config.source
         self.spec = detect(self.source)
         self.sizes = read_sizes(self.spec, self.source)
-        self.decoder = Decoder(self.spec, self.sizes, layers)
+        if held is None:
+            self.decoder = Decoder(self.spec, self.sizes, layers)
+        else:
+            self.parts = nn.LayerList(
+                [Decoder(self.spec, self.sizes, layers, blocks) for blocks in held]
+            )
+
+    @property
+    def decoders(self) -> list[Decoder]:
+        """The decoder, or the parts of it that are here."""
+        return list(self.parts) if "parts" in self._sub_layers else [self.decoder]
 
     def forward(
         self,

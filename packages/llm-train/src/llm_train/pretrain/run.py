@@ -27,25 +27,30 @@ def pretrain(options: PretrainOptions) -> None:
     from llm_train.loop import run_training
     from llm_train.loop.device import use_device
     from llm_train.model import FullModelFiles, build_model
+    from llm_train.parallel.groups import start
+    from llm_train.parallel.layout import current_layout
     from llm_train.pretrain.data import pretraining_data
     from llm_train.tokenizer import optional_tokenizer
 
     use_device(options.device)
+    parallel = start(current_layout(options))
     model = build_model(
         options.model_name_or_path,
         continue_training=options.takes_weights(default=False),
         seed=options.seed,
+        parallel=parallel,
     )
     tokenizer = optional_tokenizer(options, model)
     run_training(
         model,
         options,
         pretraining_data(options, model.spec, model.sizes),
-        FullModelFiles(model, tokenizer),
+        FullModelFiles(model, tokenizer, parallel),
         command="train pretrain",
         inputs={
             "model_name_or_path": options.model_name_or_path,
             "tokenizer_name_or_path": options.tokenizer_name_or_path,
             "input_dir": options.input_dir if Path(options.input_dir).exists() else None,
         },
+        parallel=parallel,
     )

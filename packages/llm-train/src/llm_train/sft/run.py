@@ -21,25 +21,30 @@ def sft(options: SftOptions) -> None:
     from llm_train.loop import run_training
     from llm_train.loop.device import use_device
     from llm_train.model import FullModelFiles, build_model
+    from llm_train.parallel.groups import start
+    from llm_train.parallel.layout import current_layout
     from llm_train.sft.data import supervised_data
     from llm_train.tokenizer import run_tokenizer
 
     use_device(options.device)
+    parallel = start(current_layout(options))
     model = build_model(
         options.model_name_or_path,
         continue_training=options.takes_weights(default=True),
         seed=options.seed,
+        parallel=parallel,
     )
     tokenizer = run_tokenizer(options, model)
     run_training(
         model,
         options,
         supervised_data(options, options, tokenizer),
-        FullModelFiles(model, tokenizer),
+        FullModelFiles(model, tokenizer, parallel),
         command="train sft",
         inputs={
             "model_name_or_path": options.model_name_or_path,
             "tokenizer_name_or_path": options.tokenizer_name_or_path,
             "dataset_name_or_path": options.dataset_name_or_path,
         },
+        parallel=parallel,
     )
