@@ -14,6 +14,12 @@ command = Group(
             run="llm_infer.predict.run:predict",
             help="Answer a prompt on the terminal, or every line of a data file.",
         ),
+        Command(
+            "chat",
+            options="llm_infer.chat.options:ChatOptions",
+            run="llm_infer.chat.run:chat",
+            help="Talk with a model on the terminal.",
+        ),
     ),
     default="predict",
 )

@@ -55,7 +55,7 @@ def answer_file(options: PredictOptions) -> None:
         raise DataFileError(message)
     for index in range(len(lines)):
         _checked(lines, index, lambda record: question(record))
-    session = open_session(options)
+    session = open_session(options, batch_size=options.batch_size, truncate=options.truncate)
     for index in range(len(lines)):
         _asked(session, lines, index)
     with contextlib.ExitStack() as closing:

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from llm_cli.options import flag, option
 from llm_infer.bounds import check_bounds
 from llm_infer.errors import UnsupportedError
-from llm_infer.options.answers import AnswerOptions
-from llm_infer.options.model import ModelOptions
+from llm_infer.options.run import RunOptions
 
 _INPUT = "Prompts and answers"
 
 
 @dataclass(kw_only=True)
-class PredictOptions(ModelOptions, AnswerOptions):
+class PredictOptions(RunOptions):
     """Answer a prompt on the terminal, or every line of a data file.
 
     Without --data_file the answer to --prompt, or to the text on standard input, is streamed to
@@ -55,8 +54,7 @@ class PredictOptions(ModelOptions, AnswerOptions):
 
     def __post_init__(self) -> None:
         """Check what the types cannot say; the errors name the option."""
-        self.settle_model()
-        self.settle_answers()
+        super().__post_init__()
         check_bounds(self, {"batch_size": 1}, UnsupportedError)
         if self.use_fake_parameter and not self.benchmark:
             message = (

@@ -21,4 +21,5 @@ def predict(options: PredictOptions) -> None:
         answer_file(options)
     else:
         prompts = read_prompts(options.prompt)
-        answer_prompts(open_session(options), prompts, live=options.stream)
+        session = open_session(options, batch_size=options.batch_size, truncate=options.truncate)
+        answer_prompts(session, prompts, live=options.stream)

@@ -18,7 +18,7 @@ from llm_infer.predict.prompts import PromptEncoder
 if TYPE_CHECKING:
     from llm_infer.options.answers import AnswerOptions
     from llm_infer.options.model import ModelOptions
-    from llm_infer.predict.options import PredictOptions
+    from llm_infer.options.run import RunOptions
 
 logger = logging.getLogger(__name__)
 
@@ -74,21 +74,27 @@ def beams(options: AnswerOptions) -> int:
     return options.num_beams if options.decode_strategy == "beam_search" else 1
 
 
-def open_session(options: PredictOptions) -> Session:
-    """Load tokenizer, template and model; every error of the loaders is for the user."""
+def open_session(
+    options: RunOptions, *, batch_size: int = 1, truncate: str | None = None
+) -> Session:
+    """Load tokenizer, template and model for `batch_size` answers at once.
+
+    `truncate`: the side on which prompts that are too long are cut. Every error of the loaders is
+    for the user.
+    """
     # The weights last: a folder without a tokenizer should not cost the time they take.
     prefixes = named_paths("prefix_path", options.prefix_path)
     model = open_model(options.model_name_or_path)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
-    sequences = options.batch_size * beams(options)
+    sequences = batch_size * beams(options)
     engine = open_engine(options, sequences, options.max_length, tokenizer, model)
     max_length = bounded_length(options, engine)
     if options.decode_strategy == "sampling" and options.top_k == 1:
         logger.warning("--top_k is 1, so sampling takes the likeliest token; --top_k 0 keeps all")
     limit = min(options.src_length, max_length - 1)
     bound = prompt_bound(options, engine.limits)
-    encoder = PromptEncoder(tokenizer, template, limit, options.truncate, bound)
+    encoder = PromptEncoder(tokenizer, template, limit, truncate, bound)
     return Session(options, engine, encoder, max_length, prefixes)
 
 
