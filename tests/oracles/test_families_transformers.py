@@ -96,6 +96,10 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
             "norm_topk_prob": True,
         },
     ),
+    "qwen2-moe, every layer slides, no biases": (
+        "Qwen2Moe",
+        {**GROUPED, **EXPERTS, **WINDOW, "shared_expert_intermediate_size": 24, "qkv_bias": False},
+    ),
     "mixtral window": (
         "Mixtral",
         {**GROUPED, "num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": 4},

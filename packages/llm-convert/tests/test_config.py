@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from llm_convert.config import config_for, lacks_prefix
+from llm_convert.errors import ConvertError
 from llm_convert.files.tensor_file import TensorInfo
 from llm_kernels.families import detect, read_sizes
 
@@ -99,3 +100,19 @@ def test_classes_that_are_called_otherwise(golden: Path) -> None:
         "chatglm2": ["ChatGLMv2ForCausalLM"],
         "bloom": ["BloomForCausalLM"],
     }
+
+
+def test_a_variant_is_stated_as_paddlenlp_reads_it_and_taken_back(golden: Path) -> None:
+    config = json.loads((golden / "gpt2" / "config.json").read_text())
+    config["activation_function"] = "relu"
+    there = translate(config, "paddlenlp")
+    assert there["hidden_act"] == "relu"
+    assert detect(there).mlp.activation == "relu"
+    assert translate(there, "hf")["activation_function"] == "relu"
+    assert "hidden_act" not in translate(there, "hf")
+
+
+def test_a_variant_that_paddlenlp_cannot_compute_is_refused(golden: Path) -> None:
+    config = json.loads((golden / "gpt2" / "config.json").read_text())
+    with pytest.raises(ConvertError, match=r"GPTForCausalLM cannot compute.*--to hf"):
+        translate(config | {"activation_function": "gelu"}, "paddlenlp")

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from llm_convert.errors import ConvertError
 from llm_convert.files.dtypes import dtype_name, is_floating
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.names.classes import class_of
@@ -24,6 +25,7 @@ from llm_kernels.families import (
     LinearScaling,
     NtkScaling,
     Sizes,
+    missing_fields,
 )
 
 ORIGIN = "torch_checkpoint"
@@ -51,6 +53,8 @@ def config_for(
         tensors: what will be written; the element type that most of it has is stated.
         quantization: the `quantization_config`; that of the source never stays.
         without_prefix: the hub's names lacked their optional prefix.
+
+    Raises ConvertError for a variant of a family that PaddleNLP's class has no field for.
     """
     replaced = (*DTYPE_FIELD.values(), FIELD, ORIGIN)
     translated = {name: value for name, value in config.items() if name not in replaced}
@@ -104,11 +108,27 @@ def _to_paddlenlp(
         kind, factor = _SCALING_FIELDS
         added |= {kind: _SCALINGS[type(scaling)], factor: _factor(scaling)}
     added = {field: value for field, value in added.items() if field not in config}
+    added |= _variant(config, spec)
     if added:
         config.update(added)
         origin["added"] = sorted({*origin.get("added", ()), *added})
     if origin:
         config[ORIGIN] = origin
+
+
+def _variant(config: Mapping[str, Any], spec: FamilySpec) -> dict[str, Any]:
+    """What says to PaddleNLP's class which variant of its family the model is."""
+    if config.get("architectures") != [class_of(spec, "paddlenlp")]:
+        return {}
+    fields = missing_fields(config, spec)
+    if fields is None:
+        message = (
+            f"PaddleNLP's class {config['architectures'][0]} cannot compute this variant of "
+            f"{spec.name}: it has no field that says so in config.json. Write the naming 'hf' "
+            "instead (--to hf)."
+        )
+        raise ConvertError(message)
+    return fields
 
 
 def _to_hub(

@@ -17,6 +17,7 @@ from llm_kernels.families import (
     detect,
     supported_architectures,
 )
+from llm_kernels.families.registry import computes_as, missing_fields
 from llm_kernels.families.rows import ROWS, UNSUPPORTED_FIELDS
 
 GOLDEN = {
@@ -227,3 +228,28 @@ def test_deepseek_v2_chooses_as_it_states() -> None:
     assert grouped.moe.groups == "best"
     with pytest.raises(ConfigError, match="norm_topk_prob"):
         detect(config("DeepseekV2ForCausalLM", norm_topk_prob=True))
+
+
+def test_a_value_of_another_kind_is_refused_not_hashed() -> None:
+    with pytest.raises(ConfigError, match=r"hidden_act.*\['silu'\]"):
+        detect(config("LlamaForCausalLM", hidden_act=["silu"]))
+    with pytest.raises(ConfigError, match="architectures"):
+        detect({"architectures": [["LlamaForCausalLM"]]})
+
+
+def test_what_says_the_same_in_another_class() -> None:
+    relu = detect(config("GPT2LMHeadModel", activation_function="relu"))
+    other = config("GPTForCausalLM", activation_function="relu")
+    assert missing_fields(other, relu) == {"hidden_act": "relu"}
+    assert computes_as(detect(other | {"hidden_act": "relu"}), relu)
+    assert missing_fields(config("GPT2LMHeadModel", activation_function="relu"), relu) == {}
+    # PaddleNLP's "gelu" is the tanh form.
+    erf = detect(config("GPT2LMHeadModel", activation_function="gelu"))
+    assert missing_fields(config("GPTForCausalLM"), erf) is None
+    # A field that says otherwise is not overruled.
+    assert missing_fields(config("GPTForCausalLM", hidden_act="gelu"), relu) is None
+
+
+def test_qwen2_moe_may_lack_its_biases() -> None:
+    assert detect(config("Qwen2MoeForCausalLM")).attention.qkv_bias
+    assert not detect(config("Qwen2MoeForCausalLM", qkv_bias=False)).attention.qkv_bias

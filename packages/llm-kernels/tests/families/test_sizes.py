@@ -235,3 +235,22 @@ def test_windows_of_every_layer() -> None:
 
 def test_the_rotated_part_may_be_stated() -> None:
     assert read("phi3", partial_rotary_factor=0.75).rotary == 12
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"hidden_size": float("inf")}, "hidden_size"),
+        ({"num_hidden_layers": 1 << 30}, "more than 1048576 blocks"),
+        ({"num_hidden_layers": 1 << 60}, "num_hidden_layers"),
+        ({"max_position_embeddings": "long"}, "max_position_embeddings.*'long'"),
+        ({"partial_rotary_factor": -1}, "partial_rotary_factor"),
+        ({"rope_theta": -5.0}, "above 0"),
+        ({"rope_parameters": [1]}, "rope_parameters.*object"),
+        ({"sliding_window": 0}, "sliding_window"),
+        ({"sliding_window": 4, "layer_types": "all"}, "layer_types.*list"),
+    ],
+)
+def test_what_no_model_has_is_refused_by_its_field(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read("llama", **changes)

@@ -87,7 +87,11 @@ def _ordered_dictionary(pairs: Any = ()) -> dict[str, Any]:
     ):
         message = "a malformed OrderedDict"
         raise ValueError(message)
-    return dict(pairs)
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        message = "an OrderedDict with repeated keys"
+        raise ValueError(message)
+    return found
 
 
 def _bytes() -> bytes:

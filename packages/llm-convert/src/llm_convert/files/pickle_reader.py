@@ -216,6 +216,9 @@ class PickleReader:
             if not isinstance(key, str | int):
                 message = f"a key of type {type(key).__name__}"
                 raise TypeError(message)
+            if key in target:
+                message = f"the key {str(key)[:100]!r} occurs more than once"
+                raise ValueError(message)
             target[key] = value
         self._push(target)
 

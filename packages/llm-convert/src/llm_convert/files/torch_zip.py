@@ -28,6 +28,7 @@ from llm_convert.files.tensor_file import (
 )
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+_LARGEST = 1 << 44
 
 
 class _Storage(NamedTuple):
@@ -95,6 +96,10 @@ def _entries(source: FileMap) -> dict[str, ByteRange]:
         raise FileFormatError(message)
     try:
         with zipfile.ZipFile(path) as archive:
+            names = [entry.filename for entry in archive.infolist()]
+            if len(set(names)) != len(names):
+                message = "an entry occurs more than once"
+                raise ValueError(message)
             return {entry.filename: _place(source, entry) for entry in archive.infolist()}
     except (zipfile.BadZipFile, ValueError, struct.error, NotImplementedError) as error:
         message = f"{path} is truncated or no torch file: {error}."
@@ -166,6 +171,9 @@ def _view(place: ByteRange, dtype: np.dtype, offset: Any, size: Any, stride: Any
         message = f"a tensor of {shape} that ends outside its storage"
         raise ValueError(message)
     info = TensorInfo(dtype, shape)
+    if info.nbytes > _LARGEST:  # strides of zero repeat what is there
+        message = f"a tensor of {shape}, larger than any memory"
+        raise ValueError(message)
     dense = info.nbytes == stop - start and strides == _dense_strides(shape, strides)
     return _Tensor(StoredTensor(info, (ByteRange(start, stop),), None if dense else strides))
 

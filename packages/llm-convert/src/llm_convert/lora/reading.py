@@ -8,7 +8,7 @@ is refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
@@ -25,6 +25,11 @@ from llm_convert.lora.adapter import LoraAdapter, Pair
 from llm_convert.model import Model
 from llm_convert.names import checkpoints
 from llm_kernels.families import ParameterKey
+from llm_kernels.families.fields import is_number
+
+_LONGEST = 200
+# A quantifier behind a group, or behind another quantifier.
+_REPEATED = re.compile(r"[)*+?}][*+{]")
 
 
 @dataclass(frozen=True)
@@ -128,7 +133,7 @@ def read_lora(folder: str | Path, model: Model) -> LoraAdapter:
     tensors = {name.removeprefix(kind.prefix).replace(".base_layer.", "."): name for name in files}
     layout = _layout(folder, kind, model, tensors)
     rank, alpha = _number(folder, config, "r"), _number(folder, config, "lora_alpha")
-    scale = _scaling(config)
+    scale = _scaling(folder, config)
     pairs: dict[ParameterKey, Pair] = {}
     scalings: dict[ParameterKey, float] = {}
     for stem, stored in _modules(layout, kind, tensors).items():
@@ -168,7 +173,7 @@ def _check_plain(folder: Path, kind: _Kind, config: Mapping[str, Any]) -> None:
 
 def _number(folder: Path, config: Mapping[str, Any], name: str) -> float:
     value = config.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+    if not is_number(value) or value <= 0:
         message = (
             f"The configuration of {folder} has {name}={value!r}; a positive number is needed."
         )
@@ -176,22 +181,46 @@ def _number(folder: Path, config: Mapping[str, Any], name: str) -> float:
     return value
 
 
-def _scaling(config: Mapping[str, Any]) -> Callable[[str], float]:
+def _scaling(folder: Path, config: Mapping[str, Any]) -> Callable[[str], float]:
     """Module name -> alpha / r (rslora: alpha / sqrt(r)), PEFT's rank and alpha patterns heeded."""
     root = config.get("use_rslora") or config.get("rslora")
+    ranks, alphas = (_patterns(folder, config, f) for f in ("rank_pattern", "alpha_pattern"))
 
-    def pattern(field: str, stem: str, default: float) -> float:
-        for suffix, value in (config.get(field) or {}).items():
-            if stem and re.match(rf"(.*\.)?({suffix})$", stem):
-                return float(value)
-        return default
+    def found(
+        patterns: Sequence[tuple[re.Pattern[str], float]], stem: str, default: float
+    ) -> float:
+        return next((value for pattern, value in patterns if pattern.match(stem)), default)
 
     def scale(stem: str) -> float:
-        rank = pattern("rank_pattern", stem, config["r"])
-        alpha = pattern("alpha_pattern", stem, config["lora_alpha"])
+        rank, alpha = config["r"], config["lora_alpha"]
+        if stem:
+            rank, alpha = found(ranks, stem, rank), found(alphas, stem, alpha)
         return alpha / sqrt(rank) if root else alpha / rank
 
     return scale
+
+
+def _patterns(
+    folder: Path, config: Mapping[str, Any], field: str
+) -> list[tuple[re.Pattern[str], float]]:
+    """PEFT's expressions for the end of a module's name, and the number of each."""
+    patterns = []
+    stated = config.get(field) or {}
+    for suffix, value in stated.items() if isinstance(stated, Mapping) else [(stated, None)]:
+        # A repeated group can take exponential time, and names of modules need none.
+        plain = isinstance(suffix, str) and len(suffix) < _LONGEST and not _REPEATED.search(suffix)
+        try:
+            pattern = re.compile(rf"(.*\.)?({suffix})$") if plain else None
+        except (re.error, OverflowError):
+            pattern = None
+        if pattern is None or not is_number(value) or value <= 0:
+            message = (
+                f"The configuration of {folder} has {field}={str(stated)[:100]}; names of modules, "
+                "as plain expressions, with positive numbers are needed."
+            )
+            raise AdapterError(message)
+        patterns.append((pattern, float(value)))
+    return patterns
 
 
 def _layout(folder: Path, kind: _Kind, model: Model, tensors: Mapping[str, str]) -> Layout:

@@ -28,6 +28,11 @@ from llm_kernels.families import prefix_positions
 
 _WANTED = re.compile(r"(prompt|logits|generated|position_ids)(_\d+)?")
 _PROMPT = re.compile(r"prompt_(\d+)")
+# What zipfile, zlib and NumPy raise for files that are not right.
+_UNREADABLE = (
+    *(ValueError, TypeError, KeyError, OverflowError, SyntaxError, MemoryError),
+    *(OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error),
+)
 _EXPECTED = (
     "Save prompt_i int64 [T] and logits_i float32 [T, V] for i = 0, 1, ..., and optionally "
     "generated int64 [N, G]."
@@ -104,7 +109,7 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     except FileNotFoundError as error:
         message = f"{path} does not exist."
         raise FileFormatError(message) from error
-    except (ValueError, OSError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    except _UNREADABLE as error:
         if isinstance(error, FileFormatError):
             raise
         message = f"{path} is no readable .npz: {error}."

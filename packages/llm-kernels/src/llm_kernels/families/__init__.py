@@ -16,6 +16,7 @@ from llm_kernels.families.registry import (
     FAMILIES,
     contradiction,
     detect,
+    missing_fields,
     supported_architectures,
 )
 from llm_kernels.families.scaling import (
@@ -74,6 +75,7 @@ __all__ = [
     "contradiction",
     "detect",
     "merge",
+    "missing_fields",
     "parameters",
     "prefix_positions",
     "quantization_groups",

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_kernels.errors import ConfigError
-from llm_kernels.families.fields import ALIASES, number, whole
+from llm_kernels.families.fields import ALIASES, number, plain_list, plain_number, whole
 from llm_kernels.families.spec import FamilySpec
 
 
@@ -60,10 +60,10 @@ def _shared_mlp(spec: FamilySpec, config: Mapping[str, Any], expert_mlp: int) ->
 
 def _dense_layers(config: Mapping[str, Any], layers: int) -> frozenset[int]:
     """Layers of a mixture of experts that keep a plain MLP."""
-    step = int(config.get("decoder_sparse_step") or 1)
-    period = int(config.get("moe_layer_freq") or 1)
-    first = int(config.get("first_k_dense_replace") or 0)
-    plain = set(config.get("mlp_only_layers") or ())
+    step = int(plain_number(config, "decoder_sparse_step", 1)) or 1
+    period = int(plain_number(config, "moe_layer_freq", 1)) or 1
+    first = int(plain_number(config, "first_k_dense_replace", 0))
+    plain = set(plain_list(config, "mlp_only_layers", int))
     return frozenset(
         i for i in range(layers) if i in plain or (i + 1) % step or i < first or i % period
     )

@@ -6,8 +6,9 @@ Nothing here knows a family. A field that is needed and absent is an error that 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeGuard
 
 from llm_kernels.errors import ConfigError
 from llm_kernels.families.spec import FamilySpec
@@ -55,6 +56,9 @@ LENGTHS = (
     "model_max_length",
 )
 
+# No number of a configuration comes near it, and an integer of a file may have any length.
+_LARGEST = 1 << 53
+
 
 def stated(size: str, config: Mapping[str, Any]) -> str | None:
     """The first of the size's fields that `config` states."""
@@ -69,13 +73,13 @@ def number(
         value = config.get(field)
         if value is None:
             continue
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if not is_number(value):
             message = (
-                f"{field} in config.json is {value!r}; a number is needed for {size} of the "
-                f"family {spec.name}. Copy the value from the model's original config.json."
+                f"{field} in config.json is {str(value)[:100]!r}; a number is needed for {size} of "
+                f"the family {spec.name}. Copy the value from the model's original config.json."
             )
             raise ConfigError(message)
-        return value
+        return float(value) if isinstance(value, float) else int(value)
     if default is None:
         message = (
             f"config.json has none of {', '.join(ALIASES[size])}, needed for {size} of the family "
@@ -94,3 +98,55 @@ def whole(
         message = f"{ALIASES[size][0]} in config.json is {value}; a whole number is needed."
         raise ConfigError(message)
     return int(value)
+
+
+def plain_number(config: Mapping[str, Any], field: str, default: float) -> float:
+    """A field of one name that is a number, or `default` where it is absent. ConfigError."""
+    value = config.get(field)
+    if value is None:
+        return default
+    if not is_number(value):
+        message = (
+            f"{field} in config.json is {str(value)[:100]!r}; a number is needed. Copy the value "
+            "from the model's original config.json."
+        )
+        raise ConfigError(message)
+    return float(value)
+
+
+def plain_list(config: Mapping[str, Any], field: str, kind: type) -> list[Any]:
+    """A field that is a list of texts or of integers, empty where it is absent. ConfigError."""
+    value = config.get(field)
+    if value is None:
+        return []
+    if not isinstance(value, list | tuple) or not all(type(item) is kind for item in value):
+        message = (
+            f"{field} in config.json is {str(value)[:100]!r}; a list of {kind.__name__} values is "
+            "needed. Copy the value from the model's original config.json."
+        )
+        raise ConfigError(message)
+    return list(value)
+
+
+def plain_object(config: Mapping[str, Any], field: str) -> Mapping[str, Any]:
+    """A field that is an object, empty where it is absent. ConfigError."""
+    value = config.get(field)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        message = (
+            f"{field} in config.json is {str(value)[:100]!r}; an object is needed. Copy the value "
+            "from the model's original config.json."
+        )
+        raise ConfigError(message)
+    return value
+
+
+def is_number(value: object) -> TypeGuard[int | float]:
+    """Whether a JSON value is a number that can be computed with."""
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and isfinite(value)
+        and abs(value) < _LARGEST
+    )

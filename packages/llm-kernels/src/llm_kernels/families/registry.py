@@ -8,12 +8,13 @@ usually has none is described as it is, or refused with the values that are supp
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from llm_kernels.errors import ConfigError, UnknownFamilyError
+from llm_kernels.families.fields import plain_list
 from llm_kernels.families.rows import ROWS, UNSUPPORTED_FIELDS
 from llm_kernels.families.rows.row import Reading, Row, When, plain_type
 from llm_kernels.families.spec import FamilySpec
@@ -58,8 +59,39 @@ def contradiction(config: Mapping[str, Any]) -> str | None:
     )
 
 
+def computes_as(one: FamilySpec, other: FamilySpec) -> bool:
+    """Whether two rows compute the same, whatever they are called and default sizes to."""
+
+    def plain(spec: FamilySpec) -> FamilySpec:
+        # Whether the head is tied is in the sizes.
+        head = replace(spec.head, tied=None, tied_default=False)
+        norm = replace(spec.norm, default_eps=None)
+        mlp = replace(spec.mlp, default_width=None, width_factor=1.0)
+        changes: dict[str, Any] = {"head": head, "norm": norm, "mlp": mlp}
+        changes |= {"name": "", "length_fields": (), "default_length": None}
+        return replace(spec, **changes)
+
+    return plain(one) == plain(other)
+
+
+def missing_fields(config: Mapping[str, Any], spec: FamilySpec) -> dict[str, Any] | None:
+    """What to state in `config` so that it describes a model that computes as `spec`.
+
+    Empty where it does already; None where no single field of its family can say it. Raises as
+    `detect`.
+    """
+    if computes_as(detect(config), spec):
+        return {}
+    for reading in _row(config).readings:
+        for value in reading.values if reading.field not in config else ():
+            stated = {reading.field: value}
+            if computes_as(detect({**config, **stated}), spec):
+                return stated
+    return None
+
+
 def _row(config: Mapping[str, Any]) -> Row:
-    architectures = config.get("architectures") or ()
+    architectures = plain_list(config, "architectures", str)
     if not architectures:
         return _row_of_type(config)
     rows = [row for row in ROWS if row.architectures.intersection(architectures)]
@@ -106,7 +138,7 @@ def _apply(spec: FamilySpec, reading: Reading, config: Mapping[str, Any]) -> Fam
     value = config.get(reading.field)
     if value is None:
         return spec
-    if value not in reading.values:
+    if not isinstance(value, Hashable) or value not in reading.values:
         supported = ", ".join(repr(legal) for legal in reading.values)
         message = (
             f"{reading.field} in config.json is {value!r}; for the family {spec.name} supported: "

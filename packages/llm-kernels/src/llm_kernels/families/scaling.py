@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import log, sqrt
+from math import log, nan, sqrt
 from typing import Any, TypeAlias
 
 from llm_kernels.errors import ConfigError
+from llm_kernels.families.fields import is_number, plain_number, plain_object
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def read_rope_scaling(config: Mapping[str, Any], max_positions: int) -> RopeScal
 
     Raises ConfigError for a scheme that is not known, or one that lacks a field.
     """
-    stated = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    stated = plain_object(config, "rope_scaling") or plain_object(config, "rope_parameters")
     if not stated and config.get("rope_scaling_type"):
         stated = {
             "rope_type": config["rope_scaling_type"],
@@ -97,7 +98,7 @@ def read_rope_scaling(config: Mapping[str, Any], max_positions: int) -> RopeScal
     kind = stated.get("rope_type") or stated.get("type") or "default"
     if kind == "default":
         return None
-    if kind not in _READERS:
+    if not isinstance(kind, str) or kind not in _READERS:
         message = (
             f"config.json asks for the rope scaling {kind!r}; supported: {', '.join(_READERS)}. "
             "Use a checkpoint without it, or add the scheme to llm_kernels.families.scaling."
@@ -111,18 +112,22 @@ def read_rope_scaling(config: Mapping[str, Any], max_positions: int) -> RopeScal
 
 
 def _number(stated: Mapping[str, Any], field: str) -> float:
-    value = stated.get(field)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    value = plain_number(stated, field, nan)
+    if not value > 0:
         message = (
-            f"config.json's rope_scaling has {field}={value!r}; a number is needed. "
-            "Copy the value from the checkpoint's original config.json."
+            f"config.json's rope_scaling has {field}={stated.get(field)!r}; a number above 0 is "
+            "needed. Copy the value from the checkpoint's original config.json."
         )
         raise ConfigError(message)
-    return float(value)
+    return value
 
 
 def _original(stated: Mapping[str, Any], max_positions: int) -> int:
-    return int(stated.get("original_max_position_embeddings") or max_positions)
+    length = plain_number(stated, "original_max_position_embeddings", 0) or max_positions
+    if length < 1:
+        message = f"config.json's rope_scaling starts from a length of {length}; 1 is the least."
+        raise ConfigError(message)
+    return int(length)
 
 
 def _linear(stated: Mapping[str, Any], max_positions: int) -> LinearScaling:  # noqa: ARG001
@@ -150,22 +155,20 @@ def _llama3(stated: Mapping[str, Any], max_positions: int) -> Llama3Scaling:  # 
 def _yarn(stated: Mapping[str, Any], max_positions: int) -> YarnScaling:
     original = _original(stated, max_positions)
     factor = _number(stated, "factor") if stated.get("factor") else max_positions / original
-    attention = stated.get("attention_factor")
-    if attention is None:
-        mscale, mscale_all = stated.get("mscale"), stated.get("mscale_all_dim")
-        attention = (
-            _magnitude(factor, mscale) / _magnitude(factor, mscale_all)
-            if mscale and mscale_all
-            else _magnitude(factor)
-        )
+    mscale, mscale_all = (plain_number(stated, f, 0) for f in ("mscale", "mscale_all_dim"))
+    attention = (
+        _magnitude(factor, mscale) / _magnitude(factor, mscale_all)
+        if mscale and mscale_all
+        else _magnitude(factor)
+    )
     return YarnScaling(
         factor=factor,
         original=original,
-        beta_fast=float(stated.get("beta_fast") or 32),
-        beta_slow=float(stated.get("beta_slow") or 1),
-        attention_factor=float(attention),
+        beta_fast=plain_number(stated, "beta_fast", 0) or 32.0,
+        beta_slow=plain_number(stated, "beta_slow", 0) or 1.0,
+        attention_factor=plain_number(stated, "attention_factor", attention),
         truncate=bool(stated.get("truncate", True)),
-        score_factor=_magnitude(factor, float(stated.get("mscale_all_dim") or 0)) ** 2,
+        score_factor=_magnitude(factor, mscale_all) ** 2,
     )
 
 
@@ -177,21 +180,20 @@ def _long(stated: Mapping[str, Any], max_positions: int) -> LongScaling:
     original = _original(stated, max_positions)
     factor = max_positions / original
     if not stated.get("original_max_position_embeddings"):
-        factor = float(stated.get("factor") or 1.0)
-    attention = stated.get("attention_factor")
-    if attention is None:
-        attention = sqrt(1 + log(factor) / log(original)) if factor > 1 else 1.0
+        factor = plain_number(stated, "factor", 0) or 1.0
+    attention = sqrt(1 + log(factor) / log(max(original, 2))) if factor > 1 else 1.0
     return LongScaling(
         short=_divisors(stated, "short_factor"),
         long=_divisors(stated, "long_factor"),
         original=original,
-        attention_factor=float(attention),
+        attention_factor=plain_number(stated, "attention_factor", attention),
     )
 
 
 def _divisors(stated: Mapping[str, Any], field: str) -> tuple[float, ...]:
     values = stated.get(field)
-    if not isinstance(values, list | tuple) or not values:
+    numbers = isinstance(values, list | tuple) and all(is_number(v) and v > 0 for v in values)
+    if not numbers or not values:
         message = (
             f"config.json's rope_scaling has {field}={values!r}; a list of numbers, one for each "
             "rotated pair, is needed. Copy it from the checkpoint's original config.json."

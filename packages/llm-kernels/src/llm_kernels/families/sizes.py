@@ -13,9 +13,21 @@ from typing import Any
 
 from llm_kernels.errors import ConfigError
 from llm_kernels.families.expert_sizes import expert_sizes
-from llm_kernels.families.fields import ALIASES, LENGTHS, number, stated, whole
+from llm_kernels.families.fields import (
+    ALIASES,
+    LENGTHS,
+    number,
+    plain_list,
+    plain_number,
+    plain_object,
+    stated,
+    whole,
+)
 from llm_kernels.families.scaling import RopeScaling, YarnScaling, read_rope_scaling
 from llm_kernels.families.spec import Alibi, FamilySpec, Rope
+
+# Of layers or experts: no model has so many, and a list of their parameters would fill the memory.
+_MOST_BLOCKS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,12 @@ class Sizes:
                     f"Correct {' / '.join(ALIASES[field])} in config.json."
                 )
                 raise ConfigError(message)
+        if self.layers * max(1, self.experts) > _MOST_BLOCKS:
+            message = (
+                f"config.json states {self.layers} layers and {self.experts} experts, more than "
+                f"{_MOST_BLOCKS} blocks. Copy the fields from the model's original config.json."
+            )
+            raise ConfigError(message)
         if self.heads % self.kv_heads:
             message = (
                 f"heads ({self.heads}) is no multiple of kv_heads ({self.kv_heads}), so query "
@@ -172,10 +190,21 @@ def _head_sizes(
     dim = whole(spec, config, "head_dim", _even_share(config, hidden, heads))
     sizes: dict[str, Any] = {"head_dim": dim}
     if isinstance(spec.position, Rope) and config.get("partial_rotary_factor") is not None:
-        sizes["rotary"] = int(dim * config["partial_rotary_factor"])
+        sizes["rotary"] = _rotary(config, dim)
     if spec.attention.scale == "stated":
         sizes["score_scale"] = number(spec, config, "query_scalar") ** -0.5
     return sizes
+
+
+def _rotary(config: Mapping[str, Any], dim: int) -> int:
+    rotary = int(dim * plain_number(config, "partial_rotary_factor", 1.0))
+    if not 0 < rotary <= dim:
+        message = (
+            f"partial_rotary_factor in config.json is {config['partial_rotary_factor']}, by which "
+            f"{rotary} of {dim} elements of a head would rotate. Correct it: above 0, at most 1."
+        )
+        raise ConfigError(message)
+    return rotary
 
 
 def _latent_sizes(
@@ -225,7 +254,7 @@ def _length(spec: FamilySpec, config: Mapping[str, Any]) -> int:
     fields = tuple(dict.fromkeys((*spec.length_fields, *LENGTHS)))
     for field in fields:
         if config.get(field) is not None:
-            return int(config[field])
+            return int(plain_number(config, field, 0))
     if spec.default_length is not None:
         return spec.default_length
     if isinstance(spec.position, Alibi):
@@ -240,10 +269,17 @@ def _length(spec: FamilySpec, config: Mapping[str, Any]) -> int:
 def _theta(spec: FamilySpec, config: Mapping[str, Any]) -> float:
     if not isinstance(spec.position, Rope):
         return Rope.default_theta
-    newer = (config.get("rope_parameters") or {}).get("rope_theta")
-    theta = number(spec, config, "theta", newer or spec.position.default_theta)
+    newer = plain_object(config, "rope_parameters")
+    default = plain_number(newer, "rope_theta", spec.position.default_theta)
+    theta = float(number(spec, config, "theta", default))
     # ChatGLM's long-context files state a multiple of theta instead of theta.
-    return float(theta) * float(config.get("rope_ratio") or 1.0)
+    theta *= plain_number(config, "rope_ratio", 1.0)
+    if theta <= 0:
+        message = (
+            f"The base of the rotary frequencies in config.json is {theta}; it must be above 0."
+        )
+        raise ConfigError(message)
+    return theta
 
 
 def _tied(spec: FamilySpec, config: Mapping[str, Any]) -> bool:
@@ -259,13 +295,17 @@ def _window(
     window = config.get("sliding_window")
     if window is None or not config.get("use_sliding_window", True):
         return None, frozenset()
-    kinds = config.get("layer_types")
+    kinds = plain_list(config, "layer_types", str)
     if kinds:
         full = frozenset(i for i, kind in enumerate(kinds) if kind == "full_attention")
     elif spec.attention.windowed == "even":
         full = frozenset(range(1, layers, 2))
     elif spec.attention.windowed == "late" and "use_sliding_window" in config:
-        full = frozenset(range(min(int(config.get("max_window_layers") or 0), layers)))
+        full = frozenset(range(min(int(plain_number(config, "max_window_layers", 0)), layers)))
     else:
         full = frozenset()
-    return int(window), full
+    length = int(plain_number(config, "sliding_window", 0))
+    if length < 1:
+        message = f"sliding_window in config.json is {window}; 1 is the least, or null for none."
+        raise ConfigError(message)
+    return length, full

@@ -6,12 +6,17 @@ from dataclasses import replace
 
 from llm_kernels.families.rows.llama import LLAMA
 from llm_kernels.families.rows.qwen import QWEN2, QWEN3
-from llm_kernels.families.rows.readings import ATTENTION_BIAS, HIDDEN_ACT
+from llm_kernels.families.rows.readings import ATTENTION_BIAS, HIDDEN_ACT, STATED_QKV_BIAS
 from llm_kernels.families.rows.row import Row
 from llm_kernels.families.spec import Attention, Moe
 
-QWEN2_MOE = replace(QWEN2, name="qwen2-moe", moe=Moe(shared_expert=True))
-# Its original code slides in every layer, whatever max_window_layers says.
+# The original code of both slides in every layer, whatever max_window_layers says.
+QWEN2_MOE = replace(
+    QWEN2,
+    name="qwen2-moe",
+    attention=Attention(qkv_bias=True, windowed="all"),
+    moe=Moe(shared_expert=True),
+)
 QWEN3_MOE = replace(
     QWEN3, name="qwen3-moe", attention=Attention(qk_norm=True, windowed="all"), moe=Moe()
 )
@@ -21,7 +26,7 @@ ROWS = (
     Row(
         QWEN2_MOE,
         frozenset({"Qwen2MoeForCausalLM", "Qwen2MoeModel"}),
-        readings=(HIDDEN_ACT,),
+        readings=(HIDDEN_ACT, STATED_QKV_BIAS),
     ),
     Row(
         QWEN3_MOE,

@@ -28,6 +28,10 @@ QKV_BIAS = Reading(
     "attention_bias",
     {False: {"attention.qkv_bias": False}, True: {"attention.qkv_bias": True}},
 )
+STATED_QKV_BIAS = Reading(
+    "qkv_bias",
+    {False: {"attention.qkv_bias": False}, True: {"attention.qkv_bias": True}},
+)
 MLP_BIAS = Reading("mlp_bias", {False: {}, True: {"mlp.bias": True}})
 NORMED_RESIDUAL = Reading(
     "apply_residual_connection_post_layernorm",
