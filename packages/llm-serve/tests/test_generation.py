@@ -84,7 +84,7 @@ def test_the_deadline_ends_the_request(
 
 
 def test_what_the_engine_refuses_is_the_clients_mistake(engine: Engine) -> None:
-    with pytest.raises(ApiError, match=r"1 prompt tokens and 100 new tokens make 101") as caught:
+    with pytest.raises(ApiError, match=r"1 prompt token and 100 new tokens make 101") as caught:
         run(engine, ["a"], SamplingParams(max_new_tokens=100))
     assert (caught.value.status, caught.value.code) == (400, "context_length_exceeded")
     assert not engine.has_work

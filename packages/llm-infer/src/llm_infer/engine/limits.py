@@ -47,9 +47,9 @@ class EngineLimits:
         wanted = params.max_new_tokens
         if prompt + (wanted or max(params.min_new_tokens, 1)) > room:
             sizes = (
-                f"{prompt} prompt tokens and {wanted} new tokens make {prompt + wanted}"
+                f"{_tokens(prompt, 'prompt')} and {_tokens(wanted, 'new')} make {prompt + wanted}"
                 if wanted
-                else f"{prompt} prompt tokens leave no room for an answer"
+                else f"Behind {_tokens(prompt, 'prompt')} there is no room for an answer"
             )
             message = (
                 f"{sizes}; at most {room} fit in {self._bound()}"
@@ -142,3 +142,7 @@ class EngineStats:
     """Wall-clock time in step()."""
     decoder_seconds: float
     """The part of it spent in the decoder; the rest is scheduling, sampling and text."""
+
+
+def _tokens(count: int, kind: str) -> str:
+    return f"{count} {kind} token{'' if count == 1 else 's'}"
