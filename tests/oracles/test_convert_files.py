@@ -12,10 +12,10 @@ pytest.importorskip("llm_convert")
 
 from safetensors.torch import load_file  # noqa: E402
 
-from llm_convert.errors import FileFormatError, UnsafePickleError  # noqa: E402
+from llm_convert.errors import UnsafePickleError  # noqa: E402
 from llm_convert.files.safetensors import write_safetensors  # noqa: E402
 from llm_convert.files.tensor_file import TensorInfo  # noqa: E402
-from llm_convert.files.torch_zip import open_torch_zip  # noqa: E402
+from llm_convert.files.torch_file import open_torch  # noqa: E402
 from llm_convert.model import open_model, save_model  # noqa: E402
 from llm_convert.quantization import Quantization, Scheme  # noqa: E402
 from llm_kernels.weights import Int4Weight  # noqa: E402
@@ -43,9 +43,10 @@ def state() -> dict[str, torch.Tensor]:
     }
 
 
-def test_every_kind_of_tensor_that_torch_saves(tmp_path: Path) -> None:
-    torch.save(state(), tmp_path / "x.bin")
-    read = open_torch_zip(tmp_path / "x.bin")
+@pytest.mark.parametrize("zipped", [True, False])
+def test_every_kind_of_tensor_that_torch_saves(tmp_path: Path, zipped: bool) -> None:
+    torch.save(state(), tmp_path / "x.bin", _use_new_zipfile_serialization=zipped)
+    read = open_torch(tmp_path / "x.bin")
     assert set(read) == set(state())
     for name, tensor in state().items():
         assert read[name].shape == tuple(tensor.shape)
@@ -57,22 +58,19 @@ def test_every_kind_of_tensor_that_torch_saves(tmp_path: Path) -> None:
 def test_a_state_dict_with_its_metadata(tmp_path: Path) -> None:
     layer = torch.nn.Linear(3, 2)
     torch.save(layer.state_dict(), tmp_path / "x.pt")
-    read = open_torch_zip(tmp_path / "x.pt")
+    read = open_torch(tmp_path / "x.pt")
     np.testing.assert_array_equal(read["weight"], layer.weight.detach().numpy())
 
 
 def test_what_is_no_state_dict_of_tensors_is_refused(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(3, 2), tmp_path / "x.pt")
     with pytest.raises(UnsafePickleError, match=r"torch\.nn\.modules\.linear\.Linear"):
-        open_torch_zip(tmp_path / "x.pt")
-    torch.save(state(), tmp_path / "x.pt", _use_new_zipfile_serialization=False)
-    with pytest.raises(FileFormatError, match="torch before"):
-        open_torch_zip(tmp_path / "x.pt")
+        open_torch(tmp_path / "x.pt")
 
 
 def test_torch_reads_what_we_write(tmp_path: Path) -> None:
     torch.save(state(), tmp_path / "x.bin")
-    read = open_torch_zip(tmp_path / "x.bin")
+    read = open_torch(tmp_path / "x.bin")
     infos = {name: TensorInfo(read[name].dtype, read[name].shape) for name in read}
     write_safetensors(tmp_path / "x.safetensors", infos, read.__getitem__)
     loaded = load_file(tmp_path / "x.safetensors")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from llm_convert.errors import FileFormatError, UnsafePickleError
 from llm_convert.files.safetensors import open_safetensors
-from llm_convert.files.torch_zip import open_torch_zip
+from llm_convert.files.torch_file import open_torch
 
 
 class Global:
@@ -74,7 +74,7 @@ STORAGE = Storage("FloatStorage", "0", 12)
 def test_a_file_of_torch_equals_the_safetensors_beside_it(golden: Path) -> None:
     folder = golden / "llama_v2_gqa"
     read, expected = (
-        open_torch_zip(folder / "pytorch_model.bin"),
+        open_torch(folder / "pytorch_model.bin"),
         open_safetensors(folder / "model.safetensors"),
     )
     assert set(expected) < set(read)
@@ -101,7 +101,7 @@ VIEWS = {
 def test_tensors_are_views_of_their_storage(tmp_path: Path, what: str) -> None:
     (offset, size, stride), expected = VIEWS[what]
     state = {"a": tensor(STORAGE, offset, size, stride)}
-    read = open_torch_zip(archive(tmp_path / "x.bin", state, {"0": FLOATS.tobytes()}))
+    read = open_torch(archive(tmp_path / "x.bin", state, {"0": FLOATS.tobytes()}))
     np.testing.assert_array_equal(read["a"], expected)
     assert read["a"].shape == size
     assert not read["a"].flags.writeable
@@ -121,7 +121,7 @@ def test_shared_storages_parameters_and_bfloat16(tmp_path: Path) -> None:
         {"0": FLOATS.tobytes(), "1": half.tobytes()},
         byteorder=b"little",
     )
-    read = open_torch_zip(path)
+    read = open_torch(path)
     np.testing.assert_array_equal(read["a"], FLOATS)
     assert np.shares_memory(read["a"], read["b"])
     np.testing.assert_array_equal(read["c"], half.reshape(2, 3))
@@ -144,7 +144,7 @@ OUTSIDE = {
 def test_tensors_outside_their_storage_are_refused(tmp_path: Path, what: str) -> None:
     state = {"a": tensor(STORAGE, *OUTSIDE[what])}
     with pytest.raises(FileFormatError):
-        open_torch_zip(archive(tmp_path / "x.bin", state, {"0": FLOATS.tobytes()}))
+        open_torch(archive(tmp_path / "x.bin", state, {"0": FLOATS.tobytes()}))
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_storages_that_are_not_there_are_refused(
         tmp_path / "x.bin", {"a": tensor(storage, 0, (1,), (1,))}, {"0": FLOATS.tobytes()}
     )
     with pytest.raises(FileFormatError, match=message):
-        open_torch_zip(path)
+        open_torch(path)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_storages_that_are_not_there_are_refused(
 def test_hostile_names_are_refused(tmp_path: Path, call: Global) -> None:
     path = archive(tmp_path / "x.bin", {"a": call}, {})
     with pytest.raises(UnsafePickleError, match=f"{call.module}.{call.name}"):
-        open_torch_zip(path)
+        open_torch(path)
 
 
 def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
@@ -188,27 +188,27 @@ def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("archive/data.pkl", b"\x80\x02}." + b"\x00" * 1000)
     with pytest.raises(FileFormatError, match="compressed"):
-        open_torch_zip(path)
+        open_torch(path)
 
 
 def test_other_kinds_of_files_are_named(tmp_path: Path) -> None:
     path = tmp_path / "x.bin"
     path.write_bytes(pickle.dumps(OrderedDict(), protocol=2))
-    with pytest.raises(FileFormatError, match="torch before"):
-        open_torch_zip(path)
+    with pytest.raises(FileFormatError, match="a bare pickle, and not one of torch"):
+        open_torch(path)
     archive(path, {}, {}, byteorder=b"big")
     with pytest.raises(FileFormatError, match="big-endian"):
-        open_torch_zip(path)
+        open_torch(path)
     archive(path, ("a", "tuple"), {})
     with pytest.raises(FileFormatError, match="not a state dict"):
-        open_torch_zip(path)
+        open_torch(path)
     archive(path, {"a": 3}, {})
     with pytest.raises(FileFormatError, match="entry 'a' is no tensor"):
-        open_torch_zip(path)
+        open_torch(path)
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("readme", b"hello")
     with pytest.raises(FileFormatError, match=r"one data\.pkl"):
-        open_torch_zip(path)
+        open_torch(path)
 
 
 def test_truncation_is_refused(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_truncation_is_refused(tmp_path: Path) -> None:
     for length in range(0, len(whole), 7):
         path.write_bytes(whole[:length])
         with pytest.raises(FileFormatError):
-            open_torch_zip(path)
+            open_torch(path)
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -231,7 +231,7 @@ def test_mutations_raise_our_errors_or_stay_within_the_file(tmp_path: Path, data
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     try:
-        read = open_torch_zip(path)
+        read = open_torch(path)
         for name in read:
             assert np.array(read[name]).nbytes < 10_000
     except (FileFormatError, UnsafePickleError):
@@ -248,4 +248,4 @@ def test_an_entry_that_points_outside_the_file_is_refused(tmp_path: Path) -> Non
     stream = io.BytesIO(content[:at] + bytes(entry))
     path.write_bytes(stream.getvalue())
     with pytest.raises(FileFormatError):
-        open_torch_zip(path)
+        open_torch(path)

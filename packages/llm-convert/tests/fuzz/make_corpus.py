@@ -139,6 +139,13 @@ def _archive(value: Any, *, repeated: bool = False) -> bytes:
     return stream.getvalue()
 
 
+def _pickles(value: Any, elements: int) -> bytes:
+    """A file of torch before 1.6 with one storage, "0"."""
+    head = (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})
+    parts = [_pickled(part) for part in (*head, value, ["0"])]
+    return b"".join(parts) + struct.pack("<q", elements) + FLOATS.tobytes()
+
+
 def torch_files() -> Files:
     """Views, shared storages, parameters; other names, sizes that lie, files before torch 1.6."""
     floats = ("storage", _Named("torch", "FloatStorage"), "0", "cpu", 12)
@@ -158,9 +165,14 @@ def torch_files() -> Files:
         "hostile-outside": _archive({"a": tensor(floats, 9, (4,), (1,))}),
         "hostile-path": _archive({"a": tensor(elsewhere, 0, (1,), (1,))}),
         "hostile-repeated": _archive(plain, repeated=True),
-        "hostile-legacy": pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2),
-        "hostile-legacy-4": pickle.dumps({"a": FLOATS}, 4),
+        "hostile-bare": pickle.dumps({"a": FLOATS}, 4),
     }
+    legacy = {"a": tensor((*floats, None), 0, (3, 4), (4, 1))}
+    files["plain-legacy"] = _pickles(legacy, 12)
+    files["hostile-legacy-short"] = _pickles(legacy, 13)
+    files["hostile-legacy-outside"] = _pickles({"a": tensor((*floats, None), 9, (4,), (1,))}, 12)
+    files["hostile-legacy-view"] = _pickles({"a": tensor((*floats, ("1", 0, 2)), 0, (2,), (1,))}, 2)
+    files["hostile-legacy-system"] = _pickles({"a": HOSTILE["system"]}, 12)
     for name, call in HOSTILE.items():
         files[f"hostile-{name}"] = _archive({"a": plain["a"], "b": call})
     return files

@@ -18,15 +18,15 @@ from llm_convert.files.json_file import read_json
 from llm_convert.files.pdparams import open_pdparams
 from llm_convert.files.safetensors import open_safetensors
 from llm_convert.files.tensor_file import MappedTensors, TensorFile, TensorInfo
-from llm_convert.files.torch_zip import open_torch_zip
+from llm_convert.files.torch_file import open_torch
 
 Opener = Callable[[Path], MappedTensors]
 _BY_SUFFIX: Mapping[str, Opener] = MappingProxyType(
     {
         ".safetensors": open_safetensors,
-        ".bin": open_torch_zip,
-        ".pt": open_torch_zip,
-        ".pth": open_torch_zip,
+        ".bin": open_torch,
+        ".pt": open_torch,
+        ".pth": open_torch,
         ".pdparams": open_pdparams,
     }
 )

@@ -93,6 +93,11 @@ class PickleReader:
             message = f"{self._path}: malformed pickle near byte {self._at}: {error}."
             raise FileFormatError(message) from error
 
+    @property
+    def position(self) -> int:
+        """Where in the buffer the next byte is read: behind the pickle once it is loaded."""
+        return self._at
+
     # -- reading ------------------------------------------------------------------------------
 
     def _take(self, size: int) -> bytes:

@@ -17,7 +17,7 @@ import numpy as np
 from llm_convert.errors import ConvertError, FileFormatError, TensorMismatchError
 from llm_convert.files.json_file import read_json
 from llm_convert.files.tensor_file import TensorFile, TensorInfo
-from llm_convert.files.torch_zip import open_torch_zip
+from llm_convert.files.torch_file import open_torch
 from llm_convert.layout import Layout
 from llm_convert.model import Model
 from llm_kernels.families import detect, read_sizes
@@ -113,7 +113,7 @@ def _shards(folder: Path) -> list[TensorFile]:
     if missing:
         message = f"{folder} lacks {', '.join(missing)}. Copy or download them again."
         raise FileFormatError(message)
-    shards: list[TensorFile] = [open_torch_zip(found[number]) for number in range(count)]
+    shards: list[TensorFile] = [open_torch(found[number]) for number in range(count)]
     for number, shard in enumerate(shards):
         odd = sorted(set(shard) ^ set(shards[0]))
         uneven = [] if odd else [n for n in shard if shard.info(n) != shards[0].info(n)]
