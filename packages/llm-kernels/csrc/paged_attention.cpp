@@ -1,152 +1,119 @@
+// Runs the tasks of a plan on the threads, and joins what was cut.
 #include "llm_kernels/paged_attention.h"
 
 #include <algorithm>
-#include <stdexcept>
-#include <string>
 
 namespace llm_kernels {
 namespace {
 
-// Queries that share one pass over the blocks: enough to use a block many times while it is in
-// cache, few enough that their state stays there too.
-constexpr std::size_t kQueriesPerTask = 32;
+// One call's arguments, to make items of.
+struct Call {
+  const PagedAttention& arguments;
+  const SequenceBatch& batch;
 
-std::string at_sequence(std::size_t s) { return " of sequence " + std::to_string(s); }
-
-void check_sequence(const SequenceBatch& batch, const CacheShape& shape, std::size_t s) {
-  const std::int64_t rows = batch.query_start[s + 1] - std::int64_t{batch.query_start[s]};
-  const std::int64_t length = batch.context_length[s];
-  if (rows < 0) {
-    throw std::invalid_argument("query_start falls from " + std::to_string(batch.query_start[s]) +
-                                " to " + std::to_string(batch.query_start[s + 1]) +
-                                "; it must rise.");
-  }
-  if (length < rows) {
-    throw std::invalid_argument("context_length" + at_sequence(s) + " is " +
-                                std::to_string(length) + ", less than the " + std::to_string(rows) +
-                                " rows it has in this step.");
-  }
-  const std::int64_t size = static_cast<std::int64_t>(shape.block_size);
-  const std::int64_t blocks = (length + size - 1) / size;
-  if (blocks > static_cast<std::int64_t>(batch.max_blocks)) {
-    throw std::invalid_argument("context_length" + at_sequence(s) + " is " +
-                                std::to_string(length) + ", which needs " + std::to_string(blocks) +
-                                " blocks; block_tables has room for " +
-                                std::to_string(batch.max_blocks) + ".");
-  }
-  if (blocks > 0 && shape.blocks == 0) {
-    throw std::invalid_argument("The cache has no blocks, but sequence " + std::to_string(s) +
-                                " needs " + std::to_string(blocks) + ".");
-  }
-  const std::int32_t* table = batch.block_tables + s * batch.max_blocks;
-  for (std::int64_t b = 0; b < blocks; ++b) {
-    if (table[b] < 0 || static_cast<std::size_t>(table[b]) >= shape.blocks) {
-      throw std::invalid_argument("block_tables" + at_sequence(s) + " names block " +
-                                  std::to_string(table[b]) + "; the cache has blocks 0 to " +
-                                  std::to_string(shape.blocks - 1) + ".");
-    }
-  }
-  if (batch.prefix_length && (batch.prefix_length[s] < 0 || batch.prefix_length[s] > length)) {
-    throw std::invalid_argument("prefix_length" + at_sequence(s) + " is " +
-                                std::to_string(batch.prefix_length[s]) +
-                                "; it must be 0 to context_length (" + std::to_string(length) +
-                                "), as a row sees keys only once they are in the cache.");
-  }
-}
-
-}  // namespace
-
-void check_batch(const SequenceBatch& batch, const CacheShape& shape) {
-  if (batch.query_start[0] != 0) {
-    throw std::invalid_argument("query_start begins with " + std::to_string(batch.query_start[0]) +
-                                "; it must begin with 0.");
-  }
-  for (std::size_t s = 0; s < batch.sequences; ++s) check_sequence(batch, shape, s);
-}
-
-std::vector<AttentionTask> attention_tasks(const SequenceBatch& batch, std::size_t heads,
-                                           std::size_t kv_heads) {
-  const std::size_t grain = std::max<std::size_t>(1, kQueriesPerTask / (heads / kv_heads));
-  std::vector<AttentionTask> tasks;
-  for (std::size_t s = 0; s < batch.sequences; ++s) {
-    const auto begin = static_cast<std::size_t>(batch.query_start[s]);
-    const auto end = static_cast<std::size_t>(batch.query_start[s + 1]);
-    for (std::size_t head = 0; head < kv_heads; ++head) {
-      for (std::size_t row = begin; row < end; row += grain) {
-        tasks.push_back({s, row, std::min(grain, end - row), head});
-      }
-    }
-  }
-  return tasks;
-}
-
-void paged_attention(const KernelTable& table, ThreadPool& pool, AttentionScratch& scratch,
-                     const PagedAttention& arguments, const SequenceBatch& batch,
-                     const std::vector<AttentionTask>& tasks) {
-  const CacheShape& cache = arguments.cache;
-  const std::size_t share = arguments.heads / cache.kv_heads;
-  std::size_t most_rows = 0;
-  for (const AttentionTask& task : tasks) most_rows = std::max(most_rows, task.rows);
-  scratch.resize(static_cast<std::size_t>(pool.threads()));
-  for (std::vector<float>& one : scratch) {
-    const std::size_t need = attention_scratch(most_rows * share, cache.head_dim, cache.block_size);
-    one.resize(std::max(one.size(), need));
-  }
-  pool.run(tasks.size(), [&](std::size_t index, int thread) {
-    const AttentionTask& task = tasks[index];
+  AttentionItem item(const AttentionTask& task) const {
+    const CacheShape& shape = arguments.shape;
+    const KeyValueCache& cache = arguments.cache;
     const std::size_t s = task.sequence;
-    const std::size_t first_head = task.kv_head * share;
+    const auto head_part = [&](void* first, std::size_t numbers) {
+      return static_cast<const unsigned char*>(first) + task.kv_head * numbers * shape.item_bytes();
+    };
     AttentionItem item = {};
-    item.q = arguments.q + task.first_row * arguments.q_stride + first_head * cache.head_dim;
+    item.q = arguments.q + task.first_row * arguments.q_stride + task.first_head * shape.head_dim;
     item.q_stride = arguments.q_stride;
-    item.out_stride = arguments.heads * cache.head_dim;
-    item.out = arguments.out + task.first_row * item.out_stride + first_head * cache.head_dim;
-    item.keys = arguments.keys + task.kv_head * cache.head_floats();
-    item.values = arguments.values + task.kv_head * cache.head_floats();
+    item.out_stride = arguments.heads * shape.value_dim;
+    item.out = arguments.out + task.first_row * item.out_stride + task.first_head * shape.value_dim;
+    item.keys = head_part(cache.keys, shape.head_keys());
+    item.values = head_part(cache.values, shape.head_values());
+    item.key_stride = shape.block_keys();
+    item.value_stride = shape.block_values();
     item.blocks = batch.block_tables + s * batch.max_blocks;
-    item.slopes = arguments.slopes ? arguments.slopes + first_head : nullptr;
-    item.scratch = scratch[static_cast<std::size_t>(thread)].data();
-    item.block_stride = cache.block_floats();
+    item.slopes = arguments.slopes ? arguments.slopes + task.first_head : nullptr;
+    item.rounded_scale = arguments.rounded_scale;
     item.rows = task.rows;
-    item.heads = share;
-    item.head_dim = cache.head_dim;
-    item.block_size = cache.block_size;
+    item.heads = task.heads;
+    item.head_dim = shape.head_dim;
+    item.value_dim = shape.value_dim;
+    item.block_size = shape.block_size;
     item.first_index = batch.context_length[s] - batch.query_start[s + 1] +
                        static_cast<std::int64_t>(task.first_row);
     item.window = arguments.window;
     item.prefix = batch.prefix_length ? batch.prefix_length[s] : 0;
-    item.scale = arguments.scale;
     item.cap = arguments.cap;
-    item.rounded_scale = arguments.rounded_scale;
-    table.attend(item);
+    item.scale = arguments.scale;
+    item.value_scale = 1.0f;
+    if (shape.has_token_scales()) {
+      item.key_scales = cache.key_scales + task.kv_head * shape.block_size;
+      item.value_scales = cache.value_scales + task.kv_head * shape.block_size;
+      item.scale_stride = shape.block_scales();
+    } else if (shape.layout == kCacheInt8) {
+      item.scale *= cache.key_scales[task.kv_head];
+      item.value_scale = cache.value_scales[task.kv_head];
+    }
+    return item;
+  }
+};
+
+// The first part of the context of which the item's window leaves anything.
+std::size_t first_seen_part(const AttentionItem& item, std::size_t part_keys) {
+  const std::int64_t first = item.window > 0 ? item.first_index + 1 - item.window : 0;
+  return first > 0 ? static_cast<std::size_t>(first) / part_keys : 0;
+}
+
+}  // namespace
+
+void paged_attention(const KernelTable& table, ThreadPool& pool, AttentionScratch& scratch,
+                     const PagedAttention& arguments, const SequenceBatch& batch,
+                     const AttentionPlan& plan) {
+  const CacheShape& shape = arguments.shape;
+  const Call call{arguments, batch};
+  const std::size_t part_keys = split_keys(shape.block_size);
+  const std::size_t states = attention_states(plan.most_queries, shape.value_dim);
+  const std::size_t blocks =
+      attention_scratch(plan.most_queries, shape.head_dim, shape.value_dim, shape.block_size);
+  scratch.threads.resize(static_cast<std::size_t>(pool.threads()));
+  for (std::vector<float>& one : scratch.threads) {
+    one.resize(std::max(one.size(), 2 * states + blocks));
+  }
+  scratch.results.resize(std::max(scratch.results.size(), plan.results * states));
+
+  const auto attend = [&](AttentionItem& item, std::size_t part, float* result) {
+    item.states = result;
+    item.first_key = static_cast<std::int64_t>(part * part_keys);
+    item.end_key = item.first_key + static_cast<std::int64_t>(part_keys);
+    table.attend[shape.layout](item);
+  };
+  pool.run(plan.tasks.size(), [&](std::size_t index, int thread) {
+    const AttentionTask& task = plan.tasks[index];
+    AttentionItem item = call.item(task);
+    float* const mine = scratch.threads[static_cast<std::size_t>(thread)].data();
+    item.scratch = mine + 2 * states;
+    if (task.joined) {
+      for (std::size_t part = 0; part < task.parts; ++part) {
+        attend(item, task.first_part + part,
+               scratch.results.data() + (task.result + part) * states);
+      }
+      return;
+    }
+    const std::size_t first = first_seen_part(item, part_keys);
+    attend(item, first, mine);
+    for (std::size_t part = first + 1; part < task.parts; ++part) {
+      attend(item, part, mine + states);
+      item.states = mine;
+      table.merge_attention(item, mine + states);
+    }
+    item.states = mine;
+    table.finish_attention(item);
   });
-}
-
-std::vector<CacheSlot> cache_slots(const SequenceBatch& batch, std::size_t block_size) {
-  std::vector<CacheSlot> slots;
-  slots.reserve(batch.rows());
-  for (std::size_t s = 0; s < batch.sequences; ++s) {
-    const auto rows = static_cast<std::size_t>(batch.query_start[s + 1] - batch.query_start[s]);
-    const auto length = static_cast<std::size_t>(batch.context_length[s]);
-    const std::int32_t* table = batch.block_tables + s * batch.max_blocks;
-    for (std::size_t index = length - rows; index < length; ++index) {
-      slots.push_back({static_cast<std::size_t>(table[index / block_size]), index % block_size});
+  pool.run(plan.joins.size(), [&](std::size_t index, int) {
+    const AttentionTask& task = plan.joins[index];
+    AttentionItem item = call.item(task);
+    item.states = scratch.results.data() + task.result * states;
+    for (std::size_t part = 1; part < task.parts; ++part) {
+      table.merge_attention(item, item.states + part * states);
     }
-  }
-  return slots;
-}
-
-void store_key_value(const CacheShape& shape, CacheSlot slot, const float* key, const float* value,
-                     float* keys, float* values) {
-  for (std::size_t head = 0; head < shape.kv_heads; ++head) {
-    const std::size_t base = slot.block * shape.block_floats() + head * shape.head_floats();
-    float* k = keys + base + slot.offset;
-    float* v = values + base + slot.offset * shape.head_dim;
-    for (std::size_t d = 0; d < shape.head_dim; ++d) {
-      k[d * shape.block_size] = key[head * shape.head_dim + d];
-      v[d] = value[head * shape.head_dim + d];
-    }
-  }
+    table.finish_attention(item);
+  });
 }
 
 }  // namespace llm_kernels

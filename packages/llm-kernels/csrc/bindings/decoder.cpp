@@ -28,13 +28,14 @@ DecoderConfig read_config(const py::dict& given) {
   py::dict fields = given.attr("copy")();
   DecoderConfig config;
   bool interleaved = false;
-  int activation = 0;
+  int activation = 0, cache_layout = 0;
   read(fields, "hidden", config.hidden);
   read(fields, "embed_dim", config.embed_dim);
   read(fields, "layers", config.layers);
   read(fields, "heads", config.heads);
   read(fields, "kv_heads", config.kv_heads);
   read(fields, "head_dim", config.head_dim);
+  read(fields, "value_dim", config.value_dim);
   read(fields, "vocab", config.vocab);
   read(fields, "layer_norm", config.layer_norm);
   read(fields, "post_norm", config.post_norm);
@@ -61,6 +62,9 @@ DecoderConfig read_config(const py::dict& given) {
   read(fields, "windows", config.windows);
   read(fields, "num_blocks", config.num_blocks);
   read(fields, "block_size", config.block_size);
+  read(fields, "cache_layout", cache_layout);
+  read(fields, "key_scales", config.key_scales);
+  read(fields, "value_scales", config.value_scales);
   read(fields, "max_batch_tokens", config.max_batch_tokens);
   if (py::len(fields) > 0) {
     throw std::invalid_argument("Unknown fields in the decoder's configuration: " +
@@ -68,6 +72,7 @@ DecoderConfig read_config(const py::dict& given) {
   }
   config.rope_pairing = interleaved ? RopePairing::interleaved : RopePairing::half;
   config.activation = static_cast<Activation>(activation);
+  config.cache_layout = static_cast<CacheLayout>(cache_layout);
   check_block_size(config.block_size);
   return config;
 }

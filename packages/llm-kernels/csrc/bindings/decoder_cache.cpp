@@ -17,10 +17,12 @@ void bind_decoder_cache(py::module_& m) {
       .def("write_cache", [](Decoder& d, std::size_t layer, const py::array& slots,
                              const py::array& keys, const py::array& values) {
         const auto* where = checked<std::int32_t>("slots", slots, {kAny});
-        const std::vector<py::ssize_t> shape = {slots.shape(0), signed_size(d.config().kv_heads),
-                                                signed_size(d.config().head_dim)};
-        const float* key = checked<float>("keys", keys, shape);
-        const float* value = checked<float>("values", values, shape);
+        const DecoderConfig& config = d.config();
+        const py::ssize_t heads = signed_size(config.kv_heads);
+        const float* key =
+            checked<float>("keys", keys, {slots.shape(0), heads, signed_size(config.head_dim)});
+        const float* value = checked<float>("values", values,
+                                            {slots.shape(0), heads, signed_size(config.value_dim)});
         const std::size_t tokens = length(slots, 0);
         const Unlocked nogil;
         d.write_cache(layer, where, tokens, key, value);

@@ -8,6 +8,11 @@ namespace {
 
 constexpr std::size_t kRowsPerTask = 8;
 
+// Floats of a row's queries, keys and values, which lie one behind the other.
+std::size_t qkv_stride(const DecoderConfig& config) {
+  return (config.heads + config.kv_heads) * config.head_dim + config.kv_heads * config.value_dim;
+}
+
 }  // namespace
 
 // Norms and rotates the heads of q and k in place, and writes k and v to the cache.
@@ -15,8 +20,8 @@ void Decoder::heads_to_cache(std::size_t layer, State& state) {
   const LayerWeights& weights = layers_[layer];
   const std::size_t dim = config_.head_dim;
   const std::size_t pairs = config_.inverse_frequency.size();
-  const std::size_t stride = (config_.heads + 2 * config_.kv_heads) * dim;
-  const std::size_t cache_start = layer * cache_.blocks * cache_.block_floats();
+  const std::size_t stride = qkv_stride(config_);
+  const KeyValueCache cache = caches_.layer(layer);
   pool_.run((state.rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::size_t task, int) {
     const std::size_t begin = task * kRowsPerTask;
     const std::size_t end = std::min(state.rows, begin + kRowsPerTask);
@@ -43,8 +48,7 @@ void Decoder::heads_to_cache(std::size_t layer, State& state) {
     }
     for (std::size_t row = begin; row < end; ++row) {
       const float* key = qkv_.data() + row * stride + config_.heads * dim;
-      store_key_value(cache_, state.slots[row], key, key + config_.kv_heads * dim,
-                      keys_.get() + cache_start, values_.get() + cache_start);
+      store_key_value(caches_.shape(), state.slots[row], key, key + config_.kv_heads * dim, cache);
     }
   });
 }
@@ -52,7 +56,7 @@ void Decoder::heads_to_cache(std::size_t layer, State& state) {
 void Decoder::attention(std::size_t layer, const float* x, State& state) {
   const LayerWeights& weights = layers_[layer];
   const std::size_t dim = config_.head_dim;
-  const std::size_t stride = (config_.heads + 2 * config_.kv_heads) * dim;
+  const std::size_t stride = qkv_stride(config_);
   float* qkv = grown(qkv_, state.rows * stride);
   linear(table_, pool_, linear_scratch_, x, state.rows,
          {{&weights.qkv[0], qkv, stride},
@@ -60,12 +64,9 @@ void Decoder::attention(std::size_t layer, const float* x, State& state) {
           {&weights.qkv[2], qkv + (config_.heads + config_.kv_heads) * dim, stride}});
   heads_to_cache(layer, state);
 
-  const std::size_t cache_start = layer * cache_.blocks * cache_.block_floats();
   PagedAttention arguments = {};
   arguments.q = qkv;
-  arguments.out = grown(mixed_, state.rows * config_.heads * dim);
-  arguments.keys = keys_.get() + cache_start;
-  arguments.values = values_.get() + cache_start;
+  arguments.out = grown(mixed_, state.rows * config_.heads * config_.value_dim);
   arguments.slopes = config_.alibi_slopes.empty() ? nullptr : config_.alibi_slopes.data();
   arguments.q_stride = stride;
   arguments.heads = config_.heads;
@@ -73,8 +74,9 @@ void Decoder::attention(std::size_t layer, const float* x, State& state) {
   arguments.scale = config_.score_scale;
   arguments.cap = config_.score_cap;
   arguments.rounded_scale = config_.alibi_rounded_scale;
-  arguments.cache = cache_;
-  paged_attention(table_, pool_, attention_scratch_, arguments, state.batch, state.tasks);
+  arguments.shape = caches_.shape();
+  arguments.cache = caches_.layer(layer);
+  paged_attention(table_, pool_, attention_scratch_, arguments, state.batch, state.plan);
   linear(table_, pool_, linear_scratch_, arguments.out, state.rows,
          {{&weights.out.front(), state.x, config_.hidden, true}});
 }

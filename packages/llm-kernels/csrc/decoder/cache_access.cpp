@@ -1,5 +1,4 @@
 // The cache between steps: blocks that continue on their own, and keys and values from elsewhere.
-#include <cstring>
 #include <stdexcept>
 #include <string>
 
@@ -20,37 +19,32 @@ void check_index(const char* name, std::int64_t value, std::size_t count) {
 }  // namespace
 
 void Decoder::copy_blocks(const std::int32_t* pairs, std::size_t count) {
-  for (std::size_t i = 0; i < 2 * count; ++i) check_index("Block", pairs[i], cache_.blocks);
+  const std::size_t blocks = caches_.shape().blocks;
+  for (std::size_t i = 0; i < 2 * count; ++i) check_index("Block", pairs[i], blocks);
   const ForkGuard no_fork;
   std::lock_guard<std::mutex> lock(one_step_);
-  const std::size_t size = cache_.block_floats();
   pool_.run(config_.layers, [&](std::size_t layer, int) {
-    const std::size_t start = layer * cache_.blocks * size;
     for (std::size_t i = 0; i < count; ++i) {
-      const std::size_t from = start + static_cast<std::size_t>(pairs[2 * i]) * size;
-      const std::size_t to = start + static_cast<std::size_t>(pairs[2 * i + 1]) * size;
-      if (from == to) continue;
-      std::memcpy(keys_.get() + to, keys_.get() + from, size * sizeof(float));
-      std::memcpy(values_.get() + to, values_.get() + from, size * sizeof(float));
+      copy_block(caches_.shape(), caches_.layer(layer), static_cast<std::size_t>(pairs[2 * i]),
+                 static_cast<std::size_t>(pairs[2 * i + 1]));
     }
   });
 }
 
 void Decoder::write_cache(std::size_t layer, const std::int32_t* slots, std::size_t tokens,
                           const float* keys, const float* values) {
+  const CacheShape& shape = caches_.shape();
   check_index("Layer", static_cast<std::int64_t>(layer), config_.layers);
   for (std::size_t i = 0; i < tokens; ++i) {
-    check_index("Slot", slots[i], cache_.blocks * cache_.block_size);
+    check_index("Slot", slots[i], shape.blocks * shape.block_size);
   }
   const ForkGuard no_fork;
   std::lock_guard<std::mutex> lock(one_step_);
-  const std::size_t start = layer * cache_.blocks * cache_.block_floats();
-  const std::size_t width = cache_.kv_heads * cache_.head_dim;
   for (std::size_t i = 0; i < tokens; ++i) {
     const auto slot = static_cast<std::size_t>(slots[i]);
-    store_key_value(cache_, {slot / cache_.block_size, slot % cache_.block_size},
-                    keys + i * width, values + i * width, keys_.get() + start,
-                    values_.get() + start);
+    store_key_value(shape, {slot / shape.block_size, slot % shape.block_size},
+                    keys + i * shape.kv_heads * shape.head_dim,
+                    values + i * shape.kv_heads * shape.value_dim, caches_.layer(layer));
   }
 }
 

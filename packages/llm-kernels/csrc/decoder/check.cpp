@@ -32,7 +32,7 @@ void check_context(const SequenceBatch& batch, std::size_t most) {
 
 void Decoder::check(const Step& step) const {
   if (!sealed_) throw std::invalid_argument("The decoder is not whole: seal it before a step.");
-  check_batch(step.batch, cache_);
+  check_batch(step.batch, caches_.shape());
   if (config_.most_context > 0) check_context(step.batch, config_.most_context);
   const std::size_t rows = step.batch.rows();
   if (rows == 0 || rows > config_.max_batch_tokens) {

@@ -53,11 +53,12 @@ class Inspector {
   void attention(const LayerWeights& layer) const {
     const std::size_t queries = config_.heads * config_.head_dim;
     const std::size_t keys = config_.kv_heads * config_.head_dim;
+    const std::size_t values = config_.kv_heads * config_.value_dim;
     count("q, k and v", layer.qkv, 3);
     linear("q", layer.qkv[0], queries, config_.hidden);
     linear("k", layer.qkv[1], keys, config_.hidden);
-    linear("v", layer.qkv[2], keys, config_.hidden);
-    one("out", layer.out, config_.hidden, queries);
+    linear("v", layer.qkv[2], values, config_.hidden);
+    one("out", layer.out, config_.hidden, config_.heads * config_.value_dim);
   }
 
   void feed_forward(const LayerWeights& layer) const {

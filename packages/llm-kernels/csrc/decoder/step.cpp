@@ -1,11 +1,7 @@
 // The frame of a step: embedding, the residual stream around each block, logits.
 #include <algorithm>
 #include <cmath>
-#include <cstdint>
 #include <cstring>
-#include <new>
-#include <stdexcept>
-#include <string>
 
 #include "decoder/numbers.h"
 #include "decoder/state.h"
@@ -22,54 +18,26 @@ constexpr std::size_t kLogitsPerTask = 4096;
 // which waking others and waiting for them takes a part, and a multiple of it on busy cores.
 constexpr std::size_t kSmallStep = std::size_t{1} << 22;
 
-struct Cache {
-  Buffer<float> keys, values;
-};
+// Checked first, as the parts of a decoder are made from it.
+DecoderConfig checked(DecoderConfig config) {
+  check_numbers(config);
+  return config;
+}
 
-// std::invalid_argument, with the numbers, for a cache that the system does not give.
-Cache make_cache(const DecoderConfig& config) {
-  const auto refuse = [&config](const std::string& cause) {
-    return std::invalid_argument("A cache of " + std::to_string(config.num_blocks) +
-                                 " blocks (num_blocks) of " + std::to_string(config.block_size) +
-                                 " tokens was asked for, " + cause);
-  };
-  if (config.num_blocks == 0) throw refuse("which holds nothing; at least 1 block is needed.");
-  std::size_t floats = 1;
-  bool too_many = false;
-  for (const std::size_t factor :
-       {config.layers, config.num_blocks, config.kv_heads, config.head_dim, config.block_size}) {
-    too_many |= __builtin_mul_overflow(floats, factor, &floats);
-  }
-  // Bytes of keys and of values together are counted too.
-  if (too_many || floats > SIZE_MAX / (2 * sizeof(float))) {
-    throw refuse("more than can be addressed; ask for fewer.");
-  }
-  try {
-    return {make_buffer<float>(floats), make_buffer<float>(floats)};
-  } catch (const std::bad_alloc&) {
-    throw refuse(std::to_string(2 * floats * sizeof(float)) +
-                 " bytes, which the system does not give; ask for fewer.");
-  }
+CacheShape cache_shape(const DecoderConfig& config) {
+  return {config.num_blocks, config.kv_heads,   config.head_dim,
+          config.value_dim,  config.block_size, config.cache_layout};
 }
 
 }  // namespace
 
 Decoder::Decoder(DecoderConfig config, Isa isa, int threads)
-    : config_(std::move(config)),
+    : config_(checked(std::move(config))),
       isa_(isa),
       table_(kernel_table(isa)),
       pool_(threads),
       layers_(config_.layers),
-      cache_{config_.num_blocks, config_.kv_heads, config_.head_dim, config_.block_size} {
-  check_numbers(config_);
-  Cache cache = make_cache(config_);
-  keys_ = std::move(cache.keys);
-  values_ = std::move(cache.values);
-}
-
-std::size_t Decoder::cache_bytes() const {
-  return 2 * config_.layers * cache_.blocks * cache_.block_floats() * sizeof(float);
-}
+      caches_(cache_shape(config_), config_.layers, config_.key_scales, config_.value_scales) {}
 
 void Decoder::norm(const NormWeights& weights, const float* x, std::size_t rows, float* y) {
   const std::size_t n = weights.weight.size();
@@ -140,8 +108,8 @@ void Decoder::start(const Step& step, State& state) {
   state.residual = state.x;
   embed(step, state.x);
   rotation(step, state);
-  state.slots = cache_slots(step.batch, cache_.block_size);
-  state.tasks = attention_tasks(step.batch, config_.heads, config_.kv_heads);
+  state.slots = cache_slots(step.batch, config_.block_size);
+  state.plan = plan_attention(step.batch, caches_.shape(), config_.heads, pool_.threads());
 }
 
 // What the block reads. Afterwards state.x holds the skip path, to which the block adds.
@@ -231,7 +199,8 @@ bool Decoder::is_small(const Step& step) const {
     const auto queries = static_cast<std::size_t>(step.batch.query_start[s + 1] -
                                                   std::int64_t{step.batch.query_start[s]});
     const auto keys = static_cast<std::size_t>(step.batch.context_length[s]);
-    work += 2 * queries * keys * config_.layers * config_.heads * config_.head_dim;
+    const std::size_t each = config_.head_dim + config_.value_dim;
+    work += queries * keys * config_.layers * config_.heads * each;
   }
   return work < kSmallStep;
 }

@@ -1,226 +1,190 @@
 // Paged attention of one item, over the vector type of the including unit.
 //
-// Softmax runs online, block by block (Milakov and Gimelshein, arXiv:1805.02867). Keys of a block
-// are stored dimension by dimension, so scores of neighbouring keys are neighbouring lanes and no
-// sum runs across lanes. A block that a query does not see leaves its state exactly as it was: a
-// row's result does not depend on the rows beside it.
+// The keys of an item are visited block by block. A strip of a block stays in the nearest cache
+// while all tiles of queries meet it. A tile skips the strips that none of its queries sees; what
+// only some of them see counts 0 for the others.
 #pragma once
 
-#include "kernels/math.h"
+#include "kernels/attention_softmax.h"
+#include "kernels/attention_tile.h"
 
 namespace llm_kernels::LLM_KERNELS_UNIT {
 
-constexpr size_t kQueryTile = 4;
-
-struct QueryState {
-  float* scores;  // [block_size]
-  float* out;     // [head_dim]
-  float* highest;
-  float* total;
+// One block of the cache, as numbers of one kind.
+template <class Items>
+struct CacheBlock {
+  const typename Items::Item* keys;    // [head_dim, block_size]
+  const typename Items::Item* values;  // [block_size, value_dim]
+  const float* key_scales;             // [block_size], or null
+  const float* value_scales;           // likewise
+  int64_t first_key;
 };
-
-inline QueryState state_of(const AttentionItem& item, size_t query) {
-  const size_t queries = item.rows * item.heads;
-  float* scores = item.scratch + query * item.block_size;
-  float* out = item.scratch + queries * item.block_size + query * item.head_dim;
-  float* highest = item.scratch + queries * (item.block_size + item.head_dim) + 2 * query;
-  return {scores, out, highest, highest + 1};
-}
 
 inline const float* query_at(const AttentionItem& item, size_t query) {
   return item.q + query / item.heads * item.q_stride + query % item.heads * item.head_dim;
 }
 
-// q . k of `Vectors` vectors of keys for `Queries` queries.
-template <int Queries, int Vectors>
-inline void score_strip(const float* const* q, const float* keys, size_t head_dim,
-                        size_t block_size, float scale, float* const* scores) {
-  Vec acc[Queries][Vectors];
-#pragma GCC unroll 4
-  for (int n = 0; n < Queries; ++n) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) acc[n][v] = zero();
-  }
-  for (size_t d = 0; d < head_dim; ++d) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) {
-      const Vec k = load(keys + d * block_size + v * kWidth);
-#pragma GCC unroll 4
-      for (int n = 0; n < Queries; ++n) acc[n][v] = fma(set(q[n][d]), k, acc[n][v]);
+// What a tile of `rows` queries sees of a block, all of them together.
+inline Span seen_by_tile(const AttentionItem& item, size_t query, size_t rows, int64_t first_key) {
+  const int64_t first = static_cast<int64_t>(query / item.heads);
+  const int64_t last = static_cast<int64_t>((query + rows - 1) / item.heads);
+  return seen_of_block(item, first, last, first_key);
+}
+
+// Scores of `tiles` tiles of `Rows` queries from place `at` of the block on.
+template <class Items, int Rows, int Vectors>
+inline void score_strips(const AttentionItem& item, const CacheBlock<Items>& block, size_t query,
+                         size_t tiles, size_t at) {
+  constexpr size_t kStrip = Vectors * kWidth;
+  for (; at + kStrip <= item.block_size; at += kStrip) {
+    for (size_t tile = query; tile < query + tiles * Rows; tile += Rows) {
+      const Span seen = seen_by_tile(item, tile, Rows, block.first_key);
+      if (at >= seen.end || at + kStrip <= seen.begin) continue;
+      const float* q[Rows];
+      float* scores[Rows];
+      for (int n = 0; n < Rows; ++n) {
+        q[n] = query_at(item, tile + n);
+        scores[n] = item.scratch + (tile + n) * item.block_size + at;
+      }
+      score_strip<Items, Rows, Vectors>(q, block.keys + at, item.block_size, item.head_dim,
+                                        item.scale, scores);
     }
   }
-#pragma GCC unroll 4
-  for (int n = 0; n < Queries; ++n) {
-#pragma GCC unroll 4
-    for (int v = 0; v < Vectors; ++v) store(scores[n] + v * kWidth, mul(acc[n][v], set(scale)));
+  if constexpr (Vectors > 1) {
+    score_strips<Items, Rows, Vectors / 2>(item, block, query, tiles, at);
   }
 }
 
-template <int Queries>
-inline void score_block(const AttentionItem& item, size_t query, const float* keys) {
-  const float* q[Queries];
-  float* scores[Queries];
-  for (int n = 0; n < Queries; ++n) {
-    q[n] = query_at(item, query + n);
-    scores[n] = state_of(item, query + n).scores;
-  }
-  constexpr int kStrip = Queries > 2 ? 2 : 4;
-  size_t at = 0;
-  const auto step = [&](size_t width) {
-    at += width;
-    for (int n = 0; n < Queries; ++n) scores[n] += width;
-  };
-  for (; at + kStrip * kWidth <= item.block_size; step(kStrip * kWidth)) {
-    score_strip<Queries, kStrip>(q, keys + at, item.head_dim, item.block_size, item.scale, scores);
-  }
-  for (; at < item.block_size; step(kWidth)) {
-    score_strip<Queries, 1>(q, keys + at, item.head_dim, item.block_size, item.scale, scores);
-  }
-}
-
-// Scores [begin, end) to cap * tanh(score / cap).
-inline void cap_scores(float* scores, int64_t begin, int64_t end, float cap) {
-  const Vec twice = set(2.0f / cap);
-  for (int64_t j = begin; j < end; j += static_cast<int64_t>(kWidth)) {
-    const size_t left = static_cast<size_t>(end - j);
-    const size_t live = left < kWidth ? left : kWidth;
-    const Vec share = sigmoid(mul(load_live(scores + j, live), twice));
-    store_first(scores + j, mul(set(cap), sub(add(share, share), set(1.0f))), live);
-  }
-}
-
-// x rounded to bfloat16, halves to even.
-inline float bfloat16(float x) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, sizeof bits);
-  bits = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
-  __builtin_memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
-// Adds ALiBi to the scores [begin, end) of the keys from `first_key` on.
-inline void add_slope(const AttentionItem& item, size_t query, int64_t first_key, int64_t begin,
-                      int64_t end, float* scores) {
-  const int64_t index = item.first_index + static_cast<int64_t>(query / item.heads);
-  const float slope = item.slopes[query % item.heads];
-  for (int64_t j = begin; j < end; ++j) {
-    const int64_t key = first_key + j;
-    // A product that is rounded depends on the key's own position, not only on the distance.
-    scores[j] += item.rounded_scale != 0.0f
-                     ? bfloat16(slope * static_cast<float>(key)) * item.rounded_scale
-                     : slope * static_cast<float>(key - index);
-  }
-}
-
-// Scores of one query in the block of keys from `first_key` on, to exp(score - highest so far);
-// what the query does not see becomes 0. Rescales the query's state to the new highest.
-inline void softmax_block(const AttentionItem& item, size_t query, int64_t first_key) {
-  const QueryState state = state_of(item, query);
-  const int64_t index = item.first_index + static_cast<int64_t>(query / item.heads);
-  const int64_t size = static_cast<int64_t>(item.block_size);
-  int64_t end = (index + 1 > item.prefix ? index + 1 : item.prefix) - first_key;
-  int64_t begin = item.window > 0 ? index + 1 - item.window - first_key : 0;
-  end = end < size ? end : size;
-  begin = begin > 0 ? begin : 0;
-  for (int64_t j = 0; j < size && (j < begin || end <= begin); ++j) state.scores[j] = 0.0f;
-  for (int64_t j = end > begin ? end : size; j < size; ++j) state.scores[j] = 0.0f;
-  if (end <= begin) return;
-
-  if (item.cap != 0.0f) cap_scores(state.scores, begin, end, item.cap);
-  if (item.slopes) add_slope(item, query, first_key, begin, end, state.scores);
-  float highest = state.scores[begin];
-  for (int64_t j = begin + 1; j < end; ++j) {
-    highest = state.scores[j] > highest ? state.scores[j] : highest;
-  }
-  highest = highest > *state.highest ? highest : *state.highest;
-
-  Vec total = zero();
-  const Vec top = set(highest);
-  for (int64_t j = begin; j < end; j += static_cast<int64_t>(kWidth)) {
-    const size_t left = static_cast<size_t>(end - j);
-    const size_t live = left < kWidth ? left : kWidth;
-    Vec p = exp(sub(load_live(state.scores + j, live), top));
-    store_first(state.scores + j, p, live);
-    total = add(total, live == kWidth ? p : load_first(state.scores + j, live));
-  }
-  float factor[kWidth];
-  store(factor, exp(sub(set(*state.highest), top)));
-  *state.total = *state.total * factor[0] + sum(total);
-  *state.highest = highest;
-  if (factor[0] == 1.0f) return;
-  const Vec rescale = set(factor[0]);
-  size_t d = 0;
-  for (; d + kWidth <= item.head_dim; d += kWidth) {
-    store(state.out + d, mul(load(state.out + d), rescale));
-  }
-  for (; d < item.head_dim; ++d) state.out[d] *= factor[0];
-}
-
-// out += p . v for `Queries` queries over the first `keys` keys of the block.
-template <int Queries>
-inline void weigh_block(const AttentionItem& item, size_t query, const float* values, size_t keys) {
-  const float* p[Queries];
-  float* out[Queries];
-  for (int n = 0; n < Queries; ++n) {
-    const QueryState state = state_of(item, query + n);
-    p[n] = state.scores;
-    out[n] = state.out;
-  }
-  for (size_t d = 0; d < item.head_dim; d += kWidth) {
-    const size_t left = item.head_dim - d;
-    const size_t live = left < kWidth ? left : kWidth;
-    Vec acc[Queries];
-#pragma GCC unroll 4
-    for (int n = 0; n < Queries; ++n) acc[n] = load_live(out[n] + d, live);
-    for (size_t j = 0; j < keys; ++j) {
-      const Vec v = load_live(values + j * item.head_dim + d, live);
-#pragma GCC unroll 4
-      for (int n = 0; n < Queries; ++n) acc[n] = fma(set(p[n][j]), v, acc[n]);
+// Their values, from dimension `at` on.
+template <class Items, int Rows, int Vectors>
+inline void weigh_strips(const AttentionItem& item, const CacheBlock<Items>& block, size_t query,
+                         size_t tiles, size_t at) {
+  constexpr size_t kStrip = Vectors * kWidth;
+  for (; at < item.value_dim && (Vectors == 1 || at + kStrip <= item.value_dim); at += kStrip) {
+    const size_t live = item.value_dim - at;
+    for (size_t tile = query; tile < query + tiles * Rows; tile += Rows) {
+      const Span seen = seen_by_tile(item, tile, Rows, block.first_key);
+      if (seen.end <= seen.begin) continue;
+      const float* p[Rows];
+      float* out[Rows];
+      for (int n = 0; n < Rows; ++n) {
+        p[n] = item.scratch + (tile + n) * item.block_size;
+        out[n] = item.states + (tile + n) * item.value_dim + at;
+      }
+      if (live < kWidth) {
+        weigh_rest<Items, Rows>(p, block.values + at, item.value_dim, seen, live, out);
+      } else {
+        weigh_strip<Items, Rows, Vectors>(p, block.values + at, item.value_dim, seen, out);
+      }
     }
-#pragma GCC unroll 4
-    for (int n = 0; n < Queries; ++n) store_first(out[n] + d, acc[n], live);
+  }
+  if constexpr (Vectors > 1) {
+    weigh_strips<Items, Rows, Vectors / 2>(item, block, query, tiles, at);
   }
 }
 
-template <int Queries>
-inline void visit_block(const AttentionItem& item, size_t query, const float* keys,
-                        const float* values, int64_t first_key, size_t live_keys) {
-  score_block<Queries>(item, query, keys);
-  for (int n = 0; n < Queries; ++n) softmax_block(item, query + n, first_key);
-  weigh_block<Queries>(item, query, values, live_keys);
+template <class Items, int Rows>
+inline void visit_tiles(const AttentionItem& item, const CacheBlock<Items>& block, size_t query,
+                        size_t tiles) {
+  constexpr int kVectors = attend_vectors(Rows);
+  score_strips<Items, Rows, kVectors>(item, block, query, tiles, 0);
+  for (size_t n = query; n < query + tiles * Rows; ++n) {
+    softmax_block(item, n, block.first_key, block.key_scales, block.value_scales);
+  }
+  weigh_strips<Items, Rows, kVectors>(item, block, query, tiles, 0);
 }
 
+// The last `rest` queries, fewer than a whole tile.
+template <class Items, int Rows = kAttendRows - 1>
+inline void visit_rest(const AttentionItem& item, const CacheBlock<Items>& block, size_t rest) {
+  if (rest == Rows) {
+    visit_tiles<Items, Rows>(item, block, item.rows * item.heads - rest, 1);
+  } else if constexpr (Rows > 1) {
+    visit_rest<Items, Rows - 1>(item, block, rest);
+  }
+}
+
+template <class Items>
+inline void visit_block(const AttentionItem& item, const CacheBlock<Items>& block) {
+  const size_t tiles = item.rows * item.heads / kAttendRows;
+  if (tiles > 0) visit_tiles<Items, kAttendRows>(item, block, 0, tiles);
+  visit_rest<Items>(item, block, item.rows * item.heads % kAttendRows);
+}
+
+template <class Items>
+inline CacheBlock<Items> block_at(const AttentionItem& item, int64_t index) {
+  const size_t block = static_cast<size_t>(item.blocks[index]);
+  const auto* keys = static_cast<const typename Items::Item*>(item.keys);
+  const auto* values = static_cast<const typename Items::Item*>(item.values);
+  const size_t scales = block * item.scale_stride;
+  return {keys + block * item.key_stride, values + block * item.value_stride,
+          item.key_scales ? item.key_scales + scales : nullptr,
+          item.value_scales ? item.value_scales + scales : nullptr,
+          index * static_cast<int64_t>(item.block_size)};
+}
+
+// The block as floats, in the item's scratch: for several tiles that is cheaper than in each.
+template <class Items>
+inline CacheBlock<Float32Items> widened(const AttentionItem& item, const CacheBlock<Items>& block) {
+  float* keys = item.scratch + item.rows * item.heads * item.block_size;
+  float* values = keys + item.head_dim * item.block_size;
+  widen<Items>(block.keys, item.head_dim * item.block_size, keys);
+  widen<Items>(block.values, item.value_dim * item.block_size, values);
+  return {keys, values, block.key_scales, block.value_scales, block.first_key};
+}
+
+template <class Items>
 void attend(const AttentionItem& item) {
   const size_t queries = item.rows * item.heads;
+  for (size_t d = 0; d < queries * item.value_dim; ++d) item.states[d] = 0.0f;
   for (size_t n = 0; n < queries; ++n) {
     const QueryState state = state_of(item, n);
-    *state.highest = -3.4e38f;
+    *state.highest = kLowest;
     *state.total = 0.0f;
-    for (size_t d = 0; d < item.head_dim; ++d) state.out[d] = 0.0f;
   }
   const int64_t size = static_cast<int64_t>(item.block_size);
   const int64_t last_row = item.first_index + static_cast<int64_t>(item.rows);
-  const int64_t keys_end = last_row > item.prefix ? last_row : item.prefix;
-  int64_t first = item.window > 0 ? item.first_index + 1 - item.window : 0;
-  first = first > 0 ? first / size : 0;
-  for (int64_t block = first; block * size < keys_end; ++block) {
-    const size_t at = static_cast<size_t>(item.blocks[block]) * item.block_stride;
-    const int64_t first_key = block * size;
-    const size_t live =
-        static_cast<size_t>(keys_end - first_key < size ? keys_end - first_key : size);
-    const float* keys = item.keys + at;
-    const float* values = item.values + at;
-    size_t n = 0;
-    for (; n + kQueryTile <= queries; n += kQueryTile) {
-      visit_block<kQueryTile>(item, n, keys, values, first_key, live);
+  int64_t end = last_row > item.prefix ? last_row : item.prefix;
+  end = end < item.end_key ? end : item.end_key;
+  int64_t begin = item.window > 0 ? item.first_index + 1 - item.window : 0;
+  begin = begin > item.first_key ? begin : item.first_key;
+  for (int64_t index = begin / size; index * size < end; ++index) {
+    const CacheBlock<Items> block = block_at<Items>(item, index);
+    if constexpr (Items::kNarrow) {
+      if (queries > kAttendRows) {
+        visit_block(item, widened(item, block));
+        continue;
+      }
     }
-    for (; n < queries; ++n) visit_block<1>(item, n, keys, values, first_key, live);
+    visit_block(item, block);
   }
-  for (size_t n = 0; n < queries; ++n) {
+}
+
+// The states of later keys, `from`, into those of the item.
+void merge_attention(const AttentionItem& item, float* from) {
+  AttentionItem other = item;
+  other.states = from;
+  for (size_t n = 0; n < item.rows * item.heads; ++n) {
+    const QueryState into = state_of(item, n);
+    const QueryState later = state_of(other, n);
+    if (*later.total == 0.0f) continue;  // nothing was seen there
+    const float highest = *later.highest > *into.highest ? *later.highest : *into.highest;
+    const float old_factor = exp_of(*into.highest - highest);
+    const float new_factor = exp_of(*later.highest - highest);
+    scale_by(old_factor, item.value_dim, into.out);
+    add_scaled(later.out, new_factor, item.value_dim, into.out);
+    *into.total = *into.total * old_factor + *later.total * new_factor;
+    *into.highest = highest;
+  }
+}
+
+// The item's states to its output.
+void finish_attention(const AttentionItem& item) {
+  for (size_t n = 0; n < item.rows * item.heads; ++n) {
     const QueryState state = state_of(item, n);
-    float* out = item.out + n / item.heads * item.out_stride + n % item.heads * item.head_dim;
-    const float total = *state.total;
-    for (size_t d = 0; d < item.head_dim; ++d) out[d] = state.out[d] / total;
+    float* out = item.out + n / item.heads * item.out_stride + n % item.heads * item.value_dim;
+    const float total = *state.total / item.value_scale;
+    for (size_t d = 0; d < item.value_dim; ++d) out[d] = state.out[d] / total;
   }
 }
 

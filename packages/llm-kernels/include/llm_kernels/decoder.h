@@ -13,6 +13,7 @@
 
 #include "llm_kernels/buffer.h"
 #include "llm_kernels/isa.h"
+#include "llm_kernels/layer_caches.h"
 #include "llm_kernels/linear.h"
 #include "llm_kernels/paged_attention.h"
 #include "llm_kernels/rope.h"
@@ -26,7 +27,8 @@ struct DecoderConfig {
   std::size_t layers = 0;
   std::size_t heads = 0;
   std::size_t kv_heads = 0;
-  std::size_t head_dim = 0;
+  std::size_t head_dim = 0;   // of q and k
+  std::size_t value_dim = 0;  // of v
   std::size_t vocab = 0;
 
   bool layer_norm = false;
@@ -60,6 +62,9 @@ struct DecoderConfig {
 
   std::size_t num_blocks = 0;
   std::size_t block_size = 64;
+  CacheLayout cache_layout = kCacheFloat32;
+  std::vector<float> key_scales;    // [layers, kv_heads] of kCacheInt8: what a code counts
+  std::vector<float> value_scales;  // likewise
   std::size_t max_batch_tokens = 0;
 };
 
@@ -123,7 +128,8 @@ class Decoder {
 
   // Between steps. copy_blocks copies keys and values of all layers, from the first to the second
   // block of each pair, pair after pair. write_cache writes those of `tokens` tokens of one layer,
-  // [tokens, kv_heads, head_dim] each, to `slots` [tokens]: block * block_size + place in it.
+  // [tokens, kv_heads, head_dim] and [tokens, kv_heads, value_dim], to `slots` [tokens]:
+  // block * block_size + place in it.
   // std::invalid_argument, and nothing changed, for a block, slot or layer that is not there.
   void copy_blocks(const std::int32_t* pairs, std::size_t count);
   void write_cache(std::size_t layer, const std::int32_t* slots, std::size_t tokens,
@@ -134,7 +140,7 @@ class Decoder {
   ThreadPool& pool() { return pool_; }
   Isa isa() const { return isa_; }
   std::size_t weight_bytes() const { return weight_bytes_; }
-  std::size_t cache_bytes() const;
+  std::size_t cache_bytes() const { return caches_.bytes(); }
 
  private:
   struct State;  // what one step computes with
@@ -176,8 +182,7 @@ class Decoder {
   std::vector<PackedLinear> project_in_, project_out_, head_;
   std::vector<LayerWeights> layers_;
 
-  CacheShape cache_;
-  Buffer<float> keys_, values_;
+  LayerCaches caches_;
 
   // Kept between steps so that a step allocates little; they grow to the largest step seen.
   LinearScratch linear_scratch_;

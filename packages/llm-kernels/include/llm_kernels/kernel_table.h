@@ -82,34 +82,57 @@ struct DotTile {
   size_t group;  // inputs that share a scale
 };
 
-// Attention of `rows` consecutive tokens of one sequence, for the `heads` query heads that share
-// one key/value head, over a cache of blocks.
+// How keys and values are kept. int8 codes count in steps of a scale: one that is given for every
+// key/value head, or one of every token and head, measured as it is stored.
+enum CacheLayout {
+  kCacheFloat32 = 0,
+  kCacheBFloat16 = 1,
+  kCacheInt8 = 2,
+  kCacheInt8Dynamic = 3,
+  kCacheLayouts = 4,
+};
+
+// Attention of `rows` consecutive tokens of one sequence, for `heads` query heads that share one
+// key/value head, over the keys [first_key, end_key) of a cache of blocks.
 struct AttentionItem {
-  const float* q;         // [rows, q_stride], at the first of the heads
-  float* out;             // [rows, out_stride], likewise
-  const float* keys;      // the head's part of block 0: [head_dim, block_size]
-  const float* values;    // the head's part of block 0: [block_size, head_dim]
-  const int32_t* blocks;  // the sequence's block table
-  const float* slopes;    // [heads] ALiBi slopes, or null
-  float rounded_scale;    // not 0: slope * key is rounded to bfloat16, then scaled by this
-  float* scratch;         // attention_scratch(...) floats
+  const float* q;             // [rows, q_stride], at the first of the heads
+  float* out;                 // [rows, out_stride], likewise; heads of value_dim
+  const void* keys;           // the head's part of block 0: [head_dim, block_size]
+  const void* values;         // the head's part of block 0: [block_size, value_dim]
+  const float* key_scales;    // of kCacheInt8Dynamic: the head's part of block 0: [block_size]
+  const float* value_scales;  // likewise
+  const int32_t* blocks;      // the sequence's block table
+  const float* slopes;        // [heads] ALiBi slopes, or null
+  float rounded_scale;        // not 0: slope * key is rounded to bfloat16, then scaled by this
+  float* states;              // attention_states(...) floats: what is known of each query so far
+  float* scratch;             // attention_scratch(...) floats
   size_t q_stride;
   size_t out_stride;
-  size_t block_stride;  // floats from a block to the next, the same for keys and values
+  size_t key_stride;    // numbers from a block of keys to the next
+  size_t value_stride;  // the same of values
+  size_t scale_stride;  // the same of scales
   size_t rows;
   size_t heads;
   size_t head_dim;
+  size_t value_dim;
   size_t block_size;    // a multiple of 16
   int64_t first_index;  // index in the sequence of the first row
+  int64_t first_key;    // a multiple of block_size
+  int64_t end_key;      // a multiple of block_size
   int64_t window;       // keys seen back from a row, itself included; 0: all
   int64_t prefix;       // keys below it are seen by every row
-  float scale;
-  float cap;  // not 0: scores become cap * tanh(score / cap)
+  float scale;          // of the scores, times what a code of the keys counts
+  float value_scale;    // what a code of the values counts
+  float cap;            // not 0: scores become cap * tanh(score / cap)
 };
 
-// Floats of scratch for an item of `queries` = rows * heads.
-inline size_t attention_scratch(size_t queries, size_t head_dim, size_t block_size) {
-  return queries * (head_dim + block_size + 2);
+// Floats of states and of scratch for an item of `queries` = rows * heads.
+inline size_t attention_states(size_t queries, size_t value_dim) {
+  return queries * (value_dim + 2);
+}
+inline size_t attention_scratch(size_t queries, size_t head_dim, size_t value_dim,
+                                size_t block_size) {
+  return (queries + head_dim + value_dim) * block_size;
 }
 
 struct KernelTable {
@@ -141,7 +164,11 @@ struct KernelTable {
   // y = activation(gate) * up; y may be gate or up.
   void (*activate_gated[kActivations])(const float* gate, const float* up, size_t n, float* y);
   void (*add_scaled)(const float* x, float factor, size_t n, float* y);  // y += factor * x
-  void (*attend)(const AttentionItem& item);
+  // Indexed by CacheLayout. Attention over the item's keys, to its states; not yet to its output.
+  void (*attend[kCacheLayouts])(const AttentionItem& item);
+  // Adds states of later keys, `from`, to the item's.
+  void (*merge_attention)(const AttentionItem& item, float* from);
+  void (*finish_attention)(const AttentionItem& item);  // states to output
   // out[j * out_stride + i] = in[i * in_stride + j] for i < rows, j < columns.
   void (*transpose16)(const uint16_t* in, size_t in_stride, size_t rows, size_t columns,
                       uint16_t* out, size_t out_stride);

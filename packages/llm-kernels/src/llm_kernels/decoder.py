@@ -4,7 +4,7 @@
     logits = decoder.step(StepBatch(...))                 # float32 [R, V]
 
 It is built from a family's spec, packs the weights as it is made, and owns a paged cache of keys
-and values in float32. It refuses to know requests, sampling and which block is whose: the caller
+and values. It refuses to know requests, sampling and which block is whose: the caller
 names the blocks of every sequence in every step.
 """
 
@@ -18,17 +18,17 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from llm_kernels.cache_layout import CacheScales, bytes_per_block, native_layout
 from llm_kernels.decoder_config import native_config
 from llm_kernels.errors import KernelsError, ShapeError, UnsupportedSpecError
 from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
 from llm_kernels.native import extension, resolve
 from llm_kernels.ops.linear import LinearWeight
 from llm_kernels.ops.linear_arguments import arguments
-from llm_kernels.reference import unit_rows
+from llm_kernels.reference import CacheDtype, unit_rows
 from llm_kernels.weights import QUANTIZED
 
 Weight: TypeAlias = LinearWeight
-_CACHE_ITEM_BYTES = 4
 
 
 @dataclass(kw_only=True)
@@ -65,13 +65,17 @@ class NativeDecoder:
         num_blocks: int,
         block_size: int = 64,
         max_batch_tokens: int = 2048,
+        cache_dtype: CacheDtype = "float32",
+        cache_scales: CacheScales | None = None,
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
         """Ask `weight` for every canonical parameter in turn, and pack it.
 
         `num_blocks` blocks of `block_size` tokens (a multiple of 16) hold keys and values; a step
-        takes up to `max_batch_tokens` tokens. Only linears may be quantized. Raises
+        takes up to `max_batch_tokens` tokens. `cache_dtype` is what they are kept in: float32,
+        bfloat16 or int8, the latter in steps of `cache_scales`, or, without those, of a scale of
+        every token and head. Only linears may be quantized. Raises
         UnsupportedSpecError for a spec that needs what this decoder lacks, ShapeError for a
         parameter of another shape, KernelsError for a cache or a number of threads that this
         machine does not give.
@@ -81,6 +85,7 @@ class NativeDecoder:
             "num_blocks": num_blocks,
             "block_size": block_size,
             "max_batch_tokens": max_batch_tokens,
+            **native_layout(cache_dtype, cache_scales, sizes),
         }
         try:
             self._native = extension().Decoder(config, *resolve(isa, threads))
@@ -170,9 +175,16 @@ class NativeDecoder:
         return int(self._native.cache_bytes)
 
     @classmethod
-    def cache_bytes_per_block(cls, spec: FamilySpec, sizes: Sizes, block_size: int = 64) -> int:  # noqa: ARG003
+    def cache_bytes_per_block(
+        cls,
+        spec: FamilySpec,  # noqa: ARG003
+        sizes: Sizes,
+        block_size: int = 64,
+        cache_dtype: CacheDtype = "float32",
+        cache_scales: CacheScales | None = None,
+    ) -> int:
         """Bytes that one block of the cache takes over all layers."""
-        return 2 * sizes.layers * sizes.kv_heads * sizes.head_dim * block_size * _CACHE_ITEM_BYTES
+        return bytes_per_block(sizes, block_size, cache_dtype, static=cache_scales is not None)
 
     def _load(self, key: ParameterKey) -> None:
         kind = SLOTS[key.slot].kind

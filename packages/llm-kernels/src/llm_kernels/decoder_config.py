@@ -150,6 +150,7 @@ def native_config(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
         "heads": sizes.heads,
         "kv_heads": sizes.kv_heads,
         "head_dim": sizes.head_dim,
+        "value_dim": sizes.value_dim,
         "vocab": sizes.vocab,
         "layer_norm": spec.norm.kind == "layer",
         "post_norm": spec.norm.placement == "post",

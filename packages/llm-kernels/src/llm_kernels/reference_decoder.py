@@ -18,6 +18,7 @@ from typing import TypeAlias
 import numpy as np
 
 from llm_kernels import reference as ops
+from llm_kernels.cache_layout import CacheScales
 from llm_kernels.errors import ShapeError
 from llm_kernels.families import (
     Alibi,
@@ -38,6 +39,8 @@ class KvCache:
     """Keys and values of one sequence, [S, G, D] for each layer, and what its prompt fixed.
 
     `prompt_length` is the number of tokens of the first call, `prefix` its bidirectional part.
+    `dtype` is what keys and values are kept in; they are held as the float32 that it gives back.
+    `scales` of a static int8 cache; None: every token and head has its own.
     """
 
     keys: dict[int, np.ndarray] = field(default_factory=dict)
@@ -45,9 +48,13 @@ class KvCache:
     length: int = 0
     prompt_length: int = 0
     prefix: int = 0
+    dtype: ops.CacheDtype = "float32"
+    scales: CacheScales | None = None
 
     def extend(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Append k and v [T, G, D] of one layer; returns all of its keys and values [S, G, D]."""
+        k = ops.kept(k, self.dtype, self.scales and self.scales.keys[layer])
+        v = ops.kept(v, self.dtype, self.scales and self.scales.values[layer])
         if layer in self.keys:
             k = np.concatenate([self.keys[layer], k])
             v = np.concatenate([self.values[layer], v])

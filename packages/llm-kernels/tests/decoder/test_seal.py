@@ -13,7 +13,14 @@ from llm_kernels.decoder_config import native_config
 from llm_kernels.errors import ShapeError
 from llm_kernels.native import extension
 
-CACHE = {"num_blocks": 2, "block_size": 16, "max_batch_tokens": 16}
+CACHE: dict[str, Any] = {
+    "num_blocks": 2,
+    "block_size": 16,
+    "max_batch_tokens": 16,
+    "cache_layout": 0,
+    "key_scales": [],
+    "value_scales": [],
+}
 
 
 def empty(model: Any, **changes: Any) -> Any:
@@ -108,6 +115,14 @@ NUMBERS: dict[str, tuple[dict[str, Any], str]] = {
     "slopes": ({"alibi_slopes": [0.5]}, "alibi_slopes are not one a head"),
     "pairs": ({"inverse_frequency": [1.0] * 5}, "too many for its head_dim"),
     "activation": ({"activation": 77}, "activation is unknown"),
+    "value_dim": ({"value_dim": 0}, "value_dim is 0"),
+    "layout": ({"cache_layout": 4}, "cache_layout is unknown"),
+    "scales": ({"cache_layout": 2, "key_scales": [1.0]}, "key_scales and value_scales are not one"),
+    "no-scales": ({"key_scales": [1.0] * 4, "value_scales": [1.0] * 4}, "and none of another"),
+    "zero": (
+        {"cache_layout": 2, "key_scales": [1.0] * 4, "value_scales": [1.0, 0.0, 1.0, 1.0]},
+        "scales of the cache are not all above 0",
+    ),
     "negative": ({"hidden": -2}, "hidden is -2"),
 }
 

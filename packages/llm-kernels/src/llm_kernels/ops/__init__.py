@@ -11,7 +11,7 @@ from __future__ import annotations
 from llm_kernels.ops.activation import activation
 from llm_kernels.ops.layer_norm import layer_norm
 from llm_kernels.ops.linear import PackedLinear, linear, pack
-from llm_kernels.ops.paged_attention import paged_attention
+from llm_kernels.ops.paged_attention import paged_attention, store_key_value
 from llm_kernels.ops.rms_norm import rms_norm
 from llm_kernels.ops.rope import rope
 from llm_kernels.ops.transpose import transpose
@@ -25,5 +25,6 @@ __all__ = [
     "paged_attention",
     "rms_norm",
     "rope",
+    "store_key_value",
     "transpose",
 ]

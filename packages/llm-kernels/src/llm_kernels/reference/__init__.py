@@ -26,6 +26,13 @@ from llm_kernels.reference.attention import (
     visible,
 )
 from llm_kernels.reference.experts import mix_experts, route
+from llm_kernels.reference.key_value_cache import (
+    MOST_CODE,
+    CacheDtype,
+    dequantize_cache,
+    kept,
+    quantize_cache,
+)
 from llm_kernels.reference.linear import Adapted, Quantized, Weight, dense, linear
 from llm_kernels.reference.norms import layer_norm, rms_norm, unit_rows
 from llm_kernels.reference.rope import (
@@ -41,7 +48,9 @@ from llm_kernels.reference.rope import (
 
 __all__ = [
     "ACTIVATIONS",
+    "MOST_CODE",
     "Adapted",
+    "CacheDtype",
     "Quantized",
     "Weight",
     "alibi_bias",
@@ -53,15 +62,18 @@ __all__ = [
     "check_stretch",
     "cos_sin",
     "dense",
+    "dequantize_cache",
     "gather_blocks",
     "gelu",
     "gelu_tanh",
     "inverse_frequencies",
+    "kept",
     "layer_norm",
     "linear",
     "logn_scale",
     "mix_experts",
     "paged_attention",
+    "quantize_cache",
     "relu",
     "rms_norm",
     "rotate",
