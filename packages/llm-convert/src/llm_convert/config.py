@@ -46,6 +46,7 @@ def config_for(
     *,
     quantization: Mapping[str, Any] | None = None,
     without_prefix: bool = False,
+    repeats_head: bool = False,
 ) -> dict[str, Any]:
     """The configuration for `naming`'s tools; the same family is detected in it again.
 
@@ -53,6 +54,7 @@ def config_for(
         tensors: what will be written; the element type that most of it has is stated.
         quantization: the `quantization_config`; that of the source never stays.
         without_prefix: the hub's names lacked their optional prefix.
+        repeats_head: the hub's files held a tied head beside the embedding.
 
     Raises ConvertError for a variant of a family that PaddleNLP's class has no field for.
     """
@@ -60,7 +62,9 @@ def config_for(
     translated = {name: value for name, value in config.items() if name not in replaced}
     origin = dict(config.get(ORIGIN) or {})
     if naming == "paddlenlp":
-        _to_paddlenlp(translated, origin, spec, sizes, without_prefix=without_prefix)
+        noted = {"without_prefix": without_prefix, "repeats_head": repeats_head}
+        origin |= {name: True for name, value in noted.items() if value}
+        _to_paddlenlp(translated, origin, spec, sizes)
     else:
         _to_hub(translated, origin, spec, sizes)
     dtype = main_dtype(tensors)
@@ -82,24 +86,26 @@ def main_dtype(tensors: Mapping[str, TensorInfo]) -> str | None:
 
 def lacks_prefix(config: Mapping[str, Any]) -> bool:
     """Whether a converted checkpoint came from hub files without their optional prefix."""
+    return _noted(config, "without_prefix")
+
+
+def repeated_head(config: Mapping[str, Any]) -> bool:
+    """Whether a converted checkpoint came from hub files that hold a tied head as well."""
+    return _noted(config, "repeats_head")
+
+
+def _noted(config: Mapping[str, Any], name: str) -> bool:
     origin = config.get(ORIGIN)
-    return isinstance(origin, Mapping) and origin.get("without_prefix") is True
+    return isinstance(origin, Mapping) and origin.get(name) is True
 
 
 def _to_paddlenlp(
-    config: dict[str, Any],
-    origin: dict[str, Any],
-    spec: FamilySpec,
-    sizes: Sizes,
-    *,
-    without_prefix: bool,
+    config: dict[str, Any], origin: dict[str, Any], spec: FamilySpec, sizes: Sizes
 ) -> None:
     own = class_of(spec, "paddlenlp")
     if own is not None and config.get("architectures") != [own]:
         origin.setdefault("architectures", config.get("architectures"))
         config["architectures"] = [own]
-    if without_prefix:
-        origin["without_prefix"] = True
     added: dict[str, Any] = {}
     if not any(config.get(field) is not None for field in ALIASES["mlp"]):
         added[ALIASES["mlp"][0]] = round(sizes.mlp / spec.mlp.width_factor)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from llm_convert.config import lacks_prefix
+from llm_convert.config import lacks_prefix, repeated_head
 from llm_convert.errors import ConvertError, TensorMismatchError
 from llm_convert.files.folder import find_weights, open_weights
 from llm_convert.files.json_file import read_json
@@ -55,6 +55,7 @@ class Model:
         naming: "hf" or "paddlenlp", found from the tensors' names.
         quantization: how which parameters are quantized; None for a dense checkpoint.
         without_prefix: the hub's names lack, or lacked, their optional prefix.
+        repeats_head: the hub's files hold, or held, a tied head beside the embedding.
         parameters: canonical key -> shape ([out, in] for linear weights).
         files, layout: the tensors as they are stored, and what each of them holds.
     """
@@ -73,6 +74,8 @@ class Model:
         self.naming = self.layout.naming
         self.quantization = self._quantization()
         self.without_prefix = lacks_prefix(config) or self._lacks_prefix()
+        twice = self.naming == "hf" and self.layout.twin is not None
+        self.repeats_head = repeated_head(config) or twice
 
     def keys(self) -> Set[ParameterKey]:
         """The canonical parameters of this checkpoint."""

@@ -10,6 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -23,6 +24,7 @@ from llm_convert.files.folder import INDEX_SUFFIX
 from llm_convert.files.safetensors import write_safetensors
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.layout import Layout, StoredTensor, Weight
+from llm_convert.names import checkpoint
 from llm_convert.quantization import Quantization, Scheme, stored_array, to_config
 from llm_convert.quantization.scheme import SHAPE, stored_infos
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
@@ -62,6 +64,7 @@ def save_model(
     max_shard_size: str | int = DEFAULT_SHARD,
     quantization: Quantization | None = None,
     without_prefix: bool = False,
+    repeats_head: bool = False,
     written: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write config.json and weights into an existing folder (use `written_folder` around it).
@@ -77,6 +80,8 @@ def save_model(
         quantization: which parameters are quantized and how; written as compressed-tensors.
         without_prefix: leave out the prefix that the hub's names of this family may lack; for
             PaddleNLP's names it is only noted in config.json, for the way back.
+        repeats_head: write a tied head beside the embedding, under the hub's names; for PaddleNLP's
+            it is only noted, too.
         max_shard_size: bytes, or a text like "4GB"; one tensor is never split.
         written: told the bytes written after each piece, for a progress bar.
 
@@ -86,7 +91,10 @@ def save_model(
             linears by input rows, which quantized files cannot.
     """
     folder = Path(folder)
-    layout = Layout.of(spec, sizes, naming)
+    form = checkpoint(spec, naming)
+    if repeats_head and naming == "hf" and form.head:
+        form = replace(form, head_repeated=True)
+    layout = Layout.of(spec, sizes, naming, form)
     prefix = layout.checkpoint.optional_prefix if without_prefix and naming == "hf" else ""
     plan = _Plan(layout, parameters, dtype, quantization, prefix)
     translated = config_for(
@@ -97,6 +105,7 @@ def save_model(
         plan.infos,
         quantization=to_config(quantization, layout.tensors) if quantization else None,
         without_prefix=without_prefix,
+        repeats_head=repeats_head,
     )
     limit = parse_size(max_shard_size)
     write_config(folder, translated)

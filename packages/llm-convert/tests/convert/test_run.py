@@ -88,6 +88,27 @@ def test_torch_to_paddlenlp_to_torch_is_bit_exact(
     assert {**back, "torch_dtype": None} == {**original, "torch_dtype": None}
 
 
+@pytest.mark.parametrize(
+    ("family", "embedding"),
+    [("gpt2", "wte.weight"), ("gemma", "model.embed_tokens.weight")],
+)
+def test_a_tied_head_that_is_stored_as_well_comes_back(
+    golden: Path, tmp_path: Path, family: str, embedding: str
+) -> None:
+    files = open_weights(golden / family)
+    arrays = {name: files[name] for name in files}
+    arrays["lm_head.weight"] = arrays[embedding]
+    source = shutil.copytree(golden / family, tmp_path / "source")
+    infos = {name: TensorInfo(array.dtype, array.shape) for name, array in arrays.items()}
+    write_safetensors(source / "model.safetensors", infos, arrays.__getitem__)
+    run(from_torch=source, output_path=tmp_path / "paddle", verify="false")
+    assert not any("lm_head" in name for name in open_weights(tmp_path / "paddle"))
+    run(to_torch=tmp_path / "paddle", output_path=tmp_path / "torch", verify="false")
+    after = open_weights(tmp_path / "torch")
+    assert set(after) == {name for name in arrays if not BUFFERS.search(name)}
+    np.testing.assert_array_equal(after["lm_head.weight"], arrays[embedding])
+
+
 def test_what_the_command_writes_and_says(
     golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -115,6 +115,7 @@ def _write_folder(
         max_shard_size=options.max_shard_size,
         quantization=quantization,
         without_prefix=model.without_prefix,
+        repeats_head=model.repeats_head,
         written=written,
     )
     return open_model
