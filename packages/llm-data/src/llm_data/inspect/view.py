@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.text import Text
 
 from llm_cli.console import console, table
 from llm_data.indexed.layout import IntArray
 from llm_data.sft import IGNORED
 from llm_data.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 PER_LINE = 24
 _VISIBLE = str.maketrans({" ": "\u00b7", "\n": "\u23ce", "\t": "\u21e5", "\r": "\u240d"})
@@ -70,6 +73,8 @@ def _segments(sample: Mapping[str, IntArray]) -> Iterator[tuple[list[int], list[
 
 
 def _line(position: int, tokens: list[tuple[str, bool, bool]]) -> Text:
+    from rich.text import Text
+
     line = Text(f"{position:>6} ", style="dim")
     inside = False
     for text, learnt, special in tokens:
