@@ -13,9 +13,10 @@ class TextInputOptions:
 
     input_path: list[str] = option(help="Files, folders or globs of text.", group="Input")
     data_format: str = option(
-        "JSON",
-        help="JSON: one object a line (.jsonl, also .zst and .gz); TEXT: plain text.",
-        choices=("JSON", "TEXT"),
+        "auto",
+        help="JSON: one object a line (.jsonl, also .zst and .gz) or a row (.parquet); TEXT: plain "
+        "text; auto: TEXT for .txt, else JSON.",
+        choices=("auto", "JSON", "TEXT"),
         group="Input",
     )
     json_key: str = option("text", help="Field that holds the text.", group="Input")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from llm_data.errors import RecordError
-from llm_data.sources import expand_inputs
+from llm_data.sources import expand_inputs, format_of
 
 
 @pytest.fixture
@@ -43,5 +43,17 @@ def test_relative_globs(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_nothing_found_and_wrong_format(tree: Path) -> None:
     with pytest.raises(RecordError, match="matches no file"):
         expand_inputs([f"{tree}/*.parquet"], "JSON")
+    (tree / "t.parquet").write_bytes(b"x")
+    with pytest.raises(RecordError, match=r"t\.parquet is a table"):
+        expand_inputs([str(tree / "t.parquet")], "TEXT")
     with pytest.raises(RecordError, match="--data_format TEXT"):
         expand_inputs([str(tree / "d.txt")], "JSON")
+
+
+def test_format_by_suffix(tree: Path) -> None:
+    assert format_of([str(tree)], "auto") == "JSON"
+    assert format_of([f"{tree}/*.txt", str(tree / "sub" / "f.txt.gz")], "auto") == "TEXT"
+    assert format_of([f"{tree}/*.py"], "auto") == "JSON"
+    assert format_of([f"{tree}/*.txt"], "JSON") == "JSON"
+    with pytest.raises(RecordError, match="in a run of its own"):
+        expand_inputs([f"{tree}/d.txt", f"{tree}/a.jsonl"], "JSON")

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from llm_data.errors import IndexedDataError, RecordError, TokenizerError
@@ -206,12 +207,54 @@ def test_dropped_lines_are_named(
 
 def test_plain_text(bpe: Tokenizer, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("one\n\ntwo\n", encoding="utf-8")
-    options = _options(
-        tmp_path / "a.txt", bpe, tmp_path / "o", data_format="TEXT", text_document="line"
-    )
-    tokenize(options)
+    tokenize(_options(tmp_path / "a.txt", bpe, tmp_path / "o", text_document="line"))
     data = IndexedDataset(tmp_path / "o")
     assert [bpe.decode(data[i].tolist()) for i in range(len(data))] == ["one", "two"]
+
+
+def test_formats_give_the_same_documents(corpus: Path, bpe: Tokenizer, tmp_path: Path) -> None:
+    import pyarrow
+    import zstandard
+    from pyarrow import parquet
+
+    tokenize(_options(corpus, bpe, tmp_path / "jsonl"))
+    texts = _texts(corpus)
+    half = len(texts) // 2
+    source = tmp_path / "source"
+    source.mkdir()
+    for name, part in (("a.parquet", texts[:half]), ("b.parquet", [*texts[half:], None])):
+        table = pyarrow.table({"body": part, "n": list(range(len(part)))})
+        parquet.write_table(table, source / name, row_group_size=20)
+    tables = _options(source, bpe, tmp_path / "parquet", json_key="body", workers=2)
+    tokenize(tables, block_bytes=BLOCK)
+    packed = tmp_path / "a.jsonl.zst"
+    packed.write_bytes(zstandard.ZstdCompressor().compress(corpus.read_bytes()))
+    tokenize(_options(packed, bpe, tmp_path / "zst"), block_bytes=BLOCK)
+    for suffix in (".bin", ".idx"):
+        whole = (tmp_path / f"jsonl{suffix}").read_bytes()
+        assert (tmp_path / f"parquet{suffix}").read_bytes() == whole
+        assert (tmp_path / f"zst{suffix}").read_bytes() == whole
+    lineage = json.loads((tmp_path / "parquet.llm.json").read_text(encoding="utf-8"))
+    assert lineage["result"]["documents"] == len([text for text in texts if text.strip()])
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_the_older_layout_holds_the_same(
+    corpus: Path, bpe: Tokenizer, tmp_path: Path, split: bool
+) -> None:
+    for layout in ("mmap", "npy"):
+        options = _options(
+            corpus, bpe, tmp_path / layout, data_impl=layout, split_sentences=split, workers=2
+        )
+        tokenize(options, block_bytes=BLOCK)
+    new, old = IndexedDataset(tmp_path / "mmap"), IndexedDataset(tmp_path / "npy")
+    assert [new[i].tolist() for i in range(len(new))] == [old[i].tolist() for i in range(len(old))]
+    with np.load(tmp_path / "npy_idx.npz") as arrays:
+        assert (arrays["lens"].dtype, arrays["docs"].dtype) == (np.int32, np.int64)
+        assert arrays["docs"].size == len(new) + 1
+        assert (arrays["lens"].size > len(new)) == split
+    with pytest.raises(IndexedDataError, match="two layouts under one prefix"):
+        tokenize(_options(corpus, bpe, tmp_path / "npy", overwrite=True))
 
 
 def test_no_document(bpe: Tokenizer, tmp_path: Path) -> None:

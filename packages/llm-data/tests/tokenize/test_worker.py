@@ -17,7 +17,7 @@ from llm_data.tokenizer import Tokenizer
 @pytest.mark.parametrize("last_bytes", [None, 20])
 def test_a_parent_that_is_gone(bpe: Tokenizer, tmp_path: Path, last_bytes: int | None) -> None:
     """Gone before the answer (None), or in the middle of a message."""
-    job = Job(bpe.path, tmp_path, "uint16", TextFormat(), append_eos=False, strict=False)
+    job = Job(pickle.dumps(bpe), tmp_path, "uint16", TextFormat())
     block = pickle.dumps(Block(0, [Piece("f", 1, b'{"text": "a"}\n')]))
     worker = subprocess.Popen(
         [sys.executable, "-P", "-m", "llm_data.tokenize.worker"],

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from llm_data.indexed.dataset import IndexedDataset
 from llm_data.indexed.layout import dtype_for, find_prefixes
+from llm_data.indexed.npy_writer import NpyWriter
 from llm_data.indexed.writer import IndexedWriter
 
-__all__ = ["IndexedDataset", "IndexedWriter", "dtype_for", "find_prefixes"]
+__all__ = ["IndexedDataset", "IndexedWriter", "NpyWriter", "dtype_for", "find_prefixes"]

@@ -14,12 +14,13 @@ import numpy as np
 from llm_cli.outputs import written_file
 from llm_data.errors import IndexedDataError
 from llm_data.indexed.layout import CHUNK, CODES, HEADER, MAGIC, IntArray, suffixed
+from llm_data.indexed.sizes import SequenceSizes
 
 
 class IndexedWriter:
     """Streams documents into `PREFIX.bin`; on a clean exit both files appear, else neither.
 
-    Holds 4 bytes of memory a document. `.idx` appears last and an older one goes first, so a reader
+    Holds 4 bytes of memory a sequence. `.idx` appears last and an older one goes first, so a reader
     never sees it alone or beside other tokens.
     """
 
@@ -27,10 +28,7 @@ class IndexedWriter:
         """prefix: path without suffix. dtype: of the stored ids, see `dtype_for`."""
         self.prefix = Path(prefix)
         self.dtype = np.dtype(dtype)
-        self.documents = 0
-        self.tokens = 0
-        self._sizes: list[IntArray] = []
-        self._pending: list[int] = []
+        self._sizes = SequenceSizes()
         self._stack = ExitStack()
         self._bin: BinaryIO | None = None
         self._idx: BinaryIO | None = None
@@ -68,26 +66,34 @@ class IndexedWriter:
             raise IndexedDataError(message)
         self.add_raw(np.ascontiguousarray(array, dtype=self.dtype).tobytes(), [array.size])
 
-    def add_raw(self, data: bytes, sizes: Sequence[int] | IntArray) -> None:
-        """Append documents already in the file's byte form; `sizes` counts tokens of each."""
-        assert self._bin is not None
-        counts = np.asarray(sizes, dtype=np.int32)
-        self._bin.write(data)
-        self.documents += counts.size
-        self.tokens += int(counts.sum(dtype=np.int64))
-        self._pending += counts.tolist()
-        if len(self._pending) >= 65_536:
-            self._flush_sizes()
+    def add_raw(
+        self,
+        data: bytes,
+        sizes: Sequence[int] | IntArray,
+        counts: Sequence[int] | IntArray | None = None,
+    ) -> None:
+        """Append what is already in the file's byte form.
 
-    def _flush_sizes(self) -> None:
-        self._sizes.append(np.asarray(self._pending, dtype=np.int32))
-        self._pending = []
+        sizes: tokens of each sequence; counts: sequences of each document, None for one in each.
+        """
+        assert self._bin is not None
+        self._bin.write(data)
+        self._sizes.add(sizes, counts)
+
+    @property
+    def documents(self) -> int:
+        """Documents written."""
+        return self._sizes.documents
+
+    @property
+    def tokens(self) -> int:
+        """Tokens written."""
+        return self._sizes.tokens
 
     def _finish(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None or self._idx is None or self._bin is None:
             return
-        self._flush_sizes()
-        write_index(self._idx, self.dtype, np.concatenate(self._sizes))
+        write_index(self._idx, self.dtype, self._sizes.sizes(), self._sizes.borders())
         # Only renames can follow: a full disk leaves the old files, and a kill between the two
         # renames leaves new tokens without an index, never beside the old one.
         for stream in (self._bin, self._idx):
@@ -96,11 +102,11 @@ class IndexedWriter:
         suffixed(self.prefix, ".idx").unlink(missing_ok=True)
 
 
-def write_index(stream: BinaryIO, dtype: np.dtype[Any], sizes: IntArray) -> None:
-    """Write an `.idx` in which each of the documents (int32 sizes [D]) is one sequence."""
+def write_index(stream: BinaryIO, dtype: np.dtype[Any], sizes: IntArray, borders: IntArray) -> None:
+    """Write an `.idx` of sequences of `sizes` (int32 [S]) and documents with `borders` [D + 1]."""
     count = sizes.size
     code = next(code for code, kind in CODES.items() if kind is dtype.type)
-    stream.write(HEADER.pack(MAGIC, 1, code, count, count + 1))
+    stream.write(HEADER.pack(MAGIC, 1, code, count, borders.size))
     stream.write(sizes.astype("<i4").tobytes())
     offset = 0
     for start in range(0, count, CHUNK):
@@ -108,5 +114,4 @@ def write_index(stream: BinaryIO, dtype: np.dtype[Any], sizes: IntArray) -> None
         ends = offset + np.cumsum(part)
         stream.write((ends - part).astype("<i8").tobytes())
         offset = int(ends[-1])
-    for start in range(0, count + 1, CHUNK):
-        stream.write(np.arange(start, min(start + CHUNK, count + 1), dtype="<i8").tobytes())
+    stream.write(borders.astype("<i8").tobytes())

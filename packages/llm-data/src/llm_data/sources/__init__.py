@@ -8,7 +8,7 @@ from __future__ import annotations
 from llm_data.sources.blocks import Block, Piece, Position, read_blocks
 from llm_data.sources.documents import Documents, TextFormat, read_documents
 from llm_data.sources.nothing import no_document
-from llm_data.sources.paths import expand_inputs
+from llm_data.sources.paths import expand_inputs, format_of
 
 __all__ = [
     "Block",
@@ -17,6 +17,7 @@ __all__ = [
     "Position",
     "TextFormat",
     "expand_inputs",
+    "format_of",
     "no_document",
     "read_blocks",
     "read_documents",

@@ -15,7 +15,7 @@ from pathlib import Path
 from llm_data.errors import RecordError
 from llm_data.sources.streams import InputStream
 
-BLOCK_BYTES = 2 << 20
+BLOCK_BYTES = 4 << 20
 LONGEST_DOCUMENT = 1 << 30
 """Bytes of one document beyond which the cutting is surely not the one that was meant."""
 _READ = 1 << 20
@@ -57,17 +57,24 @@ class Block:
 
 
 def read_blocks(
-    paths: Sequence[Path], unit: str, *, size: int = BLOCK_BYTES, number: int = 0, start: Position
+    paths: Sequence[Path],
+    unit: str,
+    *,
+    size: int = BLOCK_BYTES,
+    number: int = 0,
+    start: Position,
+    column: str = "text",
 ) -> Iterator[Block]:
     """Blocks from `start` on, the first numbered `number`.
 
     unit: what a document is: "line", "paragraph" (up to a blank line) or "file".
+    column: the one that is read of Parquet files.
     Raises RecordError for damaged compression or a document above 1 GiB.
     """
     block = Block(number)
     for index in range(start.file, len(paths)):
         position = start if index == start.file else Position(index)
-        with InputStream(paths[index]) as stream:
+        with InputStream(paths[index], column) as stream:
             stream.skip(position.offset)
             seen = stream.consumed
             for data in _whole_documents(stream, unit, size):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from llm_data.errors import RecordError
 from llm_data.json_lines import parse_object
 from llm_data.sources.blocks import Piece
+from llm_data.sources.repeated import RepeatedRuns
 
 EXAMPLES = 3
 """Places kept for each reason."""
@@ -62,7 +63,7 @@ def read_documents(
 
     strict: raise RecordError instead, naming file and line.
     """
-    repeated = _repeated(form.max_repeated_len)
+    shrink = RepeatedRuns(form.max_repeated_len)
     for line, raw in raw_documents(piece, form.unit):
         place = f"{piece.path}:{line}"
         try:
@@ -73,10 +74,9 @@ def read_documents(
                 raise RecordError(message) from error
             counts.drop(str(error), place)
             continue
-        if repeated is not None:
-            text, cuts = repeated.subn(r"\1", text)
-            counts.shortened += cuts > 0
-        yield text, place
+        shorter = shrink(text)
+        counts.shortened += len(shorter) < len(text)
+        yield shorter, place
 
 
 def raw_documents(piece: Piece, unit: str) -> Iterator[tuple[int, bytes]]:
@@ -131,7 +131,3 @@ def _decoded(raw: bytes) -> str:
     except UnicodeDecodeError as error:
         message = "invalid UTF-8"
         raise RecordError(message) from error
-
-
-def _repeated(limit: int) -> re.Pattern[str] | None:
-    return re.compile(rf"(.)\1{{{limit},}}") if limit > 0 else None

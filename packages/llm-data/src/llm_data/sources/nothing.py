@@ -28,7 +28,7 @@ def no_document(
 def _cure(paths: Sequence[Path], form: TextFormat) -> str:
     if form.data_format != "JSON":
         return "Name other files with --input_path."
-    keys = [key for key in _first_keys(paths) if key != form.json_key]
+    keys = [key for key in _first_keys(paths, form) if key != form.json_key]
     if not keys:
         return "Mend the lines, or name other files with --input_path."
     return (
@@ -37,8 +37,8 @@ def _cure(paths: Sequence[Path], form: TextFormat) -> str:
     )
 
 
-def _first_keys(paths: Sequence[Path]) -> list[str]:
-    for block in read_blocks(paths, "line", start=Position()):
+def _first_keys(paths: Sequence[Path], form: TextFormat) -> list[str]:
+    for block in read_blocks(paths, "line", start=Position(), column=form.json_key):
         for piece in block.pieces:
             for _, raw in raw_documents(piece, "line"):
                 try:

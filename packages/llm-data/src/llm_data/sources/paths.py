@@ -7,8 +7,20 @@ from pathlib import Path
 
 from llm_data.errors import RecordError
 
-JSON_SUFFIXES = (".jsonl", ".json", ".jsonl.zst", ".json.zst", ".jsonl.gz", ".json.gz")
+JSON_SUFFIXES = (".jsonl", ".json", ".jsonl.zst", ".json.zst", ".jsonl.gz", ".json.gz", ".parquet")
+"""Files of records; a row of a Parquet file is one."""
 TEXT_SUFFIXES = (".txt", ".txt.zst", ".txt.gz")
+
+
+def format_of(inputs: Sequence[str], data_format: str) -> str:
+    """ "JSON" or "TEXT"; for "auto", TEXT where the inputs hold plain text and no records."""
+    if data_format != "auto":
+        return data_format
+    both = (*JSON_SUFFIXES, *TEXT_SUFFIXES)
+    names = [file.name for text in inputs for file in _matches(text, both)]
+    plain = any(name.endswith(TEXT_SUFFIXES) for name in names)
+    records = any(name.endswith(JSON_SUFFIXES) for name in names)
+    return "TEXT" if plain and not records else "JSON"
 
 
 def expand_inputs(inputs: Sequence[str], data_format: str) -> list[Path]:
@@ -21,16 +33,7 @@ def expand_inputs(inputs: Sequence[str], data_format: str) -> list[Path]:
     suffixes = JSON_SUFFIXES if data_format == "JSON" else TEXT_SUFFIXES
     found: set[Path] = set()
     for text in inputs:
-        path = Path(text).expanduser()
-        if path.is_dir():
-            inside = (item for item in path.rglob("*") if item.is_file())
-            matches = [item for item in inside if item.name.endswith(suffixes)]
-        elif path.is_file():
-            matches = [path]
-        else:
-            root = Path(path.anchor)
-            pattern = str(path.relative_to(root))
-            matches = [item for item in root.glob(pattern) if item.is_file()]
+        matches = _matches(text, suffixes)
         if not matches:
             message = (
                 f"--input_path {text} matches no file (a folder is searched for "
@@ -41,6 +44,25 @@ def expand_inputs(inputs: Sequence[str], data_format: str) -> list[Path]:
     files = sorted(found)
     wrong = [file for file in files if data_format == "JSON" and file.name.endswith(TEXT_SUFFIXES)]
     if wrong:
-        message = f"{wrong[0]} is plain text. Add --data_format TEXT to read it."
+        message = (
+            f"{wrong[0]} is plain text, and other inputs or --data_format say that records are "
+            "read. Read it in a run of its own, with --data_format TEXT."
+        )
+        raise RecordError(message)
+    tables = [file for file in files if data_format == "TEXT" and file.suffix == ".parquet"]
+    if tables:
+        message = f"{tables[0]} is a table. Read it without --data_format TEXT."
         raise RecordError(message)
     return files
+
+
+def _matches(text: str, suffixes: tuple[str, ...]) -> list[Path]:
+    path = Path(text).expanduser()
+    if path.is_dir():
+        inside = (item for item in path.rglob("*") if item.is_file())
+        return [item for item in inside if item.name.endswith(suffixes)]
+    if path.is_file():
+        return [path]
+    root = Path(path.anchor)
+    pattern = str(path.relative_to(root))
+    return [item for item in root.glob(pattern) if item.is_file()]

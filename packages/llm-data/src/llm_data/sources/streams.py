@@ -1,4 +1,4 @@
-"""Opens plain, `.zst` and `.gz` files as one kind of byte stream that knows how far it has read.
+"""Opens plain, `.zst`, `.gz` and Parquet files as byte streams that know how far they have read.
 
 A compressed file that ends too early is an error, never a shorter file.
 """
@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from llm_data.errors import RecordError
+from llm_data.sources.parquet import ParquetLines
 
 _READ = 1 << 20
 
@@ -19,8 +20,11 @@ _READ = 1 << 20
 class InputStream:
     """`read(n)` gives decompressed bytes; `consumed` counts bytes read from the file itself."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises RecordError when zstandard is needed and not installed."""
+    def __init__(self, path: Path, column: str = "text") -> None:
+        """column: of a Parquet file, which reads as one JSON object of it a line.
+
+        Raises RecordError when zstandard or pyarrow is needed and not installed.
+        """
         self.path = path
         self._file: BinaryIO = path.open("rb")
         self._reader: Any = self._file
@@ -28,10 +32,14 @@ class InputStream:
             self._reader = gzip.GzipFile(fileobj=self._file)
         elif path.suffix == ".zst":
             self._reader = _ZstdReader(self._file, path)
+        elif path.suffix == ".parquet":
+            self._reader = ParquetLines(self._file, path, column)
 
     @property
     def consumed(self) -> int:
         """Bytes of the file read so far, for progress."""
+        if isinstance(self._reader, ParquetLines):
+            return self._reader.consumed
         return self._file.tell()
 
     def read(self, size: int) -> bytes:

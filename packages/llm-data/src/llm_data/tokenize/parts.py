@@ -1,8 +1,9 @@
 """The folder `PREFIX.parts/`: what is done of a run, so that a killed run can go on.
 
 `plan.json` says which run the parts belong to. Part n is `0000000n.bin` (token ids, then the
-int32 sizes of its documents) and `0000000n.json` (counts, and where in the input it ends), which
-is written last: a part exists when its `.json` does.
+int32 sizes of its sequences, then how many of those each document has) and `0000000n.json`
+(counts, and where in the input it ends), which is written last: a part exists when its `.json`
+does.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import fcntl
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,9 +22,9 @@ import numpy as np
 
 from llm_cli.outputs import written_file
 from llm_data.errors import IndexedDataError, RecordError
-from llm_data.indexed import IndexedWriter
-from llm_data.indexed.layout import IntArray
+from llm_data.indexed import IndexedWriter, NpyWriter
 from llm_data.sources import Position
+from llm_data.tokenize.assembly import Tokens
 
 logger = logging.getLogger(__name__)
 _COPY = 1 << 24
@@ -41,13 +42,15 @@ class Part:
     """Where in the input the next part begins."""
     consumed: int
     """Bytes of the input files read for it."""
+    sequences: int = 0
+    """Sentences, or documents where those are not divided."""
     shortened: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
 
     def file_size(self, itemsize: int) -> int:
         """Bytes that its `.bin` must have."""
-        return self.tokens * itemsize + self.documents * 4
+        return self.tokens * itemsize + (self.sequences + self.documents) * 4
 
 
 class Parts:
@@ -150,16 +153,16 @@ class Parts:
         found = ((number, self.finished(number)) for number in numbers)
         return {number: part for number, part in found if part is not None}
 
-    def write(self, part: Part, tokens: list[IntArray], sizes: list[int]) -> None:
+    def write(self, part: Part, tokens: Sequence[Tokens]) -> None:
         """Put a part on disk."""
         with written_file(self.path(part.number)) as stream:
-            for array in tokens:
-                stream.write(array.tobytes())
-            stream.write(np.asarray(sizes, dtype="<i4").tobytes())
+            for name in ("ids", "sizes", "counts"):
+                for batch in tokens:
+                    stream.write(getattr(batch, name).tobytes())
         with written_file(self.path(part.number).with_suffix(".json")) as stream:
             stream.write(json.dumps(asdict(part)).encode())
 
-    def join(self, parts: list[Part], writer: IndexedWriter) -> Iterator[int]:
+    def join(self, parts: list[Part], writer: IndexedWriter | NpyWriter) -> Iterator[int]:
         """Append all parts to `writer`, in order; yields bytes copied, for progress."""
         for part in parts:
             with self.path(part.number).open("rb") as stream:
@@ -169,7 +172,8 @@ class Parts:
                     left -= len(data)
                     writer.add_raw(data, [])
                     yield len(data)
-                writer.add_raw(b"", np.frombuffer(stream.read(), dtype="<i4"))
+                numbers = np.frombuffer(stream.read(), dtype="<i4")
+                writer.add_raw(b"", numbers[: part.sequences], numbers[part.sequences :])
 
     def remove(self) -> None:
         """Delete the folder: the output is whole."""

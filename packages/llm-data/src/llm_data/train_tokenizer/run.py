@@ -19,6 +19,7 @@ from llm_data.sources import (
     Position,
     TextFormat,
     expand_inputs,
+    format_of,
     no_document,
     read_blocks,
     read_documents,
@@ -33,10 +34,11 @@ class _Texts:
 
     def __init__(self, options: TrainTokenizerOptions) -> None:
         self.options = options
+        data_format = format_of(options.input_path, options.data_format)
         self.form = TextFormat(
-            options.data_format, options.json_key, options.text_document, max_repeated_len=0
+            data_format, options.json_key, options.text_document, max_repeated_len=0
         )
-        self.paths = expand_inputs(options.input_path, options.data_format)
+        self.paths = expand_inputs(options.input_path, data_format)
         self.counts = Documents()
         self.documents = 0
         self.bytes = 0
@@ -44,7 +46,9 @@ class _Texts:
     def __iter__(self) -> Iterator[list[str]]:
         total = sum(path.stat().st_size for path in self.paths)
         with progress("read", total=total, unit="B") as bar:
-            for block in read_blocks(self.paths, self.form.unit, start=Position()):
+            for block in read_blocks(
+                self.paths, self.form.unit, start=Position(), column=self.form.json_key
+            ):
                 texts: list[str] = []
                 for piece in block.pieces:
                     found = read_documents(
