@@ -69,7 +69,7 @@ def test_several_prompts_are_shown_in_order(tiny_model):
     ("words", "told"),
     [
         (["--quant_type", "weight_only_int44"], "Did you mean weight_only_int4?"),
-        (["--quant_type", "a8w8"], "not supported"),
+        (["--quant_type", "a8w88"], "Did you mean a8w8?"),
         (["--decode_strategy", "beam_serch"], "Did you mean beam_search?"),
         (["--decode_strategy", "beam_search", "--num_beams", "0"], "--num_beams is 0"),
         (["--use_fake_parameter"], "--benchmark"),
@@ -80,10 +80,12 @@ def test_several_prompts_are_shown_in_order(tiny_model):
         (["--total_max_length", "1"], "--total_max_length is 1"),
         (["--inference_model", "false", "--avx_model"], "--avx_model is the native engine"),
         (["--mode", "static"], "--mode dynamic"),
+        (["--cachekv_int8_type", "static"], "needs"),
+        (["--dtype", "float16"], "bfloat16"),
+        (["--inference_model", "false", "--dtype", "bfloat16"], "--dtype bfloat16 needs"),
         (["--device", "gpu"], "--device cpu"),
-        (["--dtype", "bfloat16"], "float32"),
         (["--prefix_path", "x"], "--prefix_path x: x does not exist"),
-        (["--cachekv_int8_type", "dynamic"], "--cachekv_int8_type dynamic is not supported"),
+        (["--cachekv_int8_type", "dynamik"], "Did you mean dynamic?"),
         (["--top_p", "0.9"], "--decode_strategy sampling"),
         (["--src_lenght", "9"], "src_length"),
         (["--src_length", "4"], "6 tokens, but at most 4"),
@@ -229,20 +231,42 @@ def test_a_killed_run_over_a_file_goes_on_without_losing_or_repeating(tiny_model
 def test_benchmark_writes_its_figures(tiny_model, tmp_path):
     words = ("infer", "--model_name_or_path", tiny_model, "--benchmark", "--src_length", "40")
     words += ("--max_length", "60", "--batch_size", "3", "--output_file", tmp_path / "b.json")
-    answer = llm(*words, "--quant_type", "weight_only_int8")
+    answer = llm(*words, "--quant_type", "weight_only_int8", "--speculate_ngram", "2")
     assert answer.returncode == 0, answer.stderr
     figures = json.loads((tmp_path / "b.json").read_text())
     assert figures["new_tokens"] == 20
-    for name in ("load_s", "ttft_s", "prefill_tokens_per_s", "decode_tokens_per_s", "rss_mb"):
+    for name in (
+        "load_s", "ttft_s", "prefill_tokens_per_s", "decode_tokens_per_s", "decode_gb_per_s",
+        "rss_mb", "repetitive_decode_tokens_per_s", "speculated_decode_tokens_per_s",
+    ):  # fmt: skip
         assert figures[name] > 0
+    assert figures["same_tokens"] is True
+    assert figures["accepted_tokens"] <= figures["drafted_tokens"]
     assert figures["quant_type"] == "weight_only_int8"
     assert figures["isa"] in ("scalar", "avx2", "avx512")
     assert figures["threads"] >= 1
     assert figures["weight_bytes"] > 10_000
+    # 3 layers, 2 KV heads of 16 elements, keys and values in float32, 50 tokens on average.
+    assert figures["bytes_per_step"] == figures["weight_bytes"] + 3 * 50 * 3 * 2 * 2 * 16 * 4
     assert 0 <= figures["python_share"] < 1
     refused = llm(*words, "--max_length", "41")
     assert refused.returncode == 2
     assert "--src_length 40" in refused.stderr
+
+
+def test_benchmark_of_a_config_alone(golden, tmp_path):
+    (tmp_path / "m").mkdir()
+    shutil.copy(golden / "qwen2_moe" / "config.json", tmp_path / "m")
+    words = ("infer", "--model_name_or_path", tmp_path / "m", "--benchmark", "--src_length", "20")
+    words += ("--max_length", "30", "--output_file", tmp_path / "b.json", "--quant_type", "a8w8c8")
+    answer = llm(*words, "--use_fake_parameter")
+    assert answer.returncode == 0, answer.stderr
+    figures = json.loads((tmp_path / "b.json").read_text())
+    assert figures["decode_tokens_per_s"] > 0
+    assert (figures["quant_type"], figures["cachekv"]) == ("a8w8", "dynamic")
+    without = llm(*words)
+    assert without.returncode == 2
+    assert "weights" in without.stderr
 
 
 def test_a_family_with_a_prefix_answers(golden, tiny_model, tmp_path):

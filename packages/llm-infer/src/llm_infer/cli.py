@@ -20,6 +20,12 @@ command = Group(
             run="llm_infer.chat.run:chat",
             help="Talk with a model on the terminal.",
         ),
+        Command(
+            "export",
+            options="llm_infer.export.options:ExportOptions",
+            run="llm_infer.export.run:export",
+            help="Write a model in the form that --mode static runs.",
+        ),
     ),
     default="predict",
 )

@@ -12,27 +12,32 @@ from __future__ import annotations
 import importlib.util
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from llm_cli.progress import scaled
 from llm_convert.hub import resolve_model
-from llm_convert.lora import check_base, merged, read_lora
+from llm_convert.lora import LoraAdapter, check_base, merged, read_lora
 from llm_convert.model import Model, open_model
+from llm_infer.cache_scales import read_cache_scales
+from llm_infer.described import DescribedModel, describe
 from llm_infer.endings import ending_tokens
-from llm_infer.engine import Engine, EngineLimits
+from llm_infer.engine import Engine, EngineLimits, StepRunner
 from llm_infer.errors import UnsupportedError
+from llm_infer.memory import CachePlan
+from llm_infer.options.refusals import QUANT_TYPES
 from llm_infer.prefix import prefix_layout
-from llm_infer.quantize import ROUNDING, GetWeight, rounded
-from llm_infer.runners import Sizing, native_runner, paddle_runner
+from llm_infer.quantize import GetWeight, rounded, with_inputs
+from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph_runner
 from llm_infer.tuned_prefix import read_prefix
+from llm_kernels.reference import CacheDtype
 
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
 
-__all__ = ["ending_tokens", "load_engine", "open_model", "resolve_model"]
+__all__ = ["ending_tokens", "load_engine", "open_model", "open_source", "resolve_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -43,12 +48,19 @@ UNBOUNDED = 2**31
 
 
 def load_engine(
-    path: str | Path | Model,
+    path: str | Path | Model | DescribedModel,
     *,
     tokenizer: Tokenizer | None = None,
     native: bool = True,
+    mode: str = "dynamic",
+    model_prefix: str = "model",
+    dtype: str = "float32",
     quant_type: str | None = None,
+    act_quant_type: str | None = None,
+    cachekv_dtype: CacheDtype = "float32",
+    cachekv_int8_type: str | None = None,
     lora_path: str | Path | None = None,
+    lora_paths: Mapping[str, str | Path] = MappingProxyType({}),
     prefix_paths: Mapping[str, str | Path] = MappingProxyType({}),
     block_size: int = 64,
     num_blocks: int | None = None,
@@ -59,11 +71,16 @@ def load_engine(
     prefix_cache: bool = True,
     speculate_ngram: int = 0,
 ) -> Engine:
-    """An engine for the model in the folder `path`, or for one that `open_model` has opened.
+    """An engine for the model in the folder `path`, or for one that is open or described already.
 
-    `tokenizer` gives events their text. `native` false computes with the Paddle decoder.
-    `quant_type`: None, weight_only_int8 or weight_only_int4 (see `llm_infer.quantize`).
-    `lora_path`: an adapter, merged while the weights are read. `max_length`: tokens a sequence for
+    `tokenizer` gives events their text. `native` false computes with the Paddle decoder, or, with
+    the `mode` "static", with the graph `model_prefix` that `llm infer export` wrote.
+    `dtype` bfloat16 rounds what is not quantized to half the bytes. `quant_type`:
+    weight_only_int8, weight_only_int4, a8w8 or a8w8_fp8 (see `llm_infer.quantize`);
+    `act_quant_type`: int8_block or int8_token, how inputs of int8 and int4 weights are rounded.
+    `cachekv_dtype`: float32, bfloat16 or, where `cachekv_int8_type` is dynamic or static, int8.
+    `lora_path`: an adapter, merged while the weights are read; `lora_paths`: adapters that stay
+    beside the weights, by the names that requests use for them. `max_length`: tokens a sequence for
     which the cache is sized; longer ones are taken as long as they fit. `prefix_paths`: tuned
     prefixes by the names that requests use for them. `prefix_cache`: read common beginnings of
     prompts once. `speculate_ngram`: see `Engine`. Raises UnsupportedError or InferError, and what
@@ -71,20 +88,11 @@ def load_engine(
     """
     start = time.perf_counter()
     if not native:
-        _need_paddle()
-    model = path if isinstance(path, Model) else open_model(path)
-    if not native and model.spec.mask != "causal":
-        message = (
-            f"{model.path} is a {model.spec.name}, whose prompt tokens see each other both ways; "
-            "only the native engine runs it. Leave --inference_model false out."
-        )
-        raise UnsupportedError(message)
+        need_paddle("--inference_model false")
+    model = open_source(path, mode) if isinstance(path, str | Path) else path
     endings = ending_tokens(model, tokenizer)
     layout = prefix_layout(model, tokenizer)
-    if quant_type and not lora_path:
-        _refuse_quantized(model, quant_type)
-    source = _with_adapter(model, lora_path) if lora_path else model.weight
-    weight = _quantized(source, quant_type)
+    weight = _weights(model, dtype, quant_type, act_quant_type, lora_path)
     positions = model.sizes.max_positions or UNBOUNDED
     tuned = {name: read_prefix(where, model.sizes) for name, where in prefix_paths.items()}
     sizing = Sizing(
@@ -94,16 +102,20 @@ def load_engine(
         max_batch_tokens=max_batch_tokens,
         max_length=min(max_length or model.sizes.max_positions or DEFAULT_LENGTH, positions),
         reserved_blocks=sum(prefix.blocks(block_size) for prefix in tuned.values()),
+        cache_dtype="int8" if cachekv_int8_type else cachekv_dtype,
+        cache_scales=(
+            read_cache_scales(model.path, model.sizes) if cachekv_int8_type == "static" else None
+        ),
     )
-    build = native_runner if native else paddle_runner
-    runner, plan = build(model, weight, sizing, threads)
+    adapters = _adapters(model, lora_paths, native=native, mode=mode)
+    runner, plan = _built(model, weight, sizing, threads, native, mode, model_prefix, adapters)
     limits = EngineLimits(
         num_blocks=plan.num_blocks,
         reserved_blocks=sizing.reserved_blocks,
         block_size=block_size,
         max_sequences=max_sequences,
         max_batch_tokens=max_batch_tokens,
-        max_positions=positions,
+        max_positions=plan.max_positions or positions,
         vocab_size=model.sizes.vocab,
     )
     took = scaled(plan.bytes, "B")
@@ -117,22 +129,93 @@ def load_engine(
         layout=layout,
         prefix_cache=prefix_cache,
         speculate_ngram=speculate_ngram,
+        adapters=list(lora_paths),
     )
     for name, prefix in tuned.items():
         engine.add_prefix(name, prefix)
     return engine
 
 
+def open_source(path: str | Path, mode: str = "dynamic") -> Model | DescribedModel:
+    """The model of a folder: its weights, or, of an exported one, its description."""
+    return describe(path) if mode == "static" else open_model(path)
+
+
+def _built(
+    model: Model | DescribedModel,
+    weight: GetWeight,
+    sizing: Sizing,
+    threads: int | None,
+    native: bool,
+    mode: str,
+    model_prefix: str,
+    adapters: Sequence[LoraAdapter],
+) -> tuple[StepRunner, CachePlan]:
+    """The decoder that computes: one for each pair of `--inference_model` and `--mode`."""
+    if mode == "static" and not native:
+        return static_graph_runner(model, model_prefix, sizing, threads)
+    if mode == "static":
+        message = "There is no packed bundle in this version; use --mode dynamic."
+        raise UnsupportedError(message)
+    if native:
+        return native_runner(model, weight, sizing, threads)
+    return paddle_runner(model, weight, sizing, threads, adapters)
+
+
+def _adapters(
+    model: Model | DescribedModel,
+    paths: Mapping[str, str | Path],
+    *,
+    native: bool,
+    mode: str,
+) -> list[LoraAdapter]:
+    """Adapters that stay beside the weights. Raises UnsupportedError where none can."""
+    if paths and (native or mode == "static" or not isinstance(model, Model)):
+        message = (
+            f"Adapters beside the weights ({', '.join(paths)}) need --inference_model false and "
+            "--mode dynamic in this version; the native engine takes one, merged while the model "
+            "loads: --lora_path PATH."
+        )
+        raise UnsupportedError(message)
+    return [_read_adapter(model, path) for path in paths.values() if isinstance(model, Model)]
+
+
+def _read_adapter(model: Model, path: str | Path) -> LoraAdapter:
+    adapter = read_lora(path, model)
+    if not check_base(path, model):
+        logger.info("%s does not say which weights its base had; shapes fit.", path)
+    return adapter
+
+
+def _weights(
+    model: Model | DescribedModel,
+    dtype: str,
+    quant_type: str | None,
+    act_quant_type: str | None,
+    lora_path: str | Path | None,
+) -> GetWeight:
+    """Canonical parameters, with an adapter and rounded as was asked for."""
+    weight: GetWeight = model.weight
+    if lora_path is not None and isinstance(model, Model):
+        weight = with_adapter(model, lora_path)
+    elif quant_type:
+        _refuse_quantized(model, quant_type)
+    if dtype == "bfloat16":
+        weight = rounded(weight, dtype) if quant_type is None else weight
+    weight = _quantized(weight, quant_type)
+    return with_inputs(weight, act_quant_type) if act_quant_type else weight
+
+
 def _quantized(weight: GetWeight, quant_type: str | None) -> GetWeight:
     if quant_type is None:
         return weight
-    if quant_type not in ROUNDING:
-        message = f"quant_type is {quant_type!r}; possible: {', '.join(ROUNDING)}."
+    if quant_type not in QUANT_TYPES:
+        message = f"quant_type is {quant_type!r}; possible: {', '.join(QUANT_TYPES)}."
         raise UnsupportedError(message)
     return rounded(weight, quant_type)
 
 
-def _refuse_quantized(model: Model, quant_type: str) -> None:
+def _refuse_quantized(model: Model | DescribedModel, quant_type: str) -> None:
     if model.quantization is None:
         return
     bits = sorted({scheme.num_bits for scheme in model.quantization.schemes.values()})
@@ -144,17 +227,16 @@ def _refuse_quantized(model: Model, quant_type: str) -> None:
     raise UnsupportedError(message)
 
 
-def _with_adapter(model: Model, lora_path: str | Path) -> GetWeight:
-    adapter = read_lora(lora_path, model)
-    if not check_base(lora_path, model):
-        logger.info("%s does not say which weights its base had; shapes fit.", lora_path)
-    return merged(model, adapter)
+def with_adapter(model: Model, lora_path: str | Path) -> GetWeight:
+    """Canonical parameters of `model` with an adapter merged. Raises AdapterError."""
+    return merged(model, _read_adapter(model, lora_path))
 
 
-def _need_paddle() -> None:
+def need_paddle(what: str) -> None:
+    """Raise UnsupportedError where Paddle is not installed, which `what` runs on."""
     if importlib.util.find_spec("paddle") is None:
         message = (
-            "--inference_model false runs on Paddle, which is not installed. Install it with "
+            f"{what} runs on Paddle, which is not installed. Install it with "
             '`tools/install "llm-infer[paddle]"`, or leave the option out.'
         )
         raise UnsupportedError(message)

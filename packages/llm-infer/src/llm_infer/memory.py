@@ -26,6 +26,8 @@ class CachePlan:
     num_blocks: int
     bytes: int
     reason: str
+    max_positions: int = 0
+    """Tokens up to which the decoder is right, where that is less than the model's; 0: not."""
 
 
 def available_bytes(root: Path = Path("/")) -> int:

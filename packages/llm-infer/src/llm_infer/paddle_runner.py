@@ -13,6 +13,9 @@ import numpy as np
 import paddle
 from numpy.typing import NDArray
 
+from llm_convert.lora import LoraAdapter
+from llm_infer.engine.batch import adapter_of
+from llm_infer.paddle_adapters import PaddleAdapters
 from llm_kernels.decoder import StepBatch
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 from llm_kernels.paddle.cache import KeyValueCache
@@ -27,7 +30,10 @@ def cache_bytes_per_block(sizes: Sizes, block_size: int) -> int:
 
 
 class PaddleRunner:
-    """A decoder in dynamic graph, float32 on the CPU; the weights come from `dense(key)`."""
+    """A decoder in dynamic graph, float32 on the CPU; the weights come from `dense(key)`.
+
+    `adapters` may be chosen for each sequence, by their numbers from 0.
+    """
 
     def __init__(
         self,
@@ -37,11 +43,13 @@ class PaddleRunner:
         *,
         num_blocks: int,
         block_size: int,
+        adapters: Sequence[LoraAdapter] = (),
     ) -> None:
         paddle.set_device("cpu")
         self._decoder = Decoder(spec, sizes)
         load_parameters(self._decoder, dense)
         self._decoder.eval()
+        self._adapters = PaddleAdapters(self._decoder, adapters)
         self._block_size = block_size
         shape = [num_blocks * block_size, sizes.kv_heads]
         self._keys = [paddle.zeros([*shape, sizes.head_dim]) for _ in range(sizes.layers)]
@@ -56,6 +64,7 @@ class PaddleRunner:
         with paddle.no_grad():
             for index in range(len(batch.context_length)):
                 start, end = (int(batch.query_start[index + i]) for i in (0, 1))
+                self._adapters.active = adapter_of(batch, index)
                 logits = self._sequence(batch, index, start, end)
                 for row in wanted.intersection(range(start, end)):
                     rows[row] = logits[0, row - start].numpy()
@@ -85,12 +94,21 @@ class PaddleRunner:
 
     def _sequence(self, batch: StepBatch, index: int, start: int, end: int) -> paddle.Tensor:
         length = int(batch.context_length[index])
-        positions = np.arange(length)
-        blocks = batch.block_tables[index][positions // self._block_size].astype(np.int64)
-        slots = blocks * self._block_size + positions % self._block_size
+        places = np.arange(length)
+        blocks = batch.block_tables[index][places // self._block_size].astype(np.int64)
+        slots = blocks * self._block_size + places % self._block_size
         cache = _PagedCache(self._keys, self._values, slots, length - (end - start))
         ids = paddle.to_tensor(batch.token_ids[start:end].astype(np.int64)).unsqueeze(0)
-        return self._decoder(ids, cache=cache)
+        if batch.block_positions is None or batch.prefix_length is None:
+            return self._decoder(ids, cache=cache)
+        both = np.stack([batch.positions[start:end], batch.block_positions[start:end]])
+        prefix = batch.prefix_length[index : index + 1].astype(np.int64)
+        return self._decoder(
+            ids,
+            position_ids=paddle.to_tensor(both[None].astype(np.int64)),
+            cache=cache,
+            prefix=paddle.to_tensor(prefix),
+        )
 
 
 class _PagedCache(KeyValueCache):

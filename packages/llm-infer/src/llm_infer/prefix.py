@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from llm_convert.model import Model
+from llm_infer.described import DescribedModel
 from llm_infer.engine import PrefixLayout
 from llm_infer.errors import InferError
 
@@ -19,7 +20,9 @@ MASK_FIELDS = ("gmask_token_id", "mask_token_id")
 MASK_TEXTS = ("[gMASK]", "[MASK]", "[sMASK]")
 
 
-def prefix_layout(model: Model, tokenizer: Tokenizer | None) -> PrefixLayout | None:
+def prefix_layout(
+    model: Model | DescribedModel, tokenizer: Tokenizer | None
+) -> PrefixLayout | None:
     """The layout of the model's prompts, None for a causal model.
 
     Raises InferError where neither config.json nor the tokenizer knows the tokens.

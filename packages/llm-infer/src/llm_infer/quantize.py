@@ -1,20 +1,29 @@
-"""Weight-only quantization while loading: linears of the layers, rounded to nearest.
+"""Rounding while loading: linears of the layers, to nearest; and how their inputs are rounded.
 
 Embedding, head, norms and biases stay as they are; so does what a checkpoint holds quantized
-already. int8: one scale a row. int4: symmetric, groups of 128 inputs that share a scale (64, 32, or
-one a row where 128 does not divide the width).
+already. int8 and fp8 (e4m3): one scale a row. int4: symmetric, groups of 128 inputs that share a
+scale (64, 32, or one a row where 128 does not divide the width). a8w8 and a8w8_fp8 round the inputs
+of every token too, to the same type, by a scale of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import ml_dtypes
 import numpy as np
 
 from llm_kernels.families import SLOTS, ParameterKey
-from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_kernels.weights import (
+    QUANTIZED,
+    Float8Weight,
+    InputRounding,
+    Int4Weight,
+    Int8Weight,
+    RoundedInputs,
+)
 
-Weight = np.ndarray | Int4Weight | Int8Weight
+Weight = np.ndarray | Int4Weight | Int8Weight | Float8Weight | RoundedInputs
 GetWeight = Callable[[ParameterKey], Weight]
 
 GROUP_SIZES = (128, 64, 32)
@@ -36,10 +45,29 @@ def to_int4(dense: np.ndarray) -> Int4Weight:
     return Int4Weight.from_dense(dense, next((g for g in GROUP_SIZES if width % g == 0), None))
 
 
+def to_a8w8(dense: np.ndarray) -> RoundedInputs:
+    """A weight [N, K] as int8 with one scale a row, whose inputs are int8 with one a token."""
+    return RoundedInputs(Int8Weight.from_dense(dense), InputRounding("int8_token"))
+
+
+def to_a8w8_fp8(dense: np.ndarray) -> RoundedInputs:
+    """A weight [N, K] as e4m3 with one scale a row, whose inputs are e4m3 with one a token."""
+    return RoundedInputs(Float8Weight.from_dense(dense), InputRounding("float8_token"))
+
+
+def to_bfloat16(dense: np.ndarray) -> np.ndarray:
+    """A weight [N, K] as bfloat16."""
+    return dense.astype(ml_dtypes.bfloat16)
+
+
 ROUNDING: dict[str, Callable[[np.ndarray], Weight]] = {
     "weight_only_int8": to_int8,
     "weight_only_int4": to_int4,
+    "a8w8": to_a8w8,
+    "a8w8_fp8": to_a8w8_fp8,
+    "bfloat16": to_bfloat16,
 }
+"""By --quant_type; bfloat16 is a --dtype."""
 
 
 def rounded(weight: GetWeight, quant_type: str) -> GetWeight:
@@ -55,10 +83,21 @@ def rounded(weight: GetWeight, quant_type: str) -> GetWeight:
     return get
 
 
+def with_inputs(weight: GetWeight, kind: str) -> GetWeight:
+    """`weight`, whose int8 and int4 linears meet inputs rounded as `kind` says."""
+    rounding = InputRounding(kind)  # type: ignore[arg-type]
+
+    def get(key: ParameterKey) -> Weight:
+        value = weight(key)
+        return (
+            RoundedInputs(value, rounding) if isinstance(value, Int4Weight | Int8Weight) else value
+        )
+
+    return get
+
+
 def packed_bytes(weight: Weight) -> int:
-    """Bytes that the decoder keeps of a weight: dense ones become float32."""
-    if isinstance(weight, np.ndarray):
-        return weight.size * 4
-    if isinstance(weight, Int8Weight):
-        return weight.codes.nbytes + weight.scales.nbytes
-    return weight.packed.nbytes + weight.scales.nbytes * (1 if weight.zeros is None else 2)
+    """Bytes that the decoder keeps of a weight: dense ones become float32, or stay bfloat16."""
+    if isinstance(weight, QUANTIZED):
+        return weight.nbytes
+    return weight.size * (2 if weight.dtype == ml_dtypes.bfloat16 else 4)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import logging
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from llm_cli.progress import scaled
+from llm_convert.lora import LoraAdapter
 from llm_convert.model import Model
+from llm_infer.described import DescribedModel
 from llm_infer.engine import StepRunner
 from llm_infer.errors import InferError
 from llm_infer.memory import CachePlan, asked_cache, available_bytes, plan_cache
 from llm_infer.quantize import GetWeight, packed_bytes, quantizable
+from llm_infer.static_graph.folder import read_graph
+from llm_kernels.cache_layout import CacheScales
 from llm_kernels.decoder import NativeDecoder
 from llm_kernels.families import ParameterKey, parameters
+from llm_kernels.reference import CacheDtype
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +40,12 @@ class Sizing:
     max_length: int
     reserved_blocks: int = 0
     """Blocks beyond those of sequences, for tuned prefixes."""
+    cache_dtype: CacheDtype = "float32"
+    cache_scales: CacheScales | None = None
+    """Of an int8 cache: what calibration found; None: a scale of every token and head."""
 
 
-def weight_bytes(model: Model, weight: GetWeight) -> int:
+def weight_bytes(model: Model | DescribedModel, weight: GetWeight) -> int:
     """Bytes that the packed weights will take; one linear of the layers stands for all of them."""
     sizes = {key: math.prod(shape) for key, shape in parameters(model.spec, model.sizes).items()}
     linears = [key for key in sizes if quantizable(key)]
@@ -45,7 +54,7 @@ def weight_bytes(model: Model, weight: GetWeight) -> int:
 
 
 def native_runner(
-    model: Model, weight: GetWeight, sizing: Sizing, threads: int | None
+    model: Model | DescribedModel, weight: GetWeight, sizing: Sizing, threads: int | None
 ) -> tuple[StepRunner, CachePlan]:
     """The native decoder and the cache that was chosen for it. Raises InferError."""
     if sizing.block_size < 1 or sizing.block_size % BLOCK_MULTIPLE:
@@ -54,7 +63,9 @@ def native_runner(
             f"{BLOCK_MULTIPLE}, such as 64."
         )
         raise InferError(message)
-    block = NativeDecoder.cache_bytes_per_block(model.spec, model.sizes, sizing.block_size)
+    block = NativeDecoder.cache_bytes_per_block(
+        model.spec, model.sizes, sizing.block_size, sizing.cache_dtype, sizing.cache_scales
+    )
     plan = _plan(block, sizing, weight_bytes(model, weight))
     decoder = NativeDecoder(
         model.spec,
@@ -63,6 +74,8 @@ def native_runner(
         num_blocks=plan.num_blocks + sizing.reserved_blocks,
         block_size=sizing.block_size,
         max_batch_tokens=sizing.max_batch_tokens,
+        cache_dtype=sizing.cache_dtype,
+        cache_scales=sizing.cache_scales,
         threads=threads,
     )
     logger.info(
@@ -76,7 +89,11 @@ def native_runner(
 
 
 def paddle_runner(
-    model: Model, weight: GetWeight, sizing: Sizing, threads: int | None
+    model: Model | DescribedModel,
+    weight: GetWeight,
+    sizing: Sizing,
+    threads: int | None,
+    adapters: Sequence[LoraAdapter] = (),
 ) -> tuple[StepRunner, CachePlan]:
     """The Paddle decoder and the cache that was chosen for it. Raises InferError."""
     from llm_kernels.paddle.environment import prepare
@@ -96,8 +113,34 @@ def paddle_runner(
         dense,
         num_blocks=plan.num_blocks + sizing.reserved_blocks,
         block_size=sizing.block_size,
+        adapters=adapters,
     )
     return runner, plan
+
+
+def static_graph_runner(
+    model: Model | DescribedModel, model_prefix: str, sizing: Sizing, threads: int | None
+) -> tuple[StepRunner, CachePlan]:
+    """The exported graph in the model's folder, and its cache. Raises InferError for none."""
+    graph = read_graph(model.path, model_prefix)
+    from llm_kernels.paddle.environment import prepare
+
+    count = prepare(threads)
+    from llm_infer.static_graph.runner import StaticGraphRunner
+
+    width = graph.head_dim + graph.value_dim
+    block = graph.layers * sizing.block_size * graph.kv_heads * width * 4
+    weights = (model.path / f"{model_prefix}.pdiparams").stat().st_size
+    plan = _plan(block, sizing, weights)
+    runner = StaticGraphRunner(
+        model.path,
+        model_prefix,
+        graph,
+        num_blocks=plan.num_blocks + sizing.reserved_blocks,
+        block_size=sizing.block_size,
+        threads=count,
+    )
+    return runner, replace(plan, max_positions=graph.max_positions)
 
 
 def _plan(bytes_per_block: int, sizing: Sizing, weights: int) -> CachePlan:

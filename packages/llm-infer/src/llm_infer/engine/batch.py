@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,21 @@ class StepRunner(Protocol):
     def copy_blocks(self, copies: Sequence[tuple[int, int]]) -> None:
         """Copy keys and values of all layers, block to block, one pair after the other."""
         ...
+
+
+@dataclass(kw_only=True)
+class AdaptedBatch(StepBatch):
+    """A step in which adapters compute: `adapters` int32 [S], the number of each sequence's or -1.
+
+    A decoder that knows no adapters is never given one.
+    """
+
+    adapters: NDArray[np.int32]
+
+
+def adapter_of(batch: StepBatch, index: int) -> int:
+    """The number of the adapter of sequence `index`, -1 for none."""
+    return int(batch.adapters[index]) if isinstance(batch, AdaptedBatch) else -1
 
 
 def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
@@ -49,7 +65,7 @@ def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
         starts.append(len(token_ids))
         tables[row, : len(sequence.blocks)] = sequence.blocks
         logits_rows += range(len(token_ids) - chunk.logits, len(token_ids))
-    return StepBatch(
+    batch = StepBatch(
         token_ids=np.array(token_ids, np.int32),
         positions=np.array(positions, np.int32),
         query_start=np.array(starts, np.int32),
@@ -61,6 +77,10 @@ def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
         block_positions=np.array(block_positions, np.int32) if block_positions else None,
         prefix_length=_prefixes(chunks) if block_positions else None,
     )
+    adapters = [chunk.sequence.adapter for chunk in chunks]
+    if all(adapter < 0 for adapter in adapters):
+        return batch
+    return AdaptedBatch(**vars(batch), adapters=np.array(adapters, np.int32))
 
 
 def _prefixes(chunks: Sequence[Chunk]) -> NDArray[np.int32]:

@@ -56,7 +56,8 @@ class Engine:
     `layout` is that of prompts with a prefix, None for causal models. `prefix_cache`: keep the
     blocks of what was read for prompts that begin the same; never for models whose prompt tokens
     see those behind them. `speculate_ngram`: draft what followed the same tokens before, looking
-    for the last `speculate_ngram` ones; 0: not.
+    for the last `speculate_ngram` ones; 0: not. `adapters`: names of those that the runner knows,
+    in the order of their numbers.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Engine:
         layout: PrefixLayout | None = None,
         prefix_cache: bool = True,
         speculate_ngram: int = 0,
+        adapters: Sequence[str] = (),
     ) -> None:
         self.limits = limits
         self.runner = runner
@@ -82,6 +84,7 @@ class Engine:
             layout=layout,
             prefix_cache=prefix_cache,
             speculate_ngram=speculate_ngram,
+            adapters=adapters,
         )
         self._scheduler = Scheduler(
             self._blocks,
@@ -136,10 +139,24 @@ class Engine:
         """Names of the tuned prefixes."""
         return self._prefixes.names
 
+    @property
+    def adapters(self) -> list[str]:
+        """Names of the LoRA adapters that requests may use."""
+        return self._intake.adapters
+
     def prefix_tokens(self, name: str | None) -> int:
         """Places that the tuned prefix `name` takes, 0 for None. Raises InferError if absent."""
         lead = self._prefixes.find(name)
         return lead.tokens if lead else 0
+
+    @property
+    def speculate_ngram(self) -> int:
+        """Tokens that a draft looks for; 0: none is made. May be set between requests."""
+        return self._intake.speculate_ngram
+
+    @speculate_ngram.setter
+    def speculate_ngram(self, ngram: int) -> None:
+        self._intake.speculate_ngram = ngram
 
     @property
     def prefix_cache(self) -> bool:
@@ -273,7 +290,7 @@ class Engine:
         return [self._deliver(request, request.end(FinishReason.DEADLINE)) for request in late]
 
     def _propose(self) -> None:
-        if self._intake.speculate_ngram:
+        if self.speculate_ngram:
             for sequence in self._scheduler.running:
                 request = self._requests[sequence.request_id]
                 if isinstance(request, Request):

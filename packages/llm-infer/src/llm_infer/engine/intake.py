@@ -17,7 +17,7 @@ from llm_infer.engine.prefixes import Prefixes
 from llm_infer.engine.request import Request, Work
 from llm_infer.engine.sequence import Sequence as TokenSequence
 from llm_infer.engine.speculation import Speculator
-from llm_infer.errors import SamplingError
+from llm_infer.errors import InferError, SamplingError
 
 
 class Intake:
@@ -33,6 +33,7 @@ class Intake:
         layout: PrefixLayout | None,
         prefix_cache: bool,
         speculate_ngram: int,
+        adapters: Sequence[str] = (),
     ) -> None:
         self._limits = limits
         self._prefixes = prefixes
@@ -42,6 +43,7 @@ class Intake:
         # With a layout, what a token is depends on tokens behind it.
         self.prefix_cache = prefix_cache and layout is None
         self.speculate_ngram = speculate_ngram
+        self.adapters = list(adapters)
         self._numbers = itertools.count()
 
     def work(self, prompt_ids: Sequence[int], params: SamplingParams, sink: Sink) -> Work:
@@ -69,8 +71,19 @@ class Intake:
             keys=self._keys(params, ahead),
             reads_all=params.prompt_logprobs is not None,
             slots=params.num_beams,
+            adapter=self._adapter(params.adapter),
         )
         return self._request(sequence, params, new_tokens, sink)
+
+    def _adapter(self, name: str | None) -> int:
+        """The number of an adapter. Raises InferError for a name that nobody loaded."""
+        if name is None:
+            return -1
+        if name not in self.adapters:
+            known = ", ".join(self.adapters) or "none is loaded"
+            message = f"There is no adapter {name!r}; possible: {known}."
+            raise InferError(message)
+        return self.adapters.index(name)
 
     def _keys(self, params: SamplingParams, ahead: int) -> BlockKeys | None:
         if not self.prefix_cache:

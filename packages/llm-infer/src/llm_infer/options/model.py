@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from llm_cli.options import flag, option
 from llm_infer.bounds import ENGINE_BOUNDS, check_bounds
 from llm_infer.errors import UnsupportedError
-from llm_infer.options.refusals import refuse_model
+from llm_infer.options.refusals import WITH_CACHE, refuse_model
 
 _MODEL = "Model"
 _ENGINE = "Engine"
@@ -29,8 +29,12 @@ class ModelOptions:
     tokenizer_name_or_path: str | None = option(
         None, help="Folder of the tokenizer; the model's folder by default.", group=_MODEL
     )
-    lora_path: str | None = option(
-        None, help="Folder of a LoRA adapter; it is merged while the model loads.", group=_MODEL
+    lora_path: list[str] = option(
+        [],
+        help="Folder of a LoRA adapter; it is merged while the model loads. Several, as NAME=PATH, "
+        "stay beside the weights and are chosen by the key 'adapter' of a line of data_file "
+        "(--inference_model false).",
+        group=_MODEL,
     )
     prefix_path: list[str] = option(
         [],
@@ -40,13 +44,21 @@ class ModelOptions:
     )
     dtype: str | None = option(
         None,
-        help="Data type of activations and unquantized weights: float32, which is the default.",
+        help="Data type of unquantized weights: float32 (the default; bfloat16 files stay as they "
+        "are), or bfloat16. Activations are float32.",
         group=_MODEL,
     )
     quant_type: str | None = option(
         None,
-        help="Round the linear weights to int8 or int4 (groups of 128 inputs) while loading: "
-        "weight_only_int8, weight_only_int4.",
+        help="Round the linear weights while loading: weight_only_int8, weight_only_int4 (groups "
+        "of 128 inputs), a8w8 or a8w8_fp8 (their inputs too); a8w8c8 and a8w8c8_fp8 mean "
+        "--cachekv_int8_type dynamic besides.",
+        group=_MODEL,
+    )
+    act_quant_type: str | None = option(
+        None,
+        help="Round the inputs of int8 and int4 weights to int8: int8_block (a scale for 128 "
+        "inputs) or int8_token (a scale a token). Sooner, and a little less exact.",
         group=_MODEL,
     )
     use_fake_parameter: bool = flag(
@@ -77,7 +89,13 @@ class ModelOptions:
         None, help="Blocks of the KV cache; from the free memory by default.", group=_ENGINE
     )
     cachekv_int8_type: str | None = option(
-        None, help="Type of the KV cache; not in this version.", group=_ENGINE, hidden=True
+        None,
+        help="Keep keys and values in int8: dynamic (a scale of every token and head) or static "
+        "(the model's cachekv_scales.json).",
+        group=_ENGINE,
+    )
+    cachekv_dtype: str = option(
+        "float32", help="What the KV cache is kept in: float32 or bfloat16.", group=_ENGINE
     )
     max_batch_tokens: int = option(
         2048, help="Most tokens of one step; longer prompts are read in chunks.", group=_ENGINE
@@ -104,7 +122,8 @@ class ModelOptions:
     )
     avx_type: str | None = option(
         None,
-        help="fp16_int8 means --quant_type weight_only_int8; fp16 and bf16 files run in float32.",
+        help="fp16_int8 means --quant_type weight_only_int8, bf16 --dtype bfloat16; fp16 files run "
+        "in float32.",
         choices=("fp16", "bf16", "fp16_int8"),
         group=_NAMES,
     )
@@ -136,8 +155,14 @@ class ModelOptions:
         """Give synonyms their meaning and refuse what cannot be. Raises UnsupportedError."""
         self.quant_type = self.quant_type or None
         self.cachekv_int8_type = self.cachekv_int8_type or None
+        self.act_quant_type = self.act_quant_type or None
         self.dtype = self.dtype or "float32"
         refuse_model(self)
+        if self.avx_type == "bf16":
+            self.dtype = "bfloat16"
         if self.avx_type == "fp16_int8":
             self.quant_type = "weight_only_int8"
+        if self.quant_type in WITH_CACHE:
+            self.quant_type = WITH_CACHE[self.quant_type]
+            self.cachekv_int8_type = self.cachekv_int8_type or "dynamic"
         check_bounds(self, {**ENGINE_BOUNDS, "speculate_ngram": 0}, UnsupportedError)

@@ -20,33 +20,26 @@ class Values:
 
 
 _GPU = "this version runs on the CPU; use --device cpu"
-_LATER = "this version has {} only"
 
-QUANT_TYPES = ("weight_only_int8", "weight_only_int4")
-_ONLY_WEIGHTS = _LATER.format("weight_only_int8 and weight_only_int4")
+QUANT_TYPES = ("weight_only_int8", "weight_only_int4", "a8w8", "a8w8_fp8")
+"""What linears may be rounded to while loading."""
+WITH_CACHE = {"a8w8c8": "a8w8", "a8w8c8_fp8": "a8w8_fp8"}
+"""Names that mean an int8 KV cache besides."""
 
 MODEL_VALUES: Mapping[str, Values] = {
     "device": Values(("cpu",), dict.fromkeys(("gpu", "xpu", "npu", "gcu", "mlu"), _GPU)),
     "mode": Values(("dynamic", "static"), {}),
     "dtype": Values(
-        ("float32",),
-        dict.fromkeys(
-            ("float16", "bfloat16"),
-            "the engine computes in float32 (16-bit files are read and widened); use --dtype "
-            "float32, or --quant_type weight_only_int8 for less memory",
-        ),
+        ("float32", "bfloat16"),
+        {
+            "float16": "the engine computes in float32 and keeps weights in float32 or bfloat16; "
+            "float16 files are read and widened. Use --dtype bfloat16 for half the memory"
+        },
     ),
-    "quant_type": Values(
-        QUANT_TYPES,
-        dict.fromkeys(("a8w8", "a8w8c8", "a8w8_fp8", "a8w8c8_fp8"), _ONLY_WEIGHTS),
-    ),
-    "cachekv_int8_type": Values(
-        (),
-        dict.fromkeys(
-            ("dynamic", "static"),
-            "the KV cache is float32 in this version; leave the option out",
-        ),
-    ),
+    "quant_type": Values((*QUANT_TYPES, *WITH_CACHE), {}),
+    "act_quant_type": Values(("int8_block", "int8_token"), {}),
+    "cachekv_int8_type": Values(("dynamic", "static"), {}),
+    "cachekv_dtype": Values(("float32", "bfloat16"), {}),
 }
 STRATEGIES = Values(("greedy_search", "sampling", "beam_search"), {})
 
@@ -134,6 +127,8 @@ def _check_paddle(options: Any) -> None:
         "avx_model": "is the native engine",
         "avx_type": "is of the native engine",
         "quant_type": "needs the native engine",
+        "act_quant_type": "needs the native engine",
+        "cachekv_int8_type": "needs the native engine",
         "use_fake_parameter": "needs the native engine",
     }
     for name, reason in wrong.items():
@@ -144,6 +139,11 @@ def _check_paddle(options: Any) -> None:
                 f"--{name}{given} {reason}, and --inference_model false asks for Paddle's "
                 "decoder. Leave one of them out."
             )
+            raise UnsupportedError(message)
+    for name in ("dtype", "cachekv_dtype"):
+        value = getattr(options, name)
+        if value != "float32":
+            message = f"--{name} {value} needs the native engine; Paddle computes in float32 here."
             raise UnsupportedError(message)
     if options.mode == "static":
         for name in ("lora_path", "prefix_path"):
@@ -162,6 +162,12 @@ def _check_prefix(options: Any) -> None:
 
 
 def _check_synonyms(options: Any) -> None:
+    if options.cachekv_int8_type and options.cachekv_dtype == "bfloat16":
+        message = (
+            f"--cachekv_int8_type {options.cachekv_int8_type} and --cachekv_dtype bfloat16 are two "
+            "types of one cache. Leave one of them out."
+        )
+        raise UnsupportedError(message)
     if options.avx_type == "fp16_int8" and options.quant_type not in (None, "weight_only_int8"):
         message = (
             f"--avx_type fp16_int8 means --quant_type weight_only_int8, but --quant_type is "

@@ -48,28 +48,70 @@ def measure(engine: Engine, options: PredictOptions) -> dict[str, Any]:
     length = bounded_length(options, engine)
     _check(engine, options, length)
     random = np.random.default_rng(options.seed or 0)
-    shape = (options.batch_size, options.src_length)
-    batch = random.integers(0, engine.limits.vocab_size, shape).tolist()
-    _timed(engine, [batch[0][:64]], 2)
-    first_token, _ = _timed(engine, batch[:1], 1)
+
+    def prompts(count: int, size: int) -> list[list[int]]:
+        # New ones every time: of what was read before, the cache would know the beginnings.
+        return random.integers(0, engine.limits.vocab_size, (count, size)).tolist()
+
+    source, batch = options.src_length, options.batch_size
+    _timed(engine, prompts(1, min(source, 64)), 2)
+    first_token, _, _ = _timed(engine, prompts(1, source), 1)
     before = engine.stats()
-    new_tokens = length - options.src_length
-    prefill, decode = _timed(engine, batch, new_tokens)
+    new_tokens = length - source
+    prefill, decode, _ = _timed(engine, prompts(batch, source), new_tokens)
     after = engine.stats()
     step = after.step_seconds - before.step_seconds
     decoder = after.decoder_seconds - before.decoder_seconds
+    bytes_per_step = _bytes_per_step(engine, batch, source + new_tokens / 2)
     return {
         "model": options.model_name_or_path,
+        "dtype": options.dtype,
         "quant_type": options.quant_type or "",
-        "batch_size": options.batch_size,
-        "src_length": options.src_length,
+        "act_quant_type": options.act_quant_type or "",
+        "cachekv": options.cachekv_int8_type or options.cachekv_dtype,
+        "batch_size": batch,
+        "src_length": source,
         "new_tokens": new_tokens,
         "ttft_s": round(first_token, 5),
-        "prefill_tokens_per_s": round(options.batch_size * options.src_length / prefill, 2),
-        "decode_tokens_per_s": round(options.batch_size * (new_tokens - 1) / decode, 2),
+        "prefill_tokens_per_s": round(batch * source / prefill, 2),
+        "decode_tokens_per_s": round(batch * (new_tokens - 1) / decode, 2),
+        "decode_step_s": round(decode / (new_tokens - 1), 6),
+        "bytes_per_step": bytes_per_step,
+        "decode_gb_per_s": round(bytes_per_step * (new_tokens - 1) / decode / 1e9, 3),
         "python_share": round(1 - decoder / step, 4),
         "rss_mb": round(_resident_bytes() / 1e6, 1),
         **{name: getattr(engine.runner, name, None) for name in RUNNER_FIGURES},
+        **(_speculation(engine, random, source, new_tokens) if engine.speculate_ngram else {}),
+    }
+
+
+def _bytes_per_step(engine: Engine, batch: int, context: float) -> int:
+    """Weights, and keys and values of `context` tokens of each sequence, that a step reads."""
+    blocks = engine.limits.num_blocks + engine.limits.reserved_blocks
+    weights = getattr(engine.runner, "weight_bytes", 0)
+    per_token = getattr(engine.runner, "cache_bytes", 0) / (blocks * engine.limits.block_size)
+    return int(weights + batch * context * per_token)
+
+
+def _speculation(
+    engine: Engine, random: np.random.Generator, source: int, new_tokens: int
+) -> dict[str, Any]:
+    """What drafts gain on one prompt that repeats a phrase of 16 tokens; the same tokens?"""
+    phrase = random.integers(0, engine.limits.vocab_size, 16).tolist()
+    prompt = (phrase * (source // 16 + 1))[:source]
+    ngram = engine.speculate_ngram
+    engine.speculate_ngram = 0
+    _, plain, expected = _timed(engine, [prompt], new_tokens)
+    engine.speculate_ngram = ngram
+    before = engine.stats()
+    _, drafted, tokens = _timed(engine, [prompt], new_tokens)
+    after = engine.stats()
+    return {
+        "repetitive_decode_tokens_per_s": round((new_tokens - 1) / plain, 2),
+        "speculated_decode_tokens_per_s": round((new_tokens - 1) / drafted, 2),
+        "drafted_tokens": after.drafted_tokens - before.drafted_tokens,
+        "accepted_tokens": after.accepted_tokens - before.accepted_tokens,
+        "same_tokens": tokens == expected,
     }
 
 
@@ -89,19 +131,25 @@ def _check(engine: Engine, options: PredictOptions, length: int) -> None:
         raise InferError(message)
 
 
-def _timed(engine: Engine, prompts: list[list[int]], new_tokens: int) -> tuple[float, float]:
-    """Seconds until every prompt has its first token, and from there to the end."""
+def _timed(
+    engine: Engine, prompts: list[list[int]], new_tokens: int
+) -> tuple[float, float, list[list[int]]]:
+    """Seconds until every prompt has its first token, from there to the end, and the tokens."""
     params = SamplingParams(max_new_tokens=new_tokens, ignore_eos=True)
     start = time.perf_counter()
-    waiting = {engine.add_request(prompt, params) for prompt in prompts}
+    answers: dict[int, list[int]] = {engine.add_request(prompt, params): [] for prompt in prompts}
+    waiting = set(answers)
     first = start
     while engine.has_work:
         events = engine.step()
         raise_failures(events)
+        for event in events:
+            if event.token_id is not None:
+                answers[event.request_id].append(event.token_id)
         seen = {event.request_id for event in events}
         if waiting and not (waiting := waiting - seen):
             first = time.perf_counter()
-    return first - start, time.perf_counter() - first
+    return first - start, time.perf_counter() - first, list(answers.values())
 
 
 def _resident_bytes() -> int:

@@ -109,7 +109,7 @@ def _asked(session: Session, lines: JsonLines, index: int) -> tuple[list[int], S
 
     def ask(record: Any) -> tuple[list[int], SamplingParams]:
         ids = session.prompts.conversation(question(record))
-        return ids, session.params(len(ids), index, record.get("prefix"))
+        return ids, session.params(len(ids), index, record.get("prefix"), record.get("adapter"))
 
     asked: tuple[list[int], SamplingParams] = _checked(lines, index, ask)
     return asked
@@ -139,10 +139,11 @@ def _run(options: PredictOptions) -> dict[str, Any]:
     with Path(values["data_file"]).open("rb") as stream:
         # The whole of it, as a changed line in the middle has another answer.
         run["data_file"] = hashlib.file_digest(stream, "sha256").hexdigest()
-    for name in ("model_name_or_path", "tokenizer_name_or_path", "lora_path"):
+    for name in ("model_name_or_path", "tokenizer_name_or_path"):
         run[name] = fingerprint(values[name]) if values[name] else None
-    paths = named_paths("prefix_path", values["prefix_path"])
-    run["prefix_path"] = {name: fingerprint(path) for name, path in sorted(paths.items())}
+    for name in ("lora_path", "prefix_path"):
+        paths = named_paths(name, values[name])
+        run[name] = {called: fingerprint(path) for called, path in sorted(paths.items())}
     template = values["chat_template"]
     known = template is not None and Path(template).exists()
     run["chat_template"] = fingerprint(template) if known else template

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from llm_convert.model import Model
 from llm_data.chat_template import load_chat_template
 from llm_data.tokenizer import Tokenizer, load_tokenizer
+from llm_infer.described import DescribedModel, describe
 from llm_infer.engine import Engine, EngineLimits, SamplingParams
 from llm_infer.errors import UnsupportedError
-from llm_infer.load import load_engine, open_model
+from llm_infer.load import load_engine, open_source
 from llm_infer.named_paths import chosen, named_paths
 from llm_infer.predict.prompts import PromptEncoder
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from llm_infer.options.answers import AnswerOptions
     from llm_infer.options.model import ModelOptions
     from llm_infer.options.run import RunOptions
+    from llm_kernels.reference import CacheDtype
 
 logger = logging.getLogger(__name__)
 
@@ -36,13 +38,20 @@ class Session:
     """Most tokens of prompt and answer: --max_length, or less where the model's context is."""
     prefixes: dict[str, str] = field(default_factory=dict)
     """Tuned prefixes by name."""
+    adapters: dict[str, str] = field(default_factory=dict)
+    """LoRA adapters by name, those that are not merged."""
 
     def params(
-        self, prompt_tokens: int, number: int = 0, prefix: str | None = None
+        self,
+        prompt_tokens: int,
+        number: int = 0,
+        prefix: str | None = None,
+        adapter: str | None = None,
     ) -> SamplingParams:
         """Parameters of prompt `number`, which has `prompt_tokens` tokens.
 
-        `prefix`: the name of its tuned prefix; the only one there is by default.
+        `prefix`, `adapter`: names of its tuned prefix and LoRA adapter; the only one there is by
+        default. Raises UnsupportedError for a name that is not there.
         """
         options = self.options
         sampled = options.decode_strategy == "sampling"
@@ -63,6 +72,7 @@ class Session:
             stop=tuple(options.stop),
             timeout_s=options.timeout_s,
             prefix=prefix,
+            adapter=chosen("lora_path", self.adapters, adapter),
             num_beams=beams(options),
             length_penalty=options.length_penalty,
             early_stopping=EARLY_STOPPING[options.early_stopping],  # type: ignore[arg-type]
@@ -84,7 +94,8 @@ def open_session(
     """
     # The weights last: a folder without a tokenizer should not cost the time they take.
     prefixes = named_paths("prefix_path", options.prefix_path)
-    model = open_model(options.model_name_or_path)
+    adapters = named_paths("lora_path", options.lora_path)
+    model = open_source(options.model_name_or_path, options.mode)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
     sequences = batch_size * beams(options)
@@ -95,7 +106,8 @@ def open_session(
     limit = min(options.src_length, max_length - 1)
     bound = prompt_bound(options, engine.limits)
     encoder = PromptEncoder(tokenizer, template, limit, truncate, bound)
-    return Session(options, engine, encoder, max_length, prefixes)
+    beside = adapters if len(adapters) > 1 else {}
+    return Session(options, engine, encoder, max_length, prefixes, beside)
 
 
 def open_engine(
@@ -103,17 +115,28 @@ def open_engine(
     max_sequences: int,
     max_length: int,
     tokenizer: Tokenizer | None = None,
-    model: Model | None = None,
+    model: Model | DescribedModel | None = None,
 ) -> Engine:
     """The engine alone, as `options` describe it; `model`: their model, where it is open."""
-    model = model or open_model(options.model_name_or_path)
+    if model is None:
+        folder = options.model_name_or_path
+        fake = options.use_fake_parameter
+        model = describe(folder) if fake else open_source(folder, options.mode)
     _check_type(options, model)
+    adapters = named_paths("lora_path", options.lora_path)
     return load_engine(
         model,
         tokenizer=tokenizer,
         native=options.inference_model,
+        mode=options.mode,
+        model_prefix=options.model_prefix,
+        dtype=options.dtype or "float32",
         quant_type=options.quant_type,
-        lora_path=options.lora_path,
+        act_quant_type=options.act_quant_type,
+        cachekv_dtype=cast("CacheDtype", options.cachekv_dtype),
+        cachekv_int8_type=options.cachekv_int8_type,
+        lora_path=next(iter(adapters.values()), None) if len(adapters) < 2 else None,
+        lora_paths=adapters if len(adapters) > 1 else {},
         prefix_paths=named_paths("prefix_path", options.prefix_path),
         block_size=options.block_size,
         num_blocks=options.num_blocks,
@@ -146,7 +169,7 @@ def bounded_length(options: AnswerOptions, engine: Engine) -> int:
     return min(options.max_length, fits)
 
 
-def _check_type(options: ModelOptions, model: Model) -> None:
+def _check_type(options: ModelOptions, model: Model | DescribedModel) -> None:
     stated = model.config.get("model_type")
     if options.model_type and options.model_type != stated:
         message = (
