@@ -8,6 +8,7 @@ before stays until the new one is whole.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
@@ -18,6 +19,7 @@ import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -90,10 +92,12 @@ def written_folder(
     """
     path = Path(path)
     inputs = [entry["path"] for entry in lineage.get("inputs", {}).values()]
-    check_output_folder(path, overwrite=overwrite, inputs=inputs)
     path.parent.mkdir(parents=True, exist_ok=True)
+    clear_leftovers(path.parent, escape(path.name))
+    check_output_folder(path, overwrite=overwrite, inputs=inputs)
     temporary = _beside(path)
     temporary.mkdir()
+    claim = _claimed(temporary)
     files = _BEING_WRITTEN[temporary] = FolderFiles()
     try:
         yield temporary
@@ -110,6 +114,8 @@ def written_folder(
     finally:
         del _BEING_WRITTEN[temporary]
         files.close()
+        if claim is not None:
+            os.close(claim)
     _sync_folder(path.parent)
 
 
@@ -199,7 +205,8 @@ def check_output_folder(
 def clear_leftovers(folder: str | Path, pattern: str) -> None:
     """Remove what killed writers of ``folder``'s sub-folders called ``pattern`` have left there.
 
-    A whole one whose place is empty takes it instead: its writer was killed just before that.
+    A whole one whose place is empty takes it instead: its writer was killed just before that. What
+    a living process is writing stays.
     """
     found = []
     for path in Path(folder).glob(".*.tmp"):
@@ -207,6 +214,10 @@ def clear_leftovers(folder: str | Path, pattern: str) -> None:
         if name and fnmatchcase(name[1], pattern) and path.is_dir() and path not in _BEING_WRITTEN:
             found.append((is_complete(path), path.stat().st_mtime_ns, path, path.parent / name[1]))
     for whole, _, path, place in sorted(found, reverse=True):
+        claim = _claimed(path)
+        if claim is None:
+            continue
+        os.close(claim)
         if whole and not place.exists():
             logger.warning("%s was left whole by an interrupted run; it is %s now.", path, place)
             path.rename(place)
@@ -231,6 +242,20 @@ def _swap(temporary: Path, path: Path) -> None:
         old.rename(path)
         raise
     shutil.rmtree(old)
+
+
+def _claimed(folder: Path) -> int | None:
+    """A descriptor that locks a folder for its writer while that lives.
+
+    None where another has it, or the file system has no locks.
+    """
+    claim = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(claim)
+        return None
+    return claim
 
 
 def _folder_of(path: Path) -> FolderFiles | None:
