@@ -76,3 +76,23 @@ def test_another_type(golden: Path, tmp_path: Path) -> None:
     assert convert("--from-torch", source, *arguments, "--to", "hf", "--dtype", "bfloat16") == 0
     files = open_safetensors(tmp_path / "out" / "adapter_model.safetensors")
     assert {files.info(name).dtype.name for name in files} == {"bfloat16"}
+
+
+def test_another_base_of_the_same_shapes_is_recognised_after_a_conversion(
+    golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, base, there = golden / "lora_llama_v2_gqa", golden / "llama_v2_gqa", tmp_path / "there"
+    named = "--base_model_name_or_path"
+    assert convert("--from-torch", source, named, base, "--output_path", there) == 0
+    other = shutil.copytree(base, tmp_path / "other")
+    raw = bytearray((other / "model.safetensors").read_bytes())
+    weights = np.frombuffer(raw, np.float32, offset=8 + int.from_bytes(raw[:8], "little"))
+    weights[:] = np.random.default_rng(3).permutation(weights)
+    (other / "model.safetensors").write_bytes(raw)
+    arguments = ("--to-torch", there, "--output_path", tmp_path / "back")
+    assert convert(*arguments, named, other) == 2
+    assert "was trained on" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "back").exists()
+    assert convert(*arguments) == 0
+    kept = ((folder / "lora_base.json").read_text() for folder in (there, tmp_path / "back"))
+    assert next(kept) == next(kept)

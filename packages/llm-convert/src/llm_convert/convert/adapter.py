@@ -11,7 +11,14 @@ from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.target import target_naming
 from llm_convert.errors import AdapterError
 from llm_convert.hub import hub_name, resolve_model
-from llm_convert.lora import adapter_naming, read_lora, write_lora, write_peft
+from llm_convert.lora import (
+    adapter_naming,
+    carried_sketch,
+    read_lora,
+    write_lora,
+    write_peft,
+    write_sketch,
+)
 from llm_convert.lora.reading import adapter_config
 from llm_convert.model import copy_companions, open_model
 
@@ -21,10 +28,11 @@ _WRITERS = {"paddlenlp": write_lora, "hf": write_peft}
 def convert_adapter(options: ConvertOptions, source: str) -> int:
     """Convert the adapter in the folder `source`; 0, the exit code.
 
-    Of its base model only config.json and the tables of contents of the weights are read.
+    Of its base model little more is read than config.json and a few numbers of each adapted weight,
+    which are kept beside the adapter so that another base is recognised later.
 
     Raises:
-        AdapterError: no base model, or an adapter that does not fit it.
+        AdapterError: no base model, an adapter that does not fit it, or one of another base.
         ConvertError: the adapter is not what the option says.
         UserError: output_path is not empty.
     """
@@ -35,6 +43,7 @@ def convert_adapter(options: ConvertOptions, source: str) -> int:
     named = options.base_model_name_or_path or config.get("base_model_name_or_path")
     model = open_model(_base(options, source, named))
     adapter = read_lora(source, model)
+    carried = carried_sketch(source, model, adapter)
     inputs = {"source": source, "base_model_name_or_path": str(model.path)}
     origin = lineage(command="convert", options=options, inputs=inputs)
     with written_folder(options.output_path, origin, overwrite=options.overwrite) as folder:
@@ -47,6 +56,7 @@ def convert_adapter(options: ConvertOptions, source: str) -> int:
             base_model_name_or_path=named,
             lora_dropout=float(config.get("lora_dropout") or 0.0),
         )
+        write_sketch(folder, carried)
         copy_companions(source, folder)
     console.print(
         f"Wrote {options.output_path}: {model.spec.name} adapter of {len(adapter.pairs)} linears "

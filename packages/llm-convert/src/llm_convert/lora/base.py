@@ -15,6 +15,7 @@ import numpy as np
 
 from llm_convert.errors import AdapterError
 from llm_convert.files.json_file import read_json
+from llm_convert.lora.adapter import LoraAdapter
 from llm_convert.model import Model
 from llm_kernels.families import ParameterKey
 
@@ -26,7 +27,7 @@ after rounding to int4. Two models that were trained apart are 1.4 apart."""
 
 
 def sketch(model: Model, keys: Iterable[ParameterKey]) -> dict[str, Any]:
-    """Numbers of the weights `keys` of a base; each weight is read whole, and released."""
+    """Numbers of the weights `keys` of a base; of unpacked weights hardly more is read."""
     weights = {key.name: _sample_of(model, key).tolist() for key in keys}
     return {"path": str(model.path), "weights": weights}
 
@@ -60,9 +61,21 @@ def check_base(folder: str | Path, model: Model) -> bool:
     return True
 
 
+def carried_sketch(folder: str | Path, model: Model, adapter: LoraAdapter) -> dict[str, Any]:
+    """What `folder` says of its adapter's base, or else the sketch of `model`, taken to be it.
+
+    Raises AdapterError where it says that the base is another one.
+    """
+    if check_base(folder, model):
+        return read_json(Path(folder) / BASE_FILE)
+    return sketch(model, adapter.pairs)
+
+
 def _sample_of(model: Model, key: ParameterKey) -> np.ndarray:
     """Numbers at fixed places of a weight [N, K], float64 [SAMPLES]."""
-    weight = model.dense(key)
+    stored = model.weight(key)
+    # Of an array, only these numbers are read.
+    weight = stored if isinstance(stored, np.ndarray) else stored.dequantize()
     places = np.linspace(0, weight.size - 1, SAMPLES).astype(np.int64)
     rows, columns = np.unravel_index(places, weight.shape)
     numbers = weight[rows, columns].astype(np.float64)
