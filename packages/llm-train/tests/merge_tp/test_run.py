@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,8 @@ from llm_cli.outputs import is_complete
 from llm_convert.files.pdparams import open_pdparams, write_pdparams
 from llm_convert.files.safetensors import open_safetensors
 from llm_convert.files.tensor_file import TensorInfo
+from llm_convert.model import open_model
+from llm_convert.parallel.merging import MergedShards
 
 
 @pytest.fixture
@@ -41,6 +46,9 @@ def test_split_and_merge(whole: Path, tmp_path: Path) -> None:
     assert (merged / "tokenizer.json").is_file()
     assert is_complete(shards)
     assert is_complete(merged)
+    for folder in (shards, merged):
+        certificate = json.loads((folder / "certificate.json").read_text())
+        assert (certificate["max_abs_diff"], certificate["top1_agreement"]) == (0.0, 1.0)
 
 
 def test_without_output_path_it_is_written_beside_the_shards(whole: Path, tmp_path: Path) -> None:
@@ -126,3 +134,60 @@ def test_hub_files_are_split_in_paddlenlps_names(golden: Path, tmp_path: Path) -
     assert "bloom.h.0.mlp.dense_h_to_4h.weight" in open_pdparams(
         output / "model_state.tp01.pdparams"
     )
+
+
+def test_the_verification_can_be_left_out_and_be_a_gate(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards = tmp_path / "shards"
+    split = (whole, "--tensor_parallel_degree", 2, "--output_path")
+    assert merge_tp(*split, shards, "--verify", "false") == 0
+    assert not (shards / "certificate.json").exists()
+    assert merge_tp(*split, tmp_path / "checked", "--max_kl", "1e-9") == 0
+    assert (tmp_path / "checked" / "certificate.json").is_file()
+    capsys.readouterr()
+    assert merge_tp(shards, "--max_kl", "0.1") == 2
+    assert "--output_path" in capsys.readouterr().err
+    assert merge_tp(*split, tmp_path / "none", "--verify", "false", "--max_kl", "0.1") == 2
+
+
+# Kills itself, as `kill -9` does, in the middle of the weights.
+KILLED = """
+import os, signal, sys
+from llm_cli.main import run
+from llm_convert.files.array_writer import ArrayWriter
+left, real = 6, ArrayWriter._put
+def put(self, piece):
+    global left
+    left -= 1
+    if not left:
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(self, piece)
+ArrayWriter._put = put
+run(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_killed_in_the_middle_it_can_be_run_again(
+    whole: Path, tmp_path: Path, beside: bool
+) -> None:
+    shards = tmp_path / "shards"
+    merge_tp(whole, "--tensor_parallel_degree", 2, "--output_path", shards, "--verify", "false")
+    before = {path.name: path.read_bytes() for path in shards.iterdir()}
+    output = shards if beside else tmp_path / "out"
+    words = [str(shards), "--max_shard_size", "100KB", "--verify", "false"]
+    words += [] if beside else ["--output_path", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, "train", "merge-tp", *words],
+        check=False,
+        capture_output=True,
+    )
+    assert done.returncode == -9, done.stderr
+    assert beside or not output.exists()
+    assert all((shards / name).read_bytes() == data for name, data in before.items())
+    assert merge_tp(*words) == 0
+    found, wanted = open_model(output), open_model(whole)
+    assert not isinstance(found.files, MergedShards)
+    for key in wanted.parameters:
+        np.testing.assert_array_equal(found.weight(key), wanted.weight(key))

@@ -8,7 +8,7 @@ from typing import ClassVar
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
 
-_INPUT, _OUTPUT, _SPLIT = "Input", "Output", "Splitting"
+_INPUT, _OUTPUT, _SPLIT, _CHECK = "Input", "Output", "Splitting", "Verification"
 
 
 @dataclass(kw_only=True)
@@ -53,7 +53,26 @@ class MergeTpOptions:
         choices=("pdparams", "safetensors"),
         group=_SPLIT,
     )
+    verify: str | None = option(
+        None,
+        help="true or false: run what was read and what was written on 256 random tokens and write "
+        "certificate.json; by default for models under 2 B parameters.",
+        choices=("true", "false"),
+        bare="true",
+        group=_CHECK,
+    )
+    max_kl: float | None = option(
+        None,
+        help="Most nats (mean KL divergence) between what was read and written; beyond, nothing is "
+        "written. Turns --verify on.",
+        group=_CHECK,
+    )
     device: str = option("cpu", help="Has no effect: no device is needed.", group=_OUTPUT)
+
+    @property
+    def verified(self) -> bool | None:
+        """Whether to certify the result; None: as llm_convert.verify.certificate decides."""
+        return None if self.verify is None else self.verify == "true"
 
     @property
     def splits(self) -> bool:
@@ -71,4 +90,13 @@ class MergeTpOptions:
             setattr(self, name, max(1, value))
         if self.splits and self.output_path is None:
             message = "Name the folder for the shards with --output_path."
+            raise UserError(message)
+        if self.max_kl is not None and not (self.max_kl > 0 and self.verified is not False):
+            message = (
+                f"--max_kl is {self.max_kl:g}, with --verify {self.verify}; it must be above 0, "
+                "and needs the verification."
+            )
+            raise UserError(message)
+        if self.max_kl is not None and self.output_path is None:
+            message = "--max_kl keeps a result from being written; name its folder: --output_path."
             raise UserError(message)

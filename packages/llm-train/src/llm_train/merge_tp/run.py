@@ -13,6 +13,7 @@ from llm_convert.hub import resolve_model
 from llm_convert.model import Model, copy_companions, open_model
 from llm_convert.parallel.merging import MergedShards
 from llm_convert.parallel.writing import merge_model, split_bytes, split_model
+from llm_convert.verify.certificate import Certificate, certified, said
 from llm_train.errors import RecipeError
 from llm_train.merge_tp.options import MergeTpOptions
 
@@ -37,16 +38,17 @@ def merge_tp(options: MergeTpOptions) -> None:
             "--tensor_parallel_degree."
         )
         raise RecipeError(message)
-    written = _split(options, model) if options.splits else _merge(options, model)
+    written, certificate = (_split if options.splits else _merge)(options, model)
     if isinstance(model.files, MergedShards):
         _tell_differences(model.files)
     console.print(
         f"Wrote {written}: {model.spec.name}, {len(model.files)} tensors, in "
         f"{time.monotonic() - started:.1f} s."
     )
+    console.print(said(certificate) if certificate else "Not verified; --verify true does that.")
 
 
-def _merge(options: MergeTpOptions, model: Model) -> str:
+def _merge(options: MergeTpOptions, model: Model) -> tuple[str, Certificate | None]:
     total = sum(model.files.info(name).nbytes for name in model.files)
     if options.output_path is None:
         with progress("merge", total=total, unit="B") as bar:
@@ -57,7 +59,7 @@ def _merge(options: MergeTpOptions, model: Model) -> str:
                 with_config=False,
                 written=bar.advance,
             )
-        return f"whole weights into {model.path}"
+        return f"whole weights into {model.path}", _certified(options, model, model.path)
     with (
         written_folder(
             options.output_path, _origin(options, model), overwrite=options.overwrite
@@ -66,10 +68,11 @@ def _merge(options: MergeTpOptions, model: Model) -> str:
     ):
         merge_model(model, folder, max_shard_size=options.max_shard_size, written=bar.advance)
         copy_companions(model.path, folder)
-    return f"{options.output_path}, whole weights"
+        certificate = _certified(options, model, folder)
+    return f"{options.output_path}, whole weights", certificate
 
 
-def _split(options: MergeTpOptions, model: Model) -> str:
+def _split(options: MergeTpOptions, model: Model) -> tuple[str, Certificate | None]:
     assert options.output_path is not None
     total = split_bytes(model, tensor=options.tensor_parallel_degree)
     with (
@@ -87,7 +90,13 @@ def _split(options: MergeTpOptions, model: Model) -> str:
             written=bar.advance,
         )
         copy_companions(model.path, folder)
-    return f"{options.output_path}, {len(names)} shards ({names[0]} to {names[-1]})"
+        certificate = _certified(options, model, folder)
+    written = f"{options.output_path}, {len(names)} shards ({names[0]} to {names[-1]})"
+    return written, certificate
+
+
+def _certified(options: MergeTpOptions, model: Model, folder: Path) -> Certificate | None:
+    return certified(model, folder, wanted=options.verified, max_kl=options.max_kl)
 
 
 def _origin(options: MergeTpOptions, model: Model) -> dict[str, object]:
