@@ -21,5 +21,11 @@ class DivergedError(TrainError):
     """The loss is not a finite number any more."""
 
 
+class StoppedError(TrainError):
+    """The run was asked to stop, and has written a checkpoint."""
+
+    exit_code = 130
+
+
 class ResumeError(TrainError):
     """A checkpoint cannot be resumed: absent, incomplete, or of another model or run."""

@@ -204,6 +204,16 @@ class TrainingOptions:
     )
     bf16: bool = flag(False, help="Refused so far: training is in float32.", group=_MACHINE)
     fp16: bool = flag(False, help="Refused so far: training is in float32.", group=_MACHINE)
+    nproc_per_node: int = option(
+        1, help="Processes to start on this machine; they share the work.", group=_PARALLEL
+    )
+    nnodes: int = option(1, help="Machines that start as many.", group=_PARALLEL)
+    master: str | None = option(
+        None, help="IP:PORT of one of the machines, the same on all.", group=_PARALLEL
+    )
+    node_rank: int = option(
+        -1, help="This machine's number; default: as they come.", group=_PARALLEL
+    )
     tensor_parallel_degree: int = option(
         -1, help="Processes that share every layer's weights.", group=_PARALLEL
     )
@@ -334,6 +344,8 @@ def _require_numbers(options: TrainingOptions) -> None:
         "decay_steps",
         "learning_rate",
         "num_train_epochs",
+        "nproc_per_node",
+        "nnodes",
     ):
         value = getattr(options, name)
         if value is not None and value <= 0:

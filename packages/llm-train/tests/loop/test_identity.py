@@ -44,7 +44,7 @@ def test_a_checkpoint_without_the_same_samples_is_refused(
 ) -> None:
     model = build_model(config_folder, continue_training=False)
     options = TrainingOptions(model_name_or_path="m", output_dir="o")
-    identity = run_identity(model, options, TrainingData(repeating(20), stacked))
+    identity = run_identity(model, options, TrainingData(repeating(20), stacked), 8)
     check_same_run(Path("checkpoint-1"), identity, identity)
     with pytest.raises(ResumeError, match="over other data"):
         check_same_run(Path("checkpoint-1"), {**identity, "samples": {}}, identity)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from llm_cli.console import table
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import Progress, progress
-from llm_train.errors import RecipeError
+from llm_train.errors import RecipeError, StoppedError
 from llm_train.lock import held
 from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.data import ModelFiles, TrainingData
@@ -112,7 +112,14 @@ def _train(model: nn.Layer, run: Run, resume: Path | None, best: float | None) -
     trainer.best = best
     if run.plan.evaluate_every and options.eval_on_start and not run.start:
         trainer.evaluate()
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    with trainer.interrupt:
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    if trainer.flow.stopped:
+        message = (
+            f"Stopped at step {trainer.state.global_step}, which is in a checkpoint. The same "
+            "command goes on there."
+        )
+        raise StoppedError(message)
     metrics = trainer.last_metrics
     if options.load_best_model_at_end and run.checkpoints.best is not None:
         folder = run.checkpoints.best

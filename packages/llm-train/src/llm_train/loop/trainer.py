@@ -25,6 +25,7 @@ from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.compute import make_computation
 from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.evaluation import evaluate
+from llm_train.loop.interrupt import Interrupt
 from llm_train.loop.optimizer_state import read_optimizer, write_optimizer
 from llm_train.loop.optimizers import make_optimizer
 from llm_train.loop.order import SampleOrder
@@ -68,7 +69,9 @@ class LoopTrainer(Trainer):
         super().__init__(model=model, args=arguments, train_dataset=run.data.train)
         self.pop_callback(PrinterCallback)
         self.pop_callback(DefaultFlowCallback)
-        self.add_callback(_Flow(run.plan, run.options))
+        self.interrupt = Interrupt(run.parallel)
+        self.flow = _Flow(run.plan, run.options, self.interrupt)
+        self.add_callback(self.flow)
 
     def get_train_dataloader(self) -> StepLoader | paddle.io.DataLoader:
         """Steps of micro-batches, beginning at the step the run begins at."""
@@ -228,8 +231,9 @@ class _Flow(TrainerCallback):
     since it may be the best.
     """
 
-    def __init__(self, plan: Plan, options: TrainingOptions) -> None:
-        self.plan, self.options = plan, options
+    def __init__(self, plan: Plan, options: TrainingOptions, interrupt: Interrupt) -> None:
+        self.plan, self.options, self.interrupt = plan, options, interrupt
+        self.stopped = False
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002
         """Set the flags for the step that has just ended."""
@@ -242,6 +246,8 @@ class _Flow(TrainerCallback):
         wanted = last or due(step, plan.evaluate_every) or (control.should_save and choosing)
         control.should_evaluate = plan.evaluate_every > 0 and wanted
         control.should_training_stop = last
+        if self.interrupt.wanted() and not last:
+            self.stopped = control.should_save = control.should_training_stop = True
         return control
 
     def on_epoch_end(self, args: Any, state: Any, control: Any, **_: Any) -> Any:  # noqa: ARG002

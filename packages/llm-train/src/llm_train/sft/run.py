@@ -8,6 +8,7 @@ from llm_train.sft.options import SftOptions
 def sft(options: SftOptions) -> None:
     """Train as the options say. Raises the errors of `llm_train.loop.run_training`."""
     from llm_convert.hub import resolve_model
+    from llm_train.launch import launch, needs_launch
     from llm_train.places import check_supervised
     from llm_train.precheck import check_model
     from llm_train.quiet import import_paddlenlp
@@ -17,6 +18,9 @@ def sft(options: SftOptions) -> None:
     )
     check_model(options.model_name_or_path)
     check_supervised(options, options)
+    if needs_launch(options):
+        launch(options, "llm_train.sft.run:sft")
+        return
     import_paddlenlp()
     from llm_train.loop import run_training
     from llm_train.loop.device import use_device

@@ -1,0 +1,96 @@
+"""Which runs of several processes the tests of this folder look at, as jobs for herd.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+FAMILIES = ("llama_v2_gqa", "gpt2", "chatglm2", "bloom", "qwen2_moe")
+TWO: dict[str, dict[str, Any]] = {
+    "data": {},
+    "tensor": {"tensor_parallel_degree": 2},
+    "sequence": {"tensor_parallel_degree": 2, "sequence_parallel": True},
+    "pipeline": {"pipeline_parallel_degree": 2},
+    "stage1": {"sharding": "stage1"},
+    "stage2": {"sharding": "stage2"},
+    "stage3": {"sharding": "stage3"},
+}
+FOUR: dict[str, dict[str, Any]] = {
+    "tensor_pipeline": {"tensor_parallel_degree": 2, "pipeline_parallel_degree": 2},
+    "few_heads": {"tensor_parallel_degree": 4},
+    "everything": {
+        "tensor_parallel_degree": 2,
+        "sequence_parallel": True,
+        "sharding": "stage2",
+        "per_device_train_batch_size": 2,
+    },
+    "virtual": {"pipeline_parallel_degree": 2, "virtual_pp_degree": 2, "sharding": "stage1"},
+    "recomputed": {"sharding": "stage3", "recompute": True},
+}
+STEPS = 20
+FOUR_STEPS = 8
+SAVED_AT, LONG = 3, 6
+SAVED = ("tensor", "pipeline", "stage1", "stage3")
+"""Layouts whose checkpoints are resumed, each by itself and by CHANGES."""
+CHANGES = (("tensor", "stage3"), ("stage1", "pipeline"), ("stage3", "tensor"), ("one", "stage1"))
+EVALUATED = {"do_eval": True, "eval_steps": 100, "eval_on_start": False}
+DEEPER = {"num_hidden_layers": 4}
+
+
+def jobs(golden: Path, folder: Path) -> list[dict[str, Any]]:
+    """All runs; their outputs are folder/FAMILY-MODE, saved-MODE, same-MODE, MODE-to-MODE."""
+
+    def case(family: str, mode: str, options: dict[str, Any], steps: int) -> dict[str, Any]:
+        settings = {"lr_scheduler_type": "constant", **EVALUATED, **options}
+        return _case(f"{family}-{mode}", golden / family, folder, settings, steps)
+
+    one = [case(family, "one", {}, STEPS) for family in FAMILIES]
+    two = [case(f, mode, options, STEPS) for f in FAMILIES for mode, options in TWO.items()]
+    four = [case("llama_v2_gqa", mode, options, FOUR_STEPS) for mode, options in FOUR.items()]
+    four[3:4] = [_deeper(golden, folder, "virtual", FOUR["virtual"])]
+    four.append(case("gpt2", "tensor_pipeline", FOUR["tensor_pipeline"], FOUR_STEPS))
+    one.append(_deeper(golden, folder, "one", {}))
+    first, second = _checkpoints(golden / "llama_v2_gqa", folder)
+    return [
+        {"processes": 1, "cases": one + first},
+        {"processes": 2, "cases": two + second},
+        {"processes": 1, "cases": [_resumed("tensor-to-one", "tensor", {}, golden, folder)]},
+        {"processes": 4, "cases": four},
+    ]
+
+
+def _case(
+    name: str, model: Path, folder: Path, options: dict[str, Any], steps: int
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "model": str(model),
+        "output": str(folder / name),
+        "options": options,
+        "steps": steps,
+    }
+
+
+def _deeper(golden: Path, folder: Path, mode: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Four blocks of new weights, for as many stages."""
+    settings = {"lr_scheduler_type": "constant", **options}
+    made = _case(f"deep-{mode}", golden / "llama_v2_gqa", folder, settings, FOUR_STEPS)
+    return {**made, "changes": DEEPER}
+
+
+def _checkpoints(model: Path, folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Runs that save, on one process; then those that save and that resume, on two."""
+    saving = {"save_strategy": "steps", "save_steps": SAVED_AT}
+    one = [_case("saved-one", model, folder, saving, LONG)]
+    two = [_case(f"saved-{m}", model, folder, {**saving, **TWO[m]}, LONG) for m in SAVED]
+    two += [_resumed(f"same-{m}", m, TWO[m], model.parent, folder) for m in SAVED]
+    two += [_resumed(f"{a}-to-{b}", a, TWO[b], model.parent, folder) for a, b in CHANGES]
+    return one, two
+
+
+def _resumed(
+    name: str, source: str, options: dict[str, Any], golden: Path, folder: Path
+) -> dict[str, Any]:
+    checkpoint = folder / f"saved-{source}" / f"checkpoint-{SAVED_AT}"
+    settings = {**options, "resume_from_checkpoint": str(checkpoint)}
+    return _case(name, golden / "llama_v2_gqa", folder, settings, LONG)
