@@ -22,3 +22,14 @@ from llm_peft.merge.options import MergeOptions
 def test_what_cannot_work_names_the_option(name: str, value: Any, part: str) -> None:
     with pytest.raises(LoraOptionError, match=part):
         MergeOptions(lora_path="a", output_path="o", **{name: value})
+
+
+def test_large_models_are_compared_only_when_that_is_asked_for() -> None:
+    def options(**more: Any) -> MergeOptions:
+        return MergeOptions(lora_path="a", output_path="b", **more)
+
+    assert options().verifies(small=True)
+    assert not options().verifies(small=False)
+    assert options(verify="true").verifies(small=False)
+    assert not options(verify="false").verifies(small=True)
+    assert not options(verify_tokens=0).verifies(small=True)

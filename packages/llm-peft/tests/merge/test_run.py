@@ -116,6 +116,36 @@ def test_another_type_and_small_shards(
     assert 0 < certificate["mean_kl"] < 0.01
 
 
+def test_a_wider_type_keeps_the_whole_sum(
+    base: Model, base_folder: Path, adapter_folder: Path, tmp_path: Path
+) -> None:
+    half = tmp_path / "half"
+    half.mkdir()
+    save_model(
+        half,
+        config=base.config,
+        spec=base.spec,
+        sizes=base.sizes,
+        parameters=base.weight,
+        naming="paddlenlp",
+        dtype="bfloat16",
+    )
+    merge(options(half, adapter_folder, tmp_path / "merged", dtype="float32"))
+    start, found = open_model(half), open_model(tmp_path / "merged")
+    adapter = read_lora(adapter_folder, start)
+    for key in adapter.pairs:
+        expected = start.dense(key) + adapter.delta(key)
+        np.testing.assert_allclose(found.dense(key), expected, rtol=0, atol=2e-6)
+
+
+def test_the_comparison_can_be_left_out(
+    base_folder: Path, adapter_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(base_folder, adapter_folder, tmp_path / "merged", "--verify", "false") == 0
+    assert not (tmp_path / "merged" / "certificate.json").exists()
+    assert "--verify true does that" in capsys.readouterr().out
+
+
 def test_a_merge_that_is_too_far_is_not_written(
     base_folder: Path, adapter_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,14 @@ class MergeOptions:
         True, help="Always true: weights are written as safetensors.", group=_OUTPUT
     )
     device: str = option("cpu", help="Has no effect: merging needs no device.", group=_OUTPUT)
+    verify: str | None = option(
+        None,
+        help="true or false: compare the result with base and adapter and write certificate.json; "
+        "by default for models under 2 B parameters.",
+        choices=("true", "false"),
+        bare="true",
+        group=_CHECK,
+    )
     verify_tokens: int = option(
         256,
         help="Random tokens on which the result is compared with base and adapter; 0: none.",
@@ -52,11 +60,17 @@ class MergeOptions:
     )
     max_kl: float = option(
         0.01,
-        help="Most nats (mean KL divergence) that the result may be away; beyond, nothing is "
-        "written.",
+        help="Most nats (mean KL divergence) that a compared result may be away; beyond, nothing "
+        "is written.",
         group=_CHECK,
     )
     seed: int = option(0, help="Seed of the random tokens.", group=_CHECK)
+
+    def verifies(self, *, small: bool) -> bool:
+        """Whether a model that is `small`, or one that is not, is to be compared."""
+        if not self.verify_tokens:
+            return False
+        return small if self.verify is None else self.verify == "true"
 
     def __post_init__(self) -> None:
         """Raise LoraOptionError for what cannot work, naming the option."""

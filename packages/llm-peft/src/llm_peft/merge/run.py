@@ -18,7 +18,7 @@ from llm_convert.files.json_file import read_json
 from llm_convert.hub import hub_name, resolve_model
 from llm_convert.lora import LoraAdapter, check_base, is_lora, merged, read_lora
 from llm_convert.model import Model, copy_companions, open_model, save_model
-from llm_convert.verify.certificate import write_certificate
+from llm_convert.verify.certificate import LIMIT, write_certificate
 from llm_kernels.families import ParameterKey
 from llm_peft.errors import BaseError, CertificateError
 from llm_peft.merge.certificate import PASSES, Certificate, certify
@@ -105,7 +105,8 @@ def _certify(
     options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Path
 ) -> Certificate | None:
     """The certificate, written into `folder`; None where none was asked for."""
-    if not options.verify_tokens:
+    small = sum(prod(shape) for shape in base.parameters.values()) < LIMIT
+    if not options.verifies(small=small):
         return None
     with progress("certify", total=PASSES, unit="passes") as bar:
         certificate = certify(
@@ -138,7 +139,9 @@ def _report(
         f"Wrote {options.output_path}: {base.spec.name} with {len(adapter.pairs)} linears merged "
         f"(rank {adapter.rank}, scaling {adapter.scaling:g}), in {seconds:.1f} s."
     )
-    if certificate is not None:
+    if certificate is None:
+        console.print("Not verified; --verify true does that.")
+    else:
         console.print(
             f"Certificate over {certificate.tokens} random tokens: logits differ by at most "
             f"{certificate.max_abs_diff:.2g} (the adapter moved them by up to "
