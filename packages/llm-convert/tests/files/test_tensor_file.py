@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm_convert.files.pdparams import open_pdparams, write_pdparams
 from llm_convert.files.safetensors import open_safetensors, write_safetensors
 from llm_convert.files.tensor_file import TensorInfo
 
@@ -33,6 +34,19 @@ def test_walking_over_a_file_keeps_one_tensor_resident(tmp_path: Path) -> None:
         peak = max(peak, resident() - before)
         read.release(name)
     assert size // 2 < peak < 1.5 * size
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_opening_a_pickle_keeps_none_of_the_file_resident(tmp_path: Path) -> None:
+    size = 1 << 20
+    infos = {f"t{i}": TensorInfo(np.dtype(np.uint8), (size,)) for i in range(48)}
+    path = tmp_path / "x.pdparams"
+    write_pdparams(path, infos, lambda _: np.ones(size, np.uint8))
+    open_pdparams(path)  # what a first time needs
+    before = resident()
+    read = open_pdparams(path)
+    assert len(read) == 48
+    assert resident() - before < 8 * size
 
 
 def test_nbytes_of_an_info() -> None:

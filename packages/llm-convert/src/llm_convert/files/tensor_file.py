@@ -107,6 +107,9 @@ class MappedTensors(TensorFile):
         table: Mapping[str, StoredTensor],
         metadata: Mapping[str, str] | None = None,
     ) -> None:
+        # Reading the table of contents of a pickle touches the whole length of the file, and the
+        # system maps far more around every place than was read.
+        source.release(0, len(source))
         self.path = source.path
         self.metadata = dict(metadata or {})
         self._source = source
