@@ -192,6 +192,16 @@ def test_a_base_of_other_shapes_ends_with_code_2(
     assert not (tmp_path / "merged").exists()
 
 
+def test_a_folder_that_is_no_adapter_is_named(
+    base_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(base_folder, tmp_path / "nowhere", tmp_path / "merged") == 2
+    assert "nowhere is no folder" in " ".join(capsys.readouterr().err.split())
+    assert command(base_folder, base_folder, tmp_path / "merged") == 2
+    assert "holds no LoRA adapter" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "merged").exists()
+
+
 @pytest.mark.parametrize("missing", ["lora_config.json", "lora_model_state.pdparams", None])
 def test_missing_adapter_files_end_with_code_2(
     base_folder: Path, adapter_folder: Path, tmp_path: Path, missing: str | None, capsys: Any

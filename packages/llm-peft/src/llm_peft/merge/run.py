@@ -13,6 +13,7 @@ import numpy as np
 from llm_cli.console import console
 from llm_cli.outputs import check_output_folder, lineage, written_folder
 from llm_cli.progress import progress
+from llm_convert.errors import AdapterError
 from llm_convert.files.dtypes import floating
 from llm_convert.files.json_file import read_json
 from llm_convert.hub import hub_name, resolve_model
@@ -37,6 +38,13 @@ def merge(options: MergeOptions) -> None:
     started = time.monotonic()
     check_output_folder(options.output_path, overwrite=options.overwrite)
     adapter_folder = Path(resolve_model(options.lora_path, from_aistudio=options.from_aistudio))
+    if not is_lora(adapter_folder):
+        state = "holds no LoRA adapter" if adapter_folder.is_dir() else "is no folder"
+        message = (
+            f"--lora_path {adapter_folder} {state}. Name the folder with lora_config.json or "
+            "adapter_config.json."
+        )
+        raise AdapterError(message)
     base = open_model(_base_path(options, adapter_folder))
     adapter = read_lora(adapter_folder, base)
     if not check_base(adapter_folder, base):
@@ -55,7 +63,7 @@ def _base_path(options: MergeOptions, adapter: Path) -> str:
     if options.model_name_or_path is not None:
         return resolve_model(options.model_name_or_path, from_aistudio=options.from_aistudio)
     for name in ("lora_config.json", "adapter_config.json"):
-        if is_lora(adapter) and (adapter / name).is_file():
+        if (adapter / name).is_file():
             path = read_json(adapter / name).get("base_model_name_or_path")
             if path and (Path(path).is_dir() or hub_name(str(path))):
                 return resolve_model(path, from_aistudio=options.from_aistudio)
