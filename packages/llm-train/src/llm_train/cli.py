@@ -27,6 +27,12 @@ command = Group(
             help="Merge the shards of parallel training into whole weights, or split them.",
         ),
         Command(
+            "plan",
+            options="llm_train.forecast.options:PlanOptions",
+            run="llm_train.forecast.run:plan",
+            help="What a run will need: memory, time, disk; and a way that fits.",
+        ),
+        Command(
             "run",
             options="llm_train.stage.options:StageOptions",
             run="llm_train.stage.run:run_stage",

@@ -171,6 +171,12 @@ class TrainingOptions:
     max_test_steps: int | None = option(
         None, help="Batches of the test evaluation (do_predict); none or -1: all.", group=_WATCH
     )
+    report_to: str = option(
+        "none",
+        help="Also write the figures for this viewer.",
+        choices=("none", "tensorboard", "visualdl", "all"),
+        group=_WATCH,
+    )
     save_strategy: str = option(
         "steps", help="When to write a checkpoint.", choices=STRATEGIES, group=_CHECKPOINTS
     )
@@ -179,6 +185,15 @@ class TrainingOptions:
     )
     save_total_limit: int | None = option(
         None, help="Keep only so many checkpoints, the newest and the best.", group=_CHECKPOINTS
+    )
+    early_stopping: bool = flag(
+        False, help="End when evaluations do not get better.", group=_CHECKPOINTS
+    )
+    early_stopping_patience: int = option(
+        1, help="How many evaluations without a better figure end the run.", group=_CHECKPOINTS
+    )
+    early_stopping_threshold: float = option(
+        0.0, help="By how much a figure must be better to count.", group=_CHECKPOINTS
     )
     load_best_model_at_end: bool = flag(
         False,
@@ -272,12 +287,25 @@ class TrainingOptions:
                 "--save_strategy is no. Set it to steps or epoch."
             )
             raise RecipeError(message)
+        if self.early_stopping and not self.evaluates:
+            message = (
+                "--early_stopping true needs evaluations (--do_eval true); without them it would "
+                "never stop."
+            )
+            raise RecipeError(message)
         if self.warmup_steps < 0 or not 0 <= self.warmup_ratio <= 1:
             message = (
                 f"--warmup_steps {self.warmup_steps} and --warmup_ratio {self.warmup_ratio}: "
                 "give a number of steps from 0 on, or a share between 0 and 1."
             )
             raise RecipeError(message)
+
+    @property
+    def best_metric(self) -> tuple[str, int]:
+        """The figure that says which evaluation is best, and 1 where greater is better, else -1."""
+        name = "eval_" + self.metric_for_best_model.removeprefix("eval_")
+        greater = self.greater_is_better
+        return name, 1 if (name == "eval_accuracy" if greater is None else greater) else -1
 
     @property
     def evaluates(self) -> bool:
@@ -346,6 +374,7 @@ def _require_numbers(options: TrainingOptions) -> None:
         "num_train_epochs",
         "nproc_per_node",
         "nnodes",
+        "early_stopping_patience",
     ):
         value = getattr(options, name)
         if value is not None and value <= 0:

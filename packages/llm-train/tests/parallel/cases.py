@@ -45,6 +45,22 @@ class Rows:
         return {"input_ids": self.rows[index, :-1], "labels": labels}
 
 
+class PackedRows(Rows):
+    """Two questions with their answers in a row, as fine-tuning packs them: answers count."""
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        sample = super().__getitem__(index)
+        half = len(sample["input_ids"]) // 2
+        place = np.arange(2 * half)
+        counts = place % half >= half // 2
+        return {
+            "input_ids": sample["input_ids"],
+            "labels": np.where(counts, self.rows[index, 1:], -100),
+            "position_ids": place % half,
+            "segment_ids": place // half,
+        }
+
+
 def options_of(case: dict[str, Any]) -> TrainingOptions:
     """The options of a case; steps of BATCH samples whatever the layout."""
     settings = {**SETTINGS, **case.get("options", {})}
@@ -78,7 +94,8 @@ def train(case: dict[str, Any]) -> None:
     )
     model = build_model(folder, continue_training=not changes, seed=7, parallel=parallel)
     valid = Rows(10, model.sizes.vocab) if options.evaluates else None
-    data = TrainingData(Rows(64, model.sizes.vocab), stacked, valid)
+    kind = PackedRows if case.get("packed") else Rows
+    data = TrainingData(kind(case.get("rows", 64), model.sizes.vocab), stacked, valid)
     files = FullModelFiles(model, None, parallel)
     run_training(model, options, data, files, command="train case", parallel=parallel)
     if parallel is None or parallel.leads:

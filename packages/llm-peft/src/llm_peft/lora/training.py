@@ -11,11 +11,11 @@ from llm_kernels.families import ParameterKey
 from llm_peft.lora.adapt import add_lora
 from llm_peft.lora.files import LoraFiles
 from llm_peft.lora.layer import LoraShape
-from llm_peft.lora.neftune import add_noise
 from llm_peft.lora.options import LoraOptions
 from llm_train.loop import TrainingResult, run_training
 from llm_train.loop.device import use_device
 from llm_train.model import SpecForCausalLM, build_model
+from llm_train.model.neftune import add_noise
 from llm_train.sft.data import supervised_data
 from llm_train.tokenizer import run_tokenizer
 

@@ -14,6 +14,7 @@ from llm_cli.console import table
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import Progress, progress
 from llm_train.errors import RecipeError, StoppedError
+from llm_train.forecast.compare import say_forecast_and_measured
 from llm_train.lock import held
 from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.data import ModelFiles, TrainingData
@@ -22,6 +23,8 @@ from llm_train.loop.plan import Plan, make_plan
 from llm_train.loop.plot import draw_losses
 from llm_train.loop.publish import publish
 from llm_train.loop.watch import Watch
+from llm_train.loop.writers import make_writers
+from llm_train.parallel.layout import layout_of, processes
 from llm_train.training_options import TrainingOptions, without_effect
 
 if TYPE_CHECKING:
@@ -64,6 +67,14 @@ def run_training(
     for line in without_effect(options):
         logger.info("%s", line)
     _check(options, data)
+    if parallel is None and (processes() > 1 or options.nproc_per_node * options.nnodes > 1):
+        message = (
+            f"llm {command} trains in one process. Leave out --nproc_per_node and --nnodes, and "
+            "start it without a launcher."
+        )
+        raise RecipeError(message)
+    if parallel is None:
+        layout_of(options, 1)
     leads = parallel is None or parallel.leads
     with held(Path(options.output_dir)) if leads else nullcontext():
         return _run(model, options, data, files, command, inputs, parallel)
@@ -79,6 +90,7 @@ def _run(
     parallel: Parallel | None,
 ) -> TrainingResult:
     from llm_train.loop.begin import begin
+    from llm_train.loop.flops import Work
     from llm_train.loop.trainer import Run
 
     output_dir = Path(options.output_dir)
@@ -92,10 +104,18 @@ def _run(
     silent = nullcontext(Progress(title, plan.steps, "steps"))
     with progress(title, plan.steps, "steps") if checkpoints.leads else silent as bar:
         origin = lineage(command=f"llm {command}", options=options, inputs=inputs)
-        watch = Watch(output_dir, bar, start, before.get("watch"), writes=checkpoints.leads)
+        leads = checkpoints.leads
+        watch = Watch(output_dir, bar, start, before.get("watch"), writes=leads)
+        watch.writers = make_writers(options.report_to, output_dir) if leads else []
+        watch.work = Work.of(model, parallel.layout.processes if parallel else 1)
         identity = beginning.identity
         run = Run(options, plan, data, files, checkpoints, watch, origin, identity, start, parallel)
-        metrics = _train(model, run, beginning.resume, before.get("best"))
+        metrics = _train(model, run, beginning.resume, before)
+        watch.close()
+        if watch.work is not None and checkpoints.leads:
+            count = parallel.layout.processes if parallel else 1
+            peak, source = watch.work.peak / count, getattr(model, "source", {})
+            say_forecast_and_measured(options, source, count, peak, watch.memory, watch.speed)
     publish(output_dir, files, origin, parallel)
     if checkpoints.leads:
         draw_losses(output_dir, f"llm {command}")
@@ -103,13 +123,17 @@ def _run(
     return TrainingResult(output_dir, plan.steps, metrics)
 
 
-def _train(model: nn.Layer, run: Run, resume: Path | None, best: float | None) -> dict[str, float]:
+def _train(
+    model: nn.Layer, run: Run, resume: Path | None, before: Mapping[str, Any]
+) -> dict[str, float]:
     from llm_train.loop.evaluation import evaluate
     from llm_train.loop.trainer import LoopTrainer
 
     options, data = run.options, run.data
     trainer = LoopTrainer(model, _arguments(options, run.plan), run)
-    trainer.best = best
+    trainer.best = before.get("best")
+    for name, value in before.get("patience", {}).items():
+        setattr(trainer.patience, name, value)
     if run.plan.evaluate_every and options.eval_on_start and not run.start:
         trainer.evaluate()
     with trainer.interrupt:

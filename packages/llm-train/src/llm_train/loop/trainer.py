@@ -7,6 +7,7 @@ arrive together, so that the mean is over all their tokens.
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -29,6 +30,7 @@ from llm_train.loop.interrupt import Interrupt
 from llm_train.loop.optimizer_state import read_optimizer, write_optimizer
 from llm_train.loop.optimizers import make_optimizer
 from llm_train.loop.order import SampleOrder
+from llm_train.loop.patience import Patience
 from llm_train.loop.plan import Plan, due
 from llm_train.loop.shared_state import SharedState, share_state
 from llm_train.loop.watch import Watch
@@ -38,7 +40,10 @@ from llm_train.parallel.groups import Parallel
 from llm_train.parallel.layout import ONE
 from llm_train.training_options import TrainingOptions
 
+logger = logging.getLogger(__name__)
 STATE_FILE = "trainer_state.json"
+_REPLICA = 1_000_003
+"""Between the seeds of replicas, which draw noise for samples of their own."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,12 @@ class LoopTrainer(Trainer):
         super().__init__(model=model, args=arguments, train_dataset=run.data.train)
         self.pop_callback(PrinterCallback)
         self.pop_callback(DefaultFlowCallback)
+        options = run.options
+        self.patience = Patience(
+            options.early_stopping_patience if options.early_stopping else 0,
+            options.best_metric[1],
+            options.early_stopping_threshold,
+        )
         self.interrupt = Interrupt(run.parallel)
         self.flow = _Flow(run.plan, run.options, self.interrupt)
         self.add_callback(self.flow)
@@ -127,7 +138,8 @@ class LoopTrainer(Trainer):
         """Gradients of the mean loss over all trained tokens of the step; that mean, detached."""
         step, parallel = self.state.global_step, self.run.parallel
         # Dropout of a step depends on the step alone, so a resumed run draws the same.
-        paddle.seed(self.run.options.seed + step)
+        replica = parallel.layout.replica if parallel else 0
+        paddle.seed(self.run.options.seed + step + _REPLICA * replica)
         model.train()
         tokens = count_trained(inputs, step + 1, parallel)
         mean = self.computation.train(inputs, tokens, self._after_backward)
@@ -138,7 +150,7 @@ class LoopTrainer(Trainer):
             replicas = (parallel.sharding, parallel.data)
             mean = total(mean, *replicas, parallel.pipeline)
             real = int(total(real, *replicas))
-        self.run.watch.stepped(real, mean)
+        self.run.watch.stepped(real, mean, self.run.plan.batch)
         return paddle.to_tensor(mean)
 
     def _after_backward(self) -> None:
@@ -158,6 +170,9 @@ class LoopTrainer(Trainer):
         metrics = evaluate(self.model, run.data, run.data.valid, size, limit, parallel=run.parallel)
         run.watch.evaluated(self.state.global_step, metrics, time.monotonic() - began)
         self.last_metrics = metrics
+        if self.patience.look(metrics[self.run.options.best_metric[0]]) and self.is_in_train:
+            logger.info("Stopping early: %d evaluations were no better.", self.patience.waited)
+            self.control.should_training_stop = True
         return metrics
 
     def log(self, logs: dict[str, float], **_: Any) -> None:
@@ -186,6 +201,7 @@ class LoopTrainer(Trainer):
             "best": self.best,
             "best_folder": str(best.resolve()) if best else None,
             "watch": run.watch.state(),
+            "patience": self.patience.state(),
         }
 
         def write(folder: Path) -> None:
@@ -204,9 +220,7 @@ class LoopTrainer(Trainer):
         options = self.run.options
         if not options.load_best_model_at_end or metrics is None:
             return
-        name = "eval_" + options.metric_for_best_model.removeprefix("eval_")
-        greater = options.greater_is_better
-        sign = 1 if (greater if greater is not None else name == "eval_accuracy") else -1
+        name, sign = options.best_metric
         if self.best is None or sign * metrics[name] > sign * self.best:
             self.best = metrics[name]
             self.run.checkpoints.best = self.run.checkpoints.folder(step)

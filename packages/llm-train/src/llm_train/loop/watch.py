@@ -1,8 +1,9 @@
 """What a run shows while it runs: metrics.jsonl, the progress line, and at the end loss.png.
 
 metrics.jsonl has one object a line. Training: step, loss (nats a token, mean since the line
-before), learning_rate, tokens (real ones, since the start), tokens_per_s, memory_mb, elapsed,
-epoch. Evaluation: step, eval_loss, eval_ppl, eval_accuracy, eval_tokens.
+before), learning_rate, tokens (real ones, since the start), tokens_per_s, mfu (share of the speed
+of a large product on this machine), memory_mb, elapsed, epoch. Evaluation: step, eval_loss,
+eval_ppl, eval_accuracy, eval_tokens.
 """
 
 from __future__ import annotations
@@ -10,12 +11,16 @@ from __future__ import annotations
 import json
 import resource
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_cli.outputs import written_file
 from llm_cli.progress import Progress
+from llm_train.loop.writers import Writer, scalars
+
+if TYPE_CHECKING:
+    from llm_train.loop.flops import Work
 
 METRICS_FILE = "metrics.jsonl"
 
@@ -45,8 +50,14 @@ class Watch:
         self._loss_steps = int(before.get("loss_steps", 0))
         self._began = self._marked = time.monotonic()
         self._tokens_marked = self.tokens
-        self._paused = 0.0
+        self._paused = self._paused_whole = 0.0
+        self._tokens_before = self.tokens
         self._notes: dict[str, str] = {}
+        self.writers: Sequence[Writer] = ()
+        """Told every line as well."""
+        self.work: Work | None = None
+        """What the figure `mfu` is made of; None: there is none."""
+        self._samples = 0
         self._writes = writes
         if writes:
             _keep_until(self.path, start)
@@ -62,9 +73,10 @@ class Watch:
             "loss_steps": self._loss_steps,
         }
 
-    def stepped(self, tokens: int, loss: float) -> None:
-        """One optimizer step over `tokens` real tokens, of mean `loss`, is done."""
+    def stepped(self, tokens: int, loss: float, samples: int = 0) -> None:
+        """One step over `tokens` real tokens of `samples` rows, of mean `loss`, is done."""
         self.tokens += tokens
+        self._samples += samples
         self._loss_sum += loss
         self._loss_steps += 1
         self.bar.advance(1)
@@ -77,23 +89,28 @@ class Watch:
         self._loss_sum, self._loss_steps = 0.0, 0
         now = time.monotonic()
         seconds = max(now - self._marked - self._paused, 1e-9)
-        speed = (self.tokens - self._tokens_marked) / seconds
+        tokens, samples = self.tokens - self._tokens_marked, self._samples
+        speed = tokens / seconds
         self._marked, self._tokens_marked, self._paused = now, self.tokens, 0.0
+        self._samples = 0
+        used = self.work.share(speed, tokens / samples) if self.work and samples else None
         self._write(
             step=step,
             loss=loss,
             learning_rate=rate,
             tokens=self.tokens,
             tokens_per_s=round(speed, 1),
-            memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+            **({} if used is None else {"mfu": round(used, 4)}),
+            memory_mb=round(self.memory / 2**20),
             elapsed=round(self._elapsed(now), 3),
             epoch=round(epoch, 4),
         )
-        self._note(train=f"loss {loss:.3f}, {speed:,.0f} tokens/s")
+        share = "" if used is None else f", {100 * used:.0f} % of the peak"
+        self._note(train=f"loss {loss:.3f}, {speed:,.0f} tokens/s{share}")
 
     def evaluated(self, step: int, metrics: dict[str, float], seconds: float) -> None:
         """Write a line of evaluation that took `seconds`; they do not count for the speed."""
-        self._paused += seconds
+        self.paused(seconds)
         self._write(step=step, **metrics)
         if "eval_loss" in metrics:
             self._note(valid=f"held out {metrics['eval_loss']:.3f}")
@@ -101,6 +118,23 @@ class Watch:
     def paused(self, seconds: float) -> None:
         """Time that was not spent on training, such as writing a checkpoint."""
         self._paused += seconds
+        self._paused_whole += seconds
+
+    @property
+    def speed(self) -> float:
+        """Real tokens a second of this run, without evaluations and checkpoints."""
+        seconds = time.monotonic() - self._began - self._paused_whole
+        return (self.tokens - self._tokens_before) / max(seconds, 1e-9)
+
+    @property
+    def memory(self) -> int:
+        """Bytes that this process held at most."""
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def close(self) -> None:
+        """Close the writers."""
+        for writer in self.writers:
+            writer.close()
 
     def _elapsed(self, now: float) -> float:
         return self._elapsed_before + now - self._began
@@ -114,6 +148,8 @@ class Watch:
             return
         with self.path.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(values) + "\n")
+        for writer in self.writers:
+            writer.add(values["step"], scalars(values))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ from llm_train.model.spec_model import SpecConfig, SpecForCausalLM
 from llm_train.parallel.fit import check_layout
 from llm_train.parallel.groups import Parallel
 from llm_train.parallel.layout import Layout
-from llm_train.parallel.pipeline import stage_blocks
+from llm_train.parallel.pipeline_stages import stage_blocks
 from llm_train.parallel.tensor import mark_partial, parallel_layers
 from llm_train.precheck import check_config
 

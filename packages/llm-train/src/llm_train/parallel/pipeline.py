@@ -7,7 +7,6 @@ shapes that both sides know.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 
 import paddle
 
@@ -109,10 +108,3 @@ class Pipeline:
         if not self.parallel.layout.sequence:
             return [batch, tokens, hidden]
         return [batch * tokens // self.parallel.layout.tensor, hidden]
-
-
-def stage_blocks(blocks: int, stages: int) -> list[range]:
-    """The blocks of each stage, in order; the first stages have one more where they do not fit."""
-    size, more = divmod(blocks, stages)
-    starts = [stage * size + min(stage, more) for stage in range(stages + 1)]
-    return [range(first, end) for first, end in pairwise(starts)]

@@ -13,7 +13,7 @@ def pretrain(options: PretrainOptions) -> None:
     from llm_convert.hub import resolve_model
     from llm_train.launch import launch, needs_launch
     from llm_train.places import check_pretraining
-    from llm_train.precheck import check_model
+    from llm_train.precheck import check_model, check_processes
     from llm_train.quiet import import_paddlenlp
 
     if not options.input_dir:
@@ -23,6 +23,7 @@ def pretrain(options: PretrainOptions) -> None:
         options.model_name_or_path, from_aistudio=options.from_aistudio
     )
     check_model(options.model_name_or_path)
+    check_processes(options)
     check_pretraining(options)
     if needs_launch(options):
         launch(options, "llm_train.pretrain.run:pretrain")

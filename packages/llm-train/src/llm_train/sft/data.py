@@ -47,5 +47,6 @@ def _samples(options: SftDataOptions, tokenizer: Tokenizer, split: str) -> SftDa
         src_length=options.src_length,
         max_length=options.max_length,
         chat_template=options.chat_template,
+        excess_length=options.excess_length,
         strict=options.strict,
     )

@@ -32,6 +32,12 @@ class SftDataOptions:
     strict: bool = flag(
         False, help="A line that gives no sample is an error, not a count.", group=_DATA
     )
+    excess_length: str = option(
+        "truncate",
+        help="What becomes of a record that is too long: truncate, drop (both counted), or raise.",
+        choices=("truncate", "drop", "raise"),
+        group=_DATA,
+    )
     zero_padding: bool = flag(
         False,
         help="Put several samples into one row of max_length tokens; they do not see each other.",
@@ -41,13 +47,22 @@ class SftDataOptions:
     greedy_zero_padding: bool = flag(
         False, help="Has no effect: zero_padding fills the first row with room.", group=_DATA
     )
+    neftune: bool = flag(False, help="Add noise to the embeddings while training.", group=_DATA)
+    neftune_noise_alpha: float = option(
+        5.0,
+        help="Strength of that noise: uniform in +-alpha / sqrt(tokens x width).",
+        group=_DATA,
+    )
     eval_with_do_generation: bool = flag(
         False, help="Refused so far: evaluation by generated answers.", group="Watching"
     )
     lazy: bool = flag(False, help="Has no effect: samples are always made on demand.")
 
     def __post_init__(self) -> None:
-        """Raise RecipeError for what is not there yet."""
+        """Raise RecipeError for what cannot work, naming the option."""
+        if self.neftune_noise_alpha <= 0:
+            message = f"--neftune_noise_alpha is {self.neftune_noise_alpha}; it must be above 0."
+            raise RecipeError(message)
         if self.eval_with_do_generation:
             message = (
                 "--eval_with_do_generation true is not supported by this version: evaluation is by "

@@ -14,7 +14,8 @@ from llm_kernels.paddle.decoder import Decoder
 def add_noise(decoder: Decoder, alpha: float) -> None:
     """From now on training adds uniform noise in +-alpha / sqrt(T E) to embeddings [B, T, E].
 
-    T and E are of one sample, as in the paper; evaluation stays as it is.
+    T and E are of one sample, as in the paper; evaluation stays as it is. A later part of a
+    pipeline has no embedding and adds nothing.
     """
 
     def noisy(layer: nn.Layer, _: Any, embedded: paddle.Tensor) -> paddle.Tensor:
@@ -24,4 +25,5 @@ def add_noise(decoder: Decoder, alpha: float) -> None:
         bound = alpha / math.sqrt(tokens * width)
         return embedded + paddle.uniform(embedded.shape, embedded.dtype, -bound, bound)
 
-    decoder.embed.register_forward_post_hook(noisy)
+    if decoder.first:
+        decoder.embed.register_forward_post_hook(noisy)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import paddle
 
-from llm_convert.model import Model
-from llm_kernels.paddle.decoder import Decoder
-from llm_kernels.paddle.weights import load_parameters
-from llm_peft.lora.neftune import add_noise
+from llm_train.model import build_model
+from llm_train.model.neftune import add_noise
 
 
-def test_noise_is_uniform_within_alpha_by_tokens_and_width(base: Model) -> None:
-    decoder = Decoder(base.spec, base.sizes)
-    load_parameters(decoder, base.dense)
+def test_noise_is_uniform_within_alpha_by_tokens_and_width(golden: Path) -> None:
+    decoder = build_model(golden / "llama_v2_gqa").decoder
     ids = paddle.to_tensor(np.random.default_rng(1).integers(0, 256, (6, 50)))
     decoder.eval()
     plain = decoder.embed(ids).numpy()

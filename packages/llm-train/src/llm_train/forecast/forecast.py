@@ -1,0 +1,149 @@
+"""The forecast of a run: memory, speed, disk."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llm_kernels.families import FamilySpec, Sizes, detect, parameters, read_sizes
+from llm_train.forecast.cost import flops_per_token
+from llm_train.forecast.memory import Memory, memory_of
+from llm_train.parallel.layout import Layout, layout_of
+from llm_train.training_options import TrainingOptions
+
+EFFICIENCY = 0.45
+"""Share of the speed of a large product that training reaches; fitted, see docs/performance.md."""
+_RECOMPUTED = 4 / 3
+_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a run will need; `disk` is of its checkpoints and its model, in bytes."""
+
+    layout: Layout
+    memory: Memory
+    tokens_per_s: float
+    disk: int
+
+    @property
+    def memory_here(self) -> int:
+        """Bytes of all processes on this machine."""
+        return self.memory.total * self.layout.processes
+
+
+def forecast(
+    options: TrainingOptions, config: Mapping[str, Any], processes: int, peak: float
+) -> Forecast:
+    """The forecast of a run in so many processes, each as fast as `peak` (operations a second)."""
+    spec = detect(config)
+    sizes = read_sizes(spec, config)
+    layout = layout_of(options, processes)
+    tokens = sample_length(options)
+    memory = memory_of(
+        spec,
+        sizes,
+        layout,
+        batch=options.per_device_train_batch_size,
+        tokens=tokens,
+        micros=options.gradient_accumulation_steps,
+        recompute=options.recompute,
+    )
+    work = flops_per_token(spec, sizes, tokens) * (_RECOMPUTED if options.recompute else 1)
+    speed = EFFICIENCY * peak * processes / work * _busy(layout, options)
+    return Forecast(layout, memory, speed, disk_of(options, spec, sizes))
+
+
+def sample_length(options: TrainingOptions) -> int:
+    """Tokens of the longest row: max_seq_length of pretraining, max_length of fine-tuning."""
+    for name in ("max_length", "max_seq_length"):
+        value = getattr(options, name, None)
+        if isinstance(value, int):
+            return value
+    return 1024
+
+
+def disk_of(options: TrainingOptions, spec: FamilySpec, sizes: Sizes) -> int:
+    """Bytes of the finished model and of the checkpoints that are kept at once.
+
+    A new one is whole before an old one goes. Without max_steps one checkpoint is counted.
+    """
+    weights = 4 * sum(math.prod(shape) for shape in parameters(spec, sizes).values())
+    count = 1
+    if options.save_strategy == "no":
+        count = 0
+    elif options.max_steps > 0 and options.save_strategy == "steps":
+        count = options.max_steps // options.save_steps
+    if options.save_total_limit:
+        count = min(count, options.save_total_limit + 1)
+    return weights + 3 * weights * count
+
+
+def _busy(layout: Layout, options: TrainingOptions) -> float:
+    """The share of a step in which a pipeline's ranks have work."""
+    micros = options.gradient_accumulation_steps
+    return micros / (micros + (layout.pipeline - 1) / layout.chunks)
+
+
+def proposal(
+    options: TrainingOptions, config: Mapping[str, Any], processes: int, memory: int
+) -> dict[str, Any] | None:
+    """Changes of options with which the processes fit into `memory` bytes; None: there are none.
+
+    Results stay the same: only how a batch is cut, recomputed and shared changes.
+    """
+    changes: dict[str, Any] = {}
+    while True:
+        changed = replace(options, **changes)
+        if forecast(changed, config, processes, 1.0).memory_here <= memory:
+            return changes
+        if changed.per_device_train_batch_size % 2 == 0:
+            changes["per_device_train_batch_size"] = changed.per_device_train_batch_size // 2
+            changes["gradient_accumulation_steps"] = changed.gradient_accumulation_steps * 2
+        elif not changed.recompute:
+            changes["recompute"] = True
+        elif not changed.sharding and layout_of(changed, processes).data > 1:
+            changes["sharding"] = "stage1"
+        elif changed.sharding == "stage1" and layout_of(changed, processes).tensor == 1:
+            if layout_of(changed, processes).pipeline > 1:
+                return None
+            changes["sharding"] = "stage3"
+        else:
+            return None
+
+
+def free_memory() -> int:
+    """Bytes that processes may still take here: the system's, or the container's if less."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            free = int(line.split()[1]) * 1024
+    limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit and used and limit[0].isdecimal():
+        free = min(free, int(limit[0]) - int(used[0]))
+    return free
+
+
+def numpy_peak(seconds: float = 0.2) -> float:
+    """Operations a second of a float32 product here, before Paddle is imported."""
+    left = np.ones((_SIDE, _SIDE), np.float32)
+    left @ left
+    began, done = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        left @ left
+        done += 1
+    return 2.0 * _SIDE**3 * done / (time.perf_counter() - began)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,51 @@
+"""Which share of what this machine could compute a run uses (MFU)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import paddle
+
+from llm_kernels.families import FamilySpec, Sizes
+from llm_train.forecast.cost import flops_per_token
+
+_SIDE = 768
+_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a model's tokens cost, and what `processes` as fast as this one could do in a second."""
+
+    spec: FamilySpec
+    sizes: Sizes
+    peak: float
+
+    @classmethod
+    def of(cls, model: Any, processes: int) -> Work | None:
+        """The work of a model that knows its family; None for another."""
+        spec, sizes = getattr(model, "spec", None), getattr(model, "sizes", None)
+        if spec is None or sizes is None:
+            return None
+        return cls(spec, sizes, measured_peak() * processes)
+
+    def share(self, tokens_per_s: float, length: float) -> float:
+        """MFU: the share of the peak that training so many tokens a second uses.
+
+        `length`: tokens that attention looks at, those of a sample.
+        """
+        return tokens_per_s * flops_per_token(self.spec, self.sizes, length) / self.peak
+
+
+def measured_peak() -> float:
+    """Operations a second of a large float32 product on this device and its threads."""
+    left = paddle.ones([_SIDE, _SIDE])
+    paddle.matmul(left, left).numpy()
+    began, done = time.perf_counter(), 0
+    while time.perf_counter() - began < _SECONDS:
+        product = paddle.matmul(left, left)
+        done += 1
+    product[0, 0].item()
+    return 2.0 * _SIDE**3 * done / (time.perf_counter() - began)
