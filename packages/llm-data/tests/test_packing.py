@@ -45,13 +45,13 @@ def test_round_trip(lengths: list[int]) -> None:
 
 
 @given(lengths=st.lists(st.integers(1, 30), max_size=60))
-def test_first_fit_as_the_textbook_has_it(lengths: list[int]) -> None:
+def test_best_fit_as_the_textbook_has_it(lengths: list[int]) -> None:
     rows: list[list[int]] = []
     for sample, length in enumerate(lengths):
-        for row in rows:
-            if sum(lengths[i] for i in row) + length <= 30:
-                row.append(sample)
-                break
+        rooms = [30 - sum(lengths[i] for i in row) for row in rows]
+        fitting = [(room, place) for place, room in enumerate(rooms) if room >= length]
+        if fitting:
+            rows[min(fitting)[1]].append(sample)
         else:
             rows.append([sample])
     assert pack(lengths, 30) == rows

@@ -34,7 +34,7 @@ class Samples(Protocol):
 
 
 def pack(lengths: Sequence[int] | IntArray, max_length: int) -> list[list[int]]:
-    """Samples of each row, first fit: a sample goes into the oldest open row that has room.
+    """Samples of each row, best fit: a sample goes into the open row that it fills the most.
 
     lengths: tokens of each sample. Every sample is in exactly one row, in order within it; rows
     are ordered by their first sample. Raises SampleError when a sample is longer than a row.
@@ -51,7 +51,9 @@ def pack(lengths: Sequence[int] | IntArray, max_length: int) -> list[list[int]]:
     room = np.full(OPEN_ROWS, -1, dtype=np.int64)
     count = 0
     for sample, length in enumerate(lengths.tolist()):
-        place = int(np.argmax(room[:count] >= length)) if count else 0
+        left = room[:count] - length
+        left[left < 0] = max_length + 1
+        place = int(np.argmin(left)) if count else 0
         if count == 0 or room[place] < length:
             if count == OPEN_ROWS:
                 # The fullest row is the least likely to take anything more.

@@ -41,6 +41,15 @@ def test_question_gets_the_generation_prompt() -> None:
     )
 
 
+def test_the_mark_around_an_answer_is_its_content() -> None:
+    text = (
+        "{% for m in messages %}{% if m.role == 'assistant' %}{% generation %}{{ m.content }}!"
+        "{% endgeneration %}{% else %}<{{ m.content }}>{% endif %}{% endfor %}"
+    )
+    template = HuggingFaceTemplate(text, "t", {})
+    assert template.render(from_rounds(["a"], ["b"]), is_training=True).rounds == (("<a>", "b!"),)
+
+
 def test_tools_and_further_fields_are_handed_over() -> None:
     text = (
         "{{ tools | tojson }}{% for m in messages %}|{{ m.role }}:{{ m.content }}"

@@ -26,6 +26,7 @@ def test_shares(bpe: Tokenizer, tmp_path: Path) -> None:
     }
     assert found["dropped"].share == pytest.approx(1 / 5)
     assert not found["dropped"].failed
+    assert found["have no trained token"].count == 0
     assert found["repeat an earlier sample"].count == 2
     assert found["repeat an earlier sample"].failed
     assert found["are in train too"].count in (1, 3)
@@ -33,3 +34,19 @@ def test_shares(bpe: Tokenizer, tmp_path: Path) -> None:
     assert found["filling when packed"].share == pytest.approx(1 - 8 / 12)
     assert found["filling in batches of 2"].share == 0
     assert not Finding("x", 1, 1.0).failed
+
+
+def test_records_without_a_trained_token_are_told_apart(bpe: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    # The round that is learnt is the one that has to go.
+    long = {"src": ["a " * 9, "b " * 9], "tgt": ["c", "d"], "label": [1, 0]}
+    records = [long, {"src": "a", "tgt": "b"}]
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf-8")
+    template = tmp_path / "t.json"
+    parts = ["{{user}}", "{{bot}}<|im_end|>"]
+    template.write_text(json.dumps({"conversation": parts, "query": "{{query}}"}))
+    data = SftDataset(path, bpe, src_length=19, max_length=20, chat_template=template)
+    limits = Limits(0, 1, 1, 1)
+    found = {i.name: i for i in examine(data, limits, batch_size=1, train_digests=None)}
+    assert found["have no trained token"].count == 1
+    assert found["have no trained token"].failed

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llm_data.errors import RecordError
+from llm_data.errors import RecordError, SampleError
 from llm_data.sft import IGNORED, SftDataset
+from llm_data.sft.dataset import TOO_LONG
 from llm_data.tokenizer import Tokenizer
 
 
@@ -84,6 +85,19 @@ def test_samples(bpe: Tokenizer, mixed: Path) -> None:
 def test_strict_stops_at_the_first(bpe: Tokenizer, mixed: Path) -> None:
     with pytest.raises(RecordError, match=r"train\.json:2: invalid JSON\. Mend or remove"):
         SftDataset(mixed, bpe, strict=True)
+
+
+def test_records_that_are_too_long(bpe: Tokenizer, tmp_path: Path) -> None:
+    records = [{"src": "a", "tgt": "b"}, {"src": "a", "tgt": "b " * 90}, {"src": "c", "tgt": "d"}]
+    path = _write(tmp_path / "a.json", records)
+    cut = SftDataset(path, bpe, src_length=10, max_length=20)
+    assert (cut.report.samples, cut.report.target_cut) == (3, 1)
+    left = SftDataset(path, bpe, src_length=10, max_length=20, excess_length="drop")
+    assert (left.report.samples, left.report.cut) == (2, 0)
+    assert left.report.dropped == {TOO_LONG: 1}
+    assert left.report.places[TOO_LONG] == [f"{path}:2"]
+    with pytest.raises(SampleError, match=r"a\.json:2: the record is longer than --src_length 10"):
+        SftDataset(path, bpe, src_length=10, max_length=20, excess_length="raise")
 
 
 def test_no_sample_left(bpe: Tokenizer, tmp_path: Path) -> None:

@@ -88,3 +88,16 @@ def test_reasons(record: dict[str, Any], reason: str) -> None:
     with pytest.raises(RecordError) as caught:
         parse_record(record)
     assert str(caught.value) == reason
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"src": "a\ud83d", "tgt": "b"},
+        {"src": "a", "tgt": ["\udc00"]},
+        {"messages": [{"role": "user", "content": "\ud83d"}]},
+    ],
+)
+def test_half_of_a_surrogate_pair(record: dict[str, Any]) -> None:
+    with pytest.raises(RecordError, match="half of a surrogate pair"):
+        parse_record(record)

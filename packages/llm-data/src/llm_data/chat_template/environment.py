@@ -50,8 +50,13 @@ def _environment() -> ImmutableSandboxedEnvironment:
     from jinja2.ext import loopcontrols
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+    from llm_data.chat_template.generation_tag import GenerationTag
+
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, extensions=[loopcontrols]
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        extensions=[loopcontrols, GenerationTag],
     )
     environment.globals["raise_exception"] = _raise
     environment.globals["strftime_now"] = _now

@@ -9,6 +9,7 @@ import numpy as np
 from llm_data.indexed.layout import IntArray
 from llm_data.packing import pack, padding_share
 from llm_data.sft import SftDataset
+from llm_data.sft.encoding import UNTRAINED
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def examine(
     repeated = samples - int(np.unique(data.digests).size)
     findings = [
         Finding("dropped", sum(report.dropped.values()), 0, limits.dropped),
+        Finding("have no trained token", report.dropped[UNTRAINED], 0, limits.dropped),
         Finding("cut", report.cut, 0, limits.cut),
         Finding("do not learn to stop", report.endless, 0, limits.endless),
         Finding("repeat an earlier sample", repeated, 0, limits.duplicate),
@@ -58,7 +60,7 @@ def examine(
     if train_digests is not None:
         leaked = int(np.isin(data.digests, train_digests).sum())
         findings.append(Finding("are in train too", leaked, 0, limits.duplicate))
-    totals = [report.records] + [samples] * (len(findings) - 1)
+    totals = [report.records] * 2 + [samples] * (len(findings) - 2)
     return [
         Finding(item.name, item.count, item.count / total, item.limit)
         for item, total in zip(findings, totals, strict=True)

@@ -39,6 +39,7 @@ def check(options: CheckOptions) -> int:
             src_length=options.src_length,
             max_length=options.max_length,
             chat_template="none" if template is None else template,
+            excess_length=options.excess_length,
         )
         findings = examine(
             data,

@@ -27,6 +27,12 @@ class InspectOptions:
     split: str = option("train", help="Split of a data folder.", choices=("train", "dev", "quant"))
     src_length: int = option(1024, help="Tokens of a question at most.", group="Lengths")
     max_length: int = option(2048, help="Tokens of question and answer at most.", group="Lengths")
+    excess_length: str = option(
+        "truncate",
+        help="What becomes of a record that is too long: truncate, drop (both counted), or raise.",
+        choices=("truncate", "drop", "raise"),
+        group="Lengths",
+    )
     chat_template: str | None = option(
         None, help='Template file or folder; by default the tokenizer\'s own; "none": off.'
     )

@@ -54,6 +54,7 @@ def _samples(tokenizer: Tokenizer, options: InspectOptions) -> None:
         src_length=options.src_length,
         max_length=options.max_length,
         chat_template=options.chat_template,
+        excess_length=options.excess_length,
     )
     if options.zero_padding:
         packed = PackedDataset(data, options.max_length)

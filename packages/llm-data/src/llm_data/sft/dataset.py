@@ -6,12 +6,13 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 
 from llm_cli.progress import progress
 from llm_data.chat_template import ChatTemplate, load_chat_template
-from llm_data.errors import DataError, RecordError
+from llm_data.errors import DataError, RecordError, SampleError
 from llm_data.indexed.layout import IntArray
 from llm_data.json_lines import JsonLines
 from llm_data.sft.collate import collate
@@ -22,6 +23,8 @@ from llm_data.sft.report import SftReport
 from llm_data.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
+TOO_LONG = "longer than src_length or max_length"
+"""Reason in the report for records that `excess_length` "drop" leaves out."""
 
 
 class SftDataset:
@@ -40,11 +43,14 @@ class SftDataset:
         src_length: int = 1024,
         max_length: int = 2048,
         chat_template: str | Path | ChatTemplate | None = None,
+        excess_length: str = "truncate",
         strict: bool = False,
     ) -> None:
         """path: a JSON Lines file or a folder (see `find_split_files`).
 
         chat_template: see `load_chat_template`; a loaded template is taken as it is.
+        excess_length: what becomes of a record that is too long: "truncate" it (see `encoding`),
+        "drop" it, or "raise"; it is counted in any case.
         strict: a record without a sample is an error instead of a count.
         Raises RecordError when no sample is left, SampleError for lengths that do not fit.
         """
@@ -54,6 +60,7 @@ class SftDataset:
         self.encoder = SampleEncoder(tokenizer, chat_template, src_length, max_length)
         self.lines = JsonLines(find_split_files(path, split))
         self.report = SftReport()
+        self.excess_length = excess_length
         self._scan(strict=strict)
         logger.info("%s %s: %s", path, split, self.report.summary())
         for line in self.report.warnings():
@@ -90,13 +97,29 @@ class SftDataset:
             raise RecordError(message)
 
     def encode(self, index: int) -> EncodedSample:
-        """The sample of record `index` (a line). Raises RecordError with the reason if none."""
+        """The sample of record `index` (a line). Raises RecordError with the reason if none.
+
+        Raises SampleError naming file and line where the record is too long and that is an error.
+        """
         try:
-            return self.encoder.encode(parse_record(self.lines.object(index)))
+            sample = self.encoder.encode(parse_record(self.lines.object(index)))
         except RecordError:
             raise
         except DataError as error:
             raise RecordError(str(error)) from error
+        if sample.cut and self.excess_length != "truncate":
+            self._refuse_excess(index)
+        return sample
+
+    def _refuse_excess(self, index: int) -> NoReturn:
+        if self.excess_length == "drop":
+            raise RecordError(TOO_LONG)
+        message = (
+            f"{self.lines.place(index)}: the record is longer than --src_length "
+            f"{self.encoder.src_length} or --max_length {self.encoder.max_length} allow. Raise "
+            "them, shorten the record, or choose --excess_length truncate or drop."
+        )
+        raise SampleError(message)
 
     def __len__(self) -> int:
         return int(self._kept.size)

@@ -21,6 +21,8 @@ from llm_data.tokenizer.surroundings import surroundings
 
 IGNORED = -100
 """The label of tokens that are not learnt."""
+UNTRAINED = "no trained token is left"
+"""Reason for a record of which nothing would be learnt."""
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,7 @@ class SampleEncoder:
         ends = self._ends(parts[-1][0]) and parts[-1][1]
         sample = EncodedSample(ids[:-1], labels, source_cut, target_cut, dropped, ends)
         if sample.trained_tokens == 0:
-            message = "no trained token is left"
-            raise RecordError(message)
+            raise RecordError(UNTRAINED)
         return sample
 
     def _ends(self, answer: list[int]) -> bool:

@@ -10,15 +10,19 @@ Each RecordError says the reason alone, so that equal reasons can be counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from llm_data.chat_template.conversation import Conversation, from_messages, from_rounds
 from llm_data.errors import RecordError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
 
 def parse_record(record: Mapping[str, Any]) -> Conversation:
     """The conversation of one record, every round answered. Raises RecordError with the reason."""
+    _check_unicode(record)
     context = record.get("context") or {}
     if not isinstance(context, dict):
         _refuse("context is no object")
@@ -65,6 +69,19 @@ def _texts(value: object, key: str) -> list[str]:
     if not texts or not all(isinstance(text, str) for text in texts):
         _refuse(f"{key} is neither a text nor a list of texts")
     return texts
+
+
+def _check_unicode(value: object) -> None:
+    """JSON can spell half of a surrogate pair, which no tokenizer takes."""
+    if isinstance(value, str):
+        if not value.isascii() and _SURROGATE.search(value):
+            _refuse("half of a surrogate pair")
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _check_unicode(item)
+    elif isinstance(value, list):
+        for item in value:
+            _check_unicode(item)
 
 
 def _refuse(reason: str) -> NoReturn:
