@@ -25,5 +25,9 @@ class ChatTemplateError(DataError):
     """A chat template is missing, malformed, or refuses a conversation."""
 
 
+class TemplateLockError(DataError):
+    """A model would be asked with other token ids than it was trained with."""
+
+
 class SampleError(DataError):
     """Lengths, splits or weights asked for do not fit the data."""
