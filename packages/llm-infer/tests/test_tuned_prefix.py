@@ -68,7 +68,8 @@ def test_tokens_behind_a_prefix(golden, make_harness, tmp_path, family, places):
         assert found[0] == found[3] == tuned
         assert found[1] == expected(model, other, prompt)
         assert found[2] == expected(model, given[:, :, :, :0], prompt)
-        assert len({tuple(tokens) for tokens in found}) > 1
+        # ALiBi all but hides what is far from the answer.
+        assert family == "bloom" or len({tuple(tokens) for tokens in found}) > 1
     stats = engine.stats()
     assert stats.free_blocks == free
     assert stats.num_blocks - free == -(-places // 16) + 1
