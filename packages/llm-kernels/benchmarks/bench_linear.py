@@ -5,11 +5,19 @@ Several copies of the weight are visited in turn, so that few rows measure memor
 
 from __future__ import annotations
 
+import ml_dtypes
 from timing import arguments, best_seconds, normal
 
 from llm_cli.console import table
 from llm_kernels import ops
-from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_kernels.ops.linear import LinearWeight
+from llm_kernels.weights import (
+    Float8Weight,
+    InputRounding,
+    Int4Weight,
+    Int8Weight,
+    RoundedInputs,
+)
 
 OUTPUTS, INPUTS, COPIES = 4096, 4096, 4
 ROWS = (1, 4, 16, 64, 256)
@@ -19,9 +27,19 @@ def main() -> None:
     """Print one row for each instruction set, weight and number of rows."""
     isas, threads = arguments(__doc__ or "")
     dense = normal(OUTPUTS, INPUTS)
-    weights = {
+    by_block = InputRounding("int8_block")
+    weights: dict[str, LinearWeight] = {
         "float32": dense,
+        "bfloat16": dense.astype(ml_dtypes.bfloat16),
+        "float8": Float8Weight.from_dense(dense),
         "int8": Int8Weight.from_dense(dense),
+        "int8, int8 inputs": RoundedInputs(Int8Weight.from_dense(dense), by_block),
+        "int4, int8 inputs, groups of 128": RoundedInputs(
+            Int4Weight.from_dense(dense, 128), by_block
+        ),
+        "int4, int8 inputs, groups of 32": RoundedInputs(
+            Int4Weight.from_dense(dense, 32), by_block
+        ),
         "int4, groups of 128": Int4Weight.from_dense(dense, 128),
         "int4, groups of 32": Int4Weight.from_dense(dense, 32),
         "int4, zero points": Int4Weight.from_dense(dense, 128, symmetric=False),

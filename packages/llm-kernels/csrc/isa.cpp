@@ -6,7 +6,7 @@
 namespace llm_kernels {
 namespace {
 
-constexpr Isa kLevels[] = {Isa::scalar, Isa::avx2, Isa::avx512};
+constexpr Isa kLevels[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512bf16};
 
 Isa level_named(const std::string& name, const std::string& where) {
   for (Isa isa : kLevels) {
@@ -14,7 +14,7 @@ Isa level_named(const std::string& name, const std::string& where) {
   }
   throw std::invalid_argument(where + " is '" + name +
                               "', which is no instruction set of these kernels: choose scalar, "
-                              "avx2 or avx512.");
+                              "avx2, avx512 or avx512bf16.");
 }
 
 Isa read_selection() {
@@ -27,11 +27,15 @@ Isa read_selection() {
 }  // namespace
 
 Isa detected_isa() {
-#if defined(__x86_64__)
+#if defined(LLM_KERNELS_EMULATE_AVX512)
+  return Isa::avx512bf16;
+#elif defined(__x86_64__)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    return Isa::avx512;
+    const bool products =
+        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
+    return products ? Isa::avx512bf16 : Isa::avx512;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
 #endif
@@ -53,6 +57,8 @@ std::vector<Isa> runnable_isas() {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::avx512bf16:
+      return "avx512bf16";
     case Isa::avx512:
       return "avx512";
     case Isa::avx2:
@@ -64,6 +70,7 @@ const char* isa_name(Isa isa) {
 
 const KernelTable& kernel_table(Isa isa) {
 #if defined(__x86_64__)
+  if (isa == Isa::avx512bf16) return avx512bf16_table();
   if (isa == Isa::avx512) return avx512_table();
   if (isa == Isa::avx2) return avx2_table();
 #endif

@@ -108,7 +108,7 @@ void meet_codes(const Task& task, const Pass& pass, std::size_t panel, std::size
     const std::size_t rows = stripe.rows_in(t);
     const std::size_t row = t * stripe.tile_rows;
     const std::size_t scales = row * task.segments + before * rows;
-    tile.x = task.inputs->codes.data() + stripe.code_place(begin, t);
+    tile.x = task.inputs->codes.data() + stripe.code_place(begin, t, task.key.code_bytes());
     tile.x_scales = task.inputs->scales.data() + scales;
     tile.x_sums = task.inputs->sums.data() + scales;
     tile.y = output_at(task, pass, panel, row);
@@ -123,7 +123,7 @@ void compute(const Task& task, const Pass& pass, std::vector<float>& expanded) {
   const std::size_t chunk = stripe.tiles() == 1 ? k : kSegment;  // a lone tile's chunks are one
   const std::size_t chunks = (k + chunk - 1) / chunk;
   const std::size_t panels = task.last_panel - task.first_panel;
-  const std::size_t input_bytes = task.key.dot ? 1 : sizeof(float);
+  const std::size_t input_bytes = task.key.dot ? task.key.code_bytes() : sizeof(float);
   const bool cached = stripe.rows * k * input_bytes <= kCachedStripe;
   for (std::size_t i = 0; i < panels * chunks; ++i) {
     const std::size_t panel = task.first_panel + (cached ? i / chunks : i % panels);

@@ -6,7 +6,9 @@
 namespace llm_kernels {
 namespace {
 
-std::size_t longest_segment(const InputKey& key) { return key.dot ? kDotSegment : kSegment; }
+std::size_t longest_segment(const InputKey& key) {
+  return key.form.is_int8() ? kDotSegment : kSegment;
+}
 
 std::size_t next_segment(std::size_t k, const InputKey& key, std::size_t inputs) {
   return segment_end(k, inputs, key.group ? key.group : inputs, longest_segment(key));
@@ -35,13 +37,26 @@ void round_float8(const InputForm& form, const float* from, std::size_t n, float
   for (std::size_t i = 0; i < n; ++i) to[i] = nearest_float8(from[i] * inverse) * scale;
 }
 
-bool is_float8(const InputForm& form) {
-  return form.kind == InputKind::float8_token || form.kind == InputKind::float8_static;
+// The upper half of x, rounded, halves to even; NaN stays NaN.
+std::uint16_t bfloat16_bits(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if (std::isnan(x)) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
+
+void round_bfloat16(const float* from, std::size_t n, float* to) {
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint32_t bits = std::uint32_t{bfloat16_bits(from[i])} << 16;
+    std::memcpy(to + i, &bits, sizeof bits);
+  }
+}
+
+bool is_exact(const InputForm& form) { return form.kind == InputKind::exact; }
 
 void pack_floats(ThreadPool& pool, const Stripe& stripe, const InputKey& key, StripeInputs& out) {
   const std::size_t k = stripe.inputs;
-  if (stripe.rows == 1 && !is_float8(key.form)) {
+  if (stripe.rows == 1 && is_exact(key.form)) {
     out.floats = stripe.row(0, 0);
     return;
   }
@@ -49,13 +64,15 @@ void pack_floats(ThreadPool& pool, const Stripe& stripe, const InputKey& key, St
   out.floats = out.x.data();
   pool.run(stripe.tiles(), [&](std::size_t tile, int) {
     const std::size_t rows = stripe.rows_in(tile);
-    std::vector<float> rounded(is_float8(key.form) ? k : 0);
+    std::vector<float> rounded(is_exact(key.form) ? 0 : k);
     for (std::size_t m = 0; m < rows; ++m) {
       const float* from = stripe.row(tile, m);
-      if (is_float8(key.form)) {
+      if (key.form.kind == InputKind::bfloat16) {
+        round_bfloat16(from, k, rounded.data());
+      } else if (!is_exact(key.form)) {
         round_float8(key.form, from, k, rounded.data());
-        from = rounded.data();
       }
+      if (!is_exact(key.form)) from = rounded.data();
       for (std::size_t begin = 0; begin < k; begin += kSegment) {
         const std::size_t chunk = std::min(kSegment, k - begin);
         float* to = out.x.data() + stripe.float_place(begin, chunk, tile) + m;
@@ -93,9 +110,22 @@ float row_scale(const KernelTable& table, const InputForm& form, const float* ro
   return 0.0f;
 }
 
+// One row of a tile, [pair][row][2].
+void pack_bfloat16_row(const Stripe& stripe, std::size_t tile, std::size_t m, StripeInputs& out) {
+  const std::size_t rows = stripe.rows_in(tile);
+  const float* from = stripe.row(tile, m);
+  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile, 2) + 4 * m;
+  for (std::size_t i = 0; i < stripe.padded(); i += 2, to += 4 * rows) {
+    const std::uint16_t pair[2] = {
+        i < stripe.inputs ? bfloat16_bits(from[i]) : std::uint16_t{0},
+        i + 1 < stripe.inputs ? bfloat16_bits(from[i + 1]) : std::uint16_t{0}};
+    std::memcpy(to, pair, sizeof pair);
+  }
+}
+
 // One row of a tile: codes to [quad][row][4], scales and sums to [segment][row].
-void pack_row(const KernelTable& table, const Stripe& stripe, const InputKey& key, std::size_t tile,
-              std::size_t m, std::int8_t* codes, StripeInputs& out) {
+void pack_int8_row(const KernelTable& table, const Stripe& stripe, const InputKey& key,
+                   std::size_t tile, std::size_t m, std::int8_t* codes, StripeInputs& out) {
   const std::size_t k = stripe.inputs;
   const std::size_t rows = stripe.rows_in(tile);
   const std::size_t segments = segments_before(k, key, k);
@@ -111,21 +141,25 @@ void pack_row(const KernelTable& table, const Stripe& stripe, const InputKey& ke
     at = end;
   }
   std::memset(codes + k, 0, stripe.padded() - k);
-  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile) + 4 * m;
+  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile, 1) + 4 * m;
   for (std::size_t i = 0; i < stripe.padded(); i += 4) std::memcpy(to + i * rows, codes + i, 4);
 }
 
 void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
                 const InputKey& key, StripeInputs& out) {
   const std::size_t segments = segments_before(stripe.inputs, key, stripe.inputs);
-  const std::size_t codes = stripe.rows * stripe.padded();
+  const std::size_t codes = stripe.rows * stripe.padded() * key.code_bytes();
   if (out.codes.size() < codes) out.codes.resize(codes);
   out.scales.resize(segments * stripe.rows);
   out.sums.resize(segments * stripe.rows);
   pool.run(stripe.tiles(), [&](std::size_t tile, int) {
     std::vector<std::int8_t> row(stripe.padded());
     for (std::size_t m = 0; m < stripe.rows_in(tile); ++m) {
-      pack_row(table, stripe, key, tile, m, row.data(), out);
+      if (key.form.is_int8()) {
+        pack_int8_row(table, stripe, key, tile, m, row.data(), out);
+      } else {
+        pack_bfloat16_row(stripe, tile, m, out);
+      }
     }
   });
 }

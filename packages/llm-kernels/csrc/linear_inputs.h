@@ -26,9 +26,10 @@ struct Stripe {
   std::size_t float_place(std::size_t begin, std::size_t chunk, std::size_t tile) const {
     return begin * rows + tile * tile_rows * chunk;
   }
-  // Where they lie in codes, [tile][input / 4][row][4]; rows are padded to whole octets of inputs.
-  std::size_t code_place(std::size_t begin, std::size_t tile) const {
-    return tile * tile_rows * padded() + begin * rows_in(tile);
+  // Where they lie in codes of `bytes` each, [tile][four bytes of a row][row]; rows are padded to
+  // whole octets of inputs.
+  std::size_t code_place(std::size_t begin, std::size_t tile, std::size_t bytes) const {
+    return (tile * tile_rows * padded() + begin * rows_in(tile)) * bytes;
   }
   std::size_t padded() const { return (inputs + 7) / 8 * 8; }
 };
@@ -40,6 +41,8 @@ struct InputKey {
   std::size_t group;  // 0 where it decides nothing
   bool sums;
 
+  // Of an input's code; of dot formats only.
+  std::size_t code_bytes() const { return form.is_int8() ? 1 : 2; }
   bool operator==(const InputKey& o) const {
     return dot == o.dot && form == o.form && group == o.group && sums == o.sums;
   }

@@ -17,6 +17,8 @@ std::size_t code_bytes(WeightFormat format, std::size_t panel_rows, std::size_t 
       return k * panel_rows * sizeof(float);
     case kBFloat16:
       return k * panel_rows * sizeof(std::uint16_t);
+    case kBFloat16Dot:
+      return (k + 1) / 2 * 4 * panel_rows;
     case kInt8Dot:
       return (k + 3) / 4 * 4 * panel_rows;
     case kInt4:
@@ -73,9 +75,12 @@ void PackedLinear::copy_row(std::size_t row, float* out) const {
     for (std::size_t k = 0; k < k_; ++k) out[k] = from[k * panel_rows_];
     return;
   }
-  const auto* from = static_cast<const std::uint16_t*>(panel) + first;
+  const auto* from = static_cast<const std::uint16_t*>(panel);
+  const bool pairs = format_ == kBFloat16Dot;
   for (std::size_t k = 0; k < k_; ++k) {
-    const std::uint32_t bits = std::uint32_t{from[k * panel_rows_]} << 16;
+    const std::size_t at =
+        pairs ? (k / 2 * panel_rows_ + first) * 2 + k % 2 : k * panel_rows_ + first;
+    const std::uint32_t bits = std::uint32_t{from[at]} << 16;
     std::memcpy(out + k, &bits, sizeof bits);
   }
 }
@@ -119,10 +124,28 @@ PackedLinear PackedLinear::float32(const KernelTable& table, ThreadPool& pool, c
 }
 
 PackedLinear PackedLinear::bfloat16(const KernelTable& table, ThreadPool& pool,
-                                    const std::uint16_t* weight, std::size_t n, std::size_t k) {
-  PackedLinear packed(table, kBFloat16, n, k, k);
-  packed.pack_plain(pool, weight);
+                                    const std::uint16_t* weight, std::size_t n, std::size_t k,
+                                    InputForm inputs) {
+  const bool pairs = inputs.kind == InputKind::bfloat16 && table.bfloat16_products;
+  PackedLinear packed(table, pairs ? kBFloat16Dot : kBFloat16, n, k, k, inputs);
+  if (pairs) {
+    packed.pack_bfloat16_pairs(pool, weight);
+  } else {
+    packed.pack_plain(pool, weight);
+  }
   return packed;
+}
+
+// Two inputs of a row side by side, [k / 2][row of panel][2].
+void PackedLinear::pack_bfloat16_pairs(ThreadPool& pool, const std::uint16_t* weight) {
+  const std::size_t width = panel_rows_;
+  pool.run(panels(), [&](std::size_t panel, int) {
+    auto* to = reinterpret_cast<std::uint16_t*>(codes_.get() + panel * panel_bytes());
+    for (std::size_t r = 0; r < width && panel * width + r < n_; ++r) {
+      const std::uint16_t* from = weight + (panel * width + r) * k_;
+      for (std::size_t i = 0; i < k_; ++i) to[(i / 2 * width + r) * 2 + i % 2] = from[i];
+    }
+  });
 }
 
 PackedLinear PackedLinear::float8(const KernelTable& table, ThreadPool& pool,

@@ -121,8 +121,10 @@ void bind_decoder(py::module_& m) {
            })
       .def("add_bfloat16",
            [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& weight,
-              const OptionalArray& bias) {
-             d.add_linear(slot, layer, expert, pack_bfloat16(d.table(), d.pool(), weight, bias));
+              const OptionalArray& bias, const std::string& kind, float scale) {
+             d.add_linear(
+                 slot, layer, expert,
+                 pack_bfloat16(d.table(), d.pool(), weight, bias, input_form(kind, scale)));
            })
       .def("add_float8",
            [](Decoder& d, const std::string& slot, int layer, int expert, const py::array& codes,

@@ -64,6 +64,7 @@ InputForm input_form(const std::string& kind, float scale) {
       {"int8_static", InputKind::int8_static},
       {"float8_token", InputKind::float8_token},
       {"float8_static", InputKind::float8_static},
+      {"bfloat16", InputKind::bfloat16},
   };
   for (const auto& [name, known] : kinds) {
     if (kind != name) continue;
@@ -88,13 +89,13 @@ PackedLinear pack_float32(const KernelTable& table, ThreadPool& pool, const py::
 }
 
 PackedLinear pack_bfloat16(const KernelTable& table, ThreadPool& pool, const py::array& weight,
-                           const OptionalArray& bias) {
+                           const OptionalArray& bias, const InputForm& form) {
   const auto* data = checked<std::uint16_t>("weight", weight, {kAny, kAny});
   check_not_empty(weight);
   const float* shift = checked<float>("bias", bias, {weight.shape(0)});
   const std::size_t rows = length(weight, 0), inputs = length(weight, 1);
   const Unlocked nogil;
-  return with_bias(PackedLinear::bfloat16(table, pool, data, rows, inputs), shift);
+  return with_bias(PackedLinear::bfloat16(table, pool, data, rows, inputs, form), shift);
 }
 
 PackedLinear pack_float8(const KernelTable& table, ThreadPool& pool, const py::array& codes,
@@ -160,9 +161,10 @@ void bind_linear(py::module_& m) {
                     });
                   })
       .def_static("bfloat16",
-                  [op](Array weight, Optional bias, Name isa, int threads) {
+                  [op](Array weight, Optional bias, Name kind, float scale, Name isa, int threads) {
+                    const InputForm form = input_form(kind, scale);
                     return op(isa, threads, [&](const KernelTable& table, ThreadPool& pool) {
-                      return pack_bfloat16(table, pool, weight, bias);
+                      return pack_bfloat16(table, pool, weight, bias, form);
                     });
                   })
       .def_static("float8",

@@ -14,7 +14,7 @@ PackedLinear pack_float32(const KernelTable& table, ThreadPool& pool, const py::
                           const OptionalArray& bias);
 // weight: the bits of bfloat16, as uint16.
 PackedLinear pack_bfloat16(const KernelTable& table, ThreadPool& pool, const py::array& weight,
-                           const OptionalArray& bias);
+                           const OptionalArray& bias, const InputForm& inputs);
 // codes: the bits of e4m3, as uint8.
 PackedLinear pack_float8(const KernelTable& table, ThreadPool& pool, const py::array& codes,
                          const py::array& scales, const OptionalArray& bias,

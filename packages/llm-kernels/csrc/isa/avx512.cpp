@@ -1,10 +1,10 @@
 // The avx512 unit: the kernels compiled for this instruction set. No standard-library header here.
+#define LLM_KERNELS_UNIT avx512
 #include "simd/avx512.h"
 
-#include "llm_kernels/kernel_table.h"
-
-#define LLM_KERNELS_UNIT avx512
 #include "kernels/table.h"
+#include "llm_kernels/kernel_table.h"
+#include "simd/dot512_pairs.h"
 
 namespace llm_kernels {
 

@@ -3,6 +3,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/linear.h"
+#include "kernels/linear_bfloat16.h"
 #include "kernels/linear_dot.h"
 #include "kernels/math.h"
 #include "kernels/norm_rope.h"
@@ -19,9 +20,10 @@ const KernelTable kTable = {
     kTileRows,
     kDotTileRows,
     kInt8Bias,
+    kBFloat16Products,
     {linear_tile<Float32>, linear_tile<BFloat16>, linear_tile<Float8>, linear_tile<Int8>,
      linear_tile<Int4>},
-    {dot_tile<Int8Dot>, dot_tile<Int4Dot>},
+    {dot_tile<Int8Dot>, dot_tile<Int4Dot>, bfloat16_tile<kBFloat16Products>},
     round_int8,
     {SIZE_MAX, kExpandFloatRows, kExpandFloatRows, kExpandInt8Rows, kExpandInt4Rows},
     {nullptr, expand<BFloat16>, expand<Float8>, expand<Int8>, expand_int4},

@@ -12,6 +12,7 @@ constexpr int kTileRows = 3;
 constexpr int kDotTileRows = 4;
 constexpr int kDotSums = 4;  // of two registers each
 constexpr int kInt8Bias = 0;
+constexpr bool kBFloat16Products = false;
 constexpr size_t kExpandFloatRows = 8;
 constexpr size_t kExpandInt8Rows = 8;
 constexpr size_t kExpandInt4Rows = 8;

@@ -1,17 +1,14 @@
-// The vector type of the AVX-512 unit (F, BW, VL, DQ).
+// The vector type of the units with AVX-512 (F, BW, VL, DQ).
 #pragma once
 
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
 
-namespace llm_kernels::avx512 {
+namespace llm_kernels::LLM_KERNELS_UNIT {
 
 constexpr size_t kWidth = 16;
 constexpr int kTileRows = 6;
-constexpr int kDotTileRows = 8;
-constexpr int kDotSums = 8;  // of two registers each
-constexpr int kInt8Bias = 0;
 constexpr size_t kExpandFloatRows = SIZE_MAX;
 constexpr size_t kExpandInt8Rows = SIZE_MAX;
 constexpr size_t kExpandInt4Rows = SIZE_MAX;
@@ -82,15 +79,10 @@ inline Vec nibble(Words w, int j) {
   return {_mm512_permutexvar_ps(_mm512_srli_epi32(w.v, static_cast<unsigned>(4 * j)), values)};
 }
 
-// Sums of products of bytes, four a lane: pairs in 16 bits, from time to time folded into 32.
+// Four bytes a lane.
 struct Bytes {
   __m512i v;
 };
-struct DotSum {
-  __m512i pairs;
-  __m512i total;
-};
-inline DotSum no_dot() { return {_mm512_setzero_si512(), _mm512_setzero_si512()}; }
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
 inline Bytes broadcast_quad(const int8_t* p) {
   int32_t quad;
@@ -101,28 +93,5 @@ inline Bytes low_nibbles(Bytes b) { return {_mm512_and_si512(b.v, _mm512_set1_ep
 inline Bytes high_nibbles(Bytes b) {
   return {_mm512_and_si512(_mm512_srli_epi16(b.v, 4), _mm512_set1_epi8(15))};
 }
-// At most eight of these between folds: 8 * 2 * 15 * 127 fits 16 bits.
-inline void dot_nibbles(DotSum& s, Bytes w, Bytes x) {
-  s.pairs = _mm512_add_epi16(s.pairs, _mm512_maddubs_epi16(w.v, x.v));
-}
-inline void fold(DotSum& s) {
-  s.total = _mm512_add_epi32(s.total, _mm512_madd_epi16(s.pairs, _mm512_set1_epi16(1)));
-  s.pairs = _mm512_setzero_si512();
-}
-// The instruction takes one factor unsigned: |w| * (x with the sign of w). |-128| fits, unsigned.
-struct Int8Codes {
-  __mmask64 negative;
-  __m512i size;
-};
-inline Int8Codes load_codes(const uint8_t* p) {
-  const __m512i v = load_bytes(p).v;
-  return {_mm512_movepi8_mask(v), _mm512_abs_epi8(v)};
-}
-inline void dot_int8(DotSum& s, Int8Codes w, Bytes x) {
-  const __m512i turned = _mm512_mask_sub_epi8(x.v, w.negative, _mm512_setzero_si512(), x.v);
-  const __m512i pairs = _mm512_maddubs_epi16(w.size, turned);
-  s.total = _mm512_add_epi32(s.total, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
-}
-inline Vec to_float(DotSum s) { return {_mm512_cvtepi32_ps(s.total)}; }
 
-}  // namespace llm_kernels::avx512
+}  // namespace llm_kernels::LLM_KERNELS_UNIT

@@ -14,7 +14,7 @@
 namespace llm_kernels {
 
 // How a linear weight's codes are stored. The formats up to kInt4 are decoded to float and meet
-// float inputs; the last two meet inputs that were rounded to int8 (DotTile).
+// float inputs; the last three meet inputs that were rounded to int8 or to bfloat16 (DotTile).
 enum WeightFormat {
   kFloat32 = 0,
   kBFloat16 = 1,
@@ -24,7 +24,8 @@ enum WeightFormat {
   kFloatFormats = 5,
   kInt8Dot = 5,
   kInt4Dot = 6,
-  kWeightFormats = 7,
+  kBFloat16Dot = 7,  // pairs of inputs side by side; where KernelTable::bfloat16_products
+  kWeightFormats = 8,
 };
 constexpr int kDotFormats = kWeightFormats - kFloatFormats;
 
@@ -136,10 +137,11 @@ inline size_t attention_scratch(size_t queries, size_t head_dim, size_t value_di
 }
 
 struct KernelTable {
-  size_t panel_rows;     // weight rows interleaved in a panel
-  size_t tile_rows;      // most rows of x in a tile
-  size_t dot_tile_rows;  // most rows of int8 inputs in a tile
-  int int8_bias;         // added to the codes of kInt8Dot, which are then unsigned; or 0
+  size_t panel_rows;       // weight rows interleaved in a panel
+  size_t tile_rows;        // most rows of x in a tile
+  size_t dot_tile_rows;    // most rows of int8 inputs in a tile
+  int int8_bias;           // added to the codes of kInt8Dot, which are then unsigned; or 0
+  bool bfloat16_products;  // whether kBFloat16Dot is computed here
   // Indexed by WeightFormat.
   void (*linear_tile[kFloatFormats])(const LinearTile& tile, size_t rows);
   // Indexed by WeightFormat - kFloatFormats.
@@ -179,5 +181,6 @@ struct KernelTable {
 const KernelTable& scalar_table();
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
+const KernelTable& avx512bf16_table();  // with VNNI and BF16
 
 }  // namespace llm_kernels

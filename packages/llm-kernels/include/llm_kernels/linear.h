@@ -19,6 +19,7 @@ enum class InputKind {
   int8_static,   // int8 with one scale that was calibrated
   float8_token,  // e4m3 with a scale a row
   float8_static,
+  bfloat16,
 };
 
 struct InputForm {
@@ -42,7 +43,8 @@ class PackedLinear {
                               std::size_t n, std::size_t k);
   // weight: bfloat16 [N, K].
   static PackedLinear bfloat16(const KernelTable& table, ThreadPool& pool,
-                               const std::uint16_t* weight, std::size_t n, std::size_t k);
+                               const std::uint16_t* weight, std::size_t n, std::size_t k,
+                               InputForm inputs);
   // codes: e4m3 [N, K], all finite; scales: [N, K / group]; W = codes * scales.
   static PackedLinear float8(const KernelTable& table, ThreadPool& pool, const std::uint8_t* codes,
                              const float* scales, std::size_t n, std::size_t k, std::size_t group,
@@ -79,7 +81,9 @@ class PackedLinear {
   const float* offsets(std::size_t panel) const;
 
   // Row `row` of a float32 or bfloat16 weight, to out[K].
-  bool has_rows() const { return format_ == kFloat32 || format_ == kBFloat16; }
+  bool has_rows() const {
+    return format_ == kFloat32 || format_ == kBFloat16 || format_ == kBFloat16Dot;
+  }
   void copy_row(std::size_t row, float* out) const;
 
  private:
@@ -87,6 +91,7 @@ class PackedLinear {
                std::size_t group, InputForm inputs = {});
   template <class Code>
   void pack_plain(ThreadPool& pool, const Code* weight);
+  void pack_bfloat16_pairs(ThreadPool& pool, const std::uint16_t* weight);
   void pack_int8_quads(ThreadPool& pool, const std::int8_t* codes, int bias);
   std::size_t panel_bytes() const;
   std::size_t groups() const { return (k_ + group_ - 1) / group_; }

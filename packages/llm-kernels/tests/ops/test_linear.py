@@ -47,6 +47,9 @@ FORMATS: dict[str, Make] = {
     "int4-by-token": rounding(
         "int8_token", lambda dense: Int4Weight.from_dense(dense, symmetric=False)
     ),
+    "bfloat16-both": lambda dense: RoundedInputs(
+        dense.astype(ml_dtypes.bfloat16), InputRounding("bfloat16")
+    ),
     "float8-by-token": rounding("float8_token", Float8Weight.from_dense),
     "float8-static": rounding("float8_static", Float8Weight.from_dense),
 }

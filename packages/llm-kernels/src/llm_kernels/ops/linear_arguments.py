@@ -26,5 +26,5 @@ def arguments(weight: Any, bias: npt.NDArray[np.float32] | None) -> tuple[str, t
     if isinstance(weight, Float8Weight):
         return "float8", (weight.codes.view(np.uint8), weight.scales, bias, *inputs)
     if weight.dtype == ml_dtypes.bfloat16:
-        return "bfloat16", (weight.view(np.uint16), bias)
+        return "bfloat16", (weight.view(np.uint16), bias, *inputs)
     return "float32", (weight, bias)

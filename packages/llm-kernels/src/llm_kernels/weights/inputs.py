@@ -18,10 +18,17 @@ from llm_kernels.errors import ShapeError
 from llm_kernels.weights.float8 import FLOAT8_MOST, Float8Weight
 from llm_kernels.weights.integers import Int4Weight, Int8Weight
 
-Kind = Literal["int8_block", "int8_token", "int8_static", "float8_token", "float8_static"]
+Kind = Literal[
+    "int8_block", "int8_token", "int8_static", "float8_token", "float8_static", "bfloat16"
+]
 BLOCK = 128
 """Most inputs that share a scale under `int8_block`; a weight's groups cut blocks shorter."""
 
+_PARTNERS: dict[str, type | tuple[type, ...]] = {
+    "int8": (Int4Weight, Int8Weight),
+    "float8": Float8Weight,
+    "bfloat16": np.ndarray,
+}
 _INT8_MOST = np.float32(127)
 _LEAST_SCALE = np.float32(1e-37)
 
@@ -32,7 +39,8 @@ class InputRounding:
 
     `int8_block`: int8 codes with a scale for each run of BLOCK inputs of a token; `int8_token`,
     `float8_token`: a scale a token, from its largest input; `int8_static`, `float8_static`: the
-    calibrated `scale` that code 1 stands for; larger inputs saturate. float8 is e4m3.
+    calibrated `scale` that code 1 stands for; larger inputs saturate. float8 is e4m3. `bfloat16`
+    has no scale.
     """
 
     kind: Kind
@@ -46,6 +54,8 @@ class InputRounding:
 
     def apply(self, x: npt.NDArray[np.float32], group_size: int) -> npt.NDArray[np.float32]:
         """The rounded x [..., K], for a weight whose scales are shared by `group_size` inputs."""
+        if self.kind == "bfloat16":
+            return x.astype(ml_dtypes.bfloat16).astype(np.float32)
         if self.kind != "int8_block":
             return self._run(x)
         ends = [*_block_ends(x.shape[-1], group_size)]
@@ -69,28 +79,33 @@ class InputRounding:
 
 @dataclass(frozen=True, eq=False)
 class RoundedInputs:
-    """A quantized linear weight whose inputs are rounded before they meet it.
+    """A linear weight whose inputs are rounded before they meet it.
 
-    int8 inputs meet Int4Weight and Int8Weight, float8 inputs Float8Weight; ShapeError else.
+    int8 inputs meet Int4Weight and Int8Weight, float8 inputs Float8Weight, bfloat16 inputs an array
+    of bfloat16 [N, K]; ShapeError else.
     """
 
-    weight: Int4Weight | Int8Weight | Float8Weight
+    weight: Int4Weight | Int8Weight | Float8Weight | npt.NDArray[ml_dtypes.bfloat16]
     rounding: InputRounding
 
     def __post_init__(self) -> None:
         """Refuse products that no kernel has."""
-        small_floats = isinstance(self.weight, Float8Weight)
-        if small_floats != self.rounding.kind.startswith("float8"):
+        if not isinstance(self.weight, _PARTNERS[self.rounding.kind.split("_")[0]]):
             message = (
                 f"Inputs rounded as {self.rounding.kind} do not meet a "
-                f"{type(self.weight).__name__}; int8 meets int4 and int8, float8 meets float8."
+                f"{type(self.weight).__name__}; int8 meets int4 and int8, float8 meets float8, "
+                "bfloat16 meets an array of bfloat16."
             )
+            raise ShapeError(message)
+        if isinstance(self.weight, np.ndarray) and self.weight.dtype != ml_dtypes.bfloat16:
+            message = f"Inputs in bfloat16 meet a weight in bfloat16, not {self.weight.dtype}."
             raise ShapeError(message)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(N, K)."""
-        return self.weight.shape
+        rows, columns = self.weight.shape
+        return rows, columns
 
     @property
     def nbytes(self) -> int:
@@ -99,11 +114,15 @@ class RoundedInputs:
 
     def dequantize(self) -> npt.NDArray[np.float32]:
         """The weight as float32 [N, K]; what its inputs lose is not in it."""
+        if isinstance(self.weight, np.ndarray):
+            return self.weight.astype(np.float32)
         return self.weight.dequantize()
 
     def project(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """x [..., K] float32 -> [..., N]: the rounded inputs times the weight."""
-        return self.rounding.apply(x, self.weight.group_size) @ self.weight.dequantize().T
+        held = self.weight
+        group = held.shape[1] if isinstance(held, np.ndarray) else held.group_size
+        return self.rounding.apply(x, group) @ self.dequantize().T
 
 
 def _block_ends(columns: int, group_size: int) -> list[int]:
