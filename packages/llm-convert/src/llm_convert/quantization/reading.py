@@ -10,6 +10,7 @@ import numpy as np
 from llm_convert.errors import QuantizationError
 from llm_convert.files.tensor_file import TensorFile
 from llm_convert.layout import Weight
+from llm_convert.quantization.gptq import as_packed, is_gptq
 from llm_convert.quantization.scheme import (
     FIELD,
     FORMAT,
@@ -33,6 +34,8 @@ class QuantizedTensors(Mapping[str, Weight]):
     """
 
     def __init__(self, files: TensorFile, config: Mapping[str, Any] | None) -> None:
+        if config is not None and is_gptq(config):
+            files, config = as_packed(files, config)
         self._files = files
         self._schemes: dict[str, Scheme] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
@@ -120,8 +123,8 @@ def _allowed_schemes(config: Mapping[str, Any]) -> list[Scheme]:
     method, form = config.get("quant_method"), config.get("format")
     if method != METHOD or form != FORMAT:
         message = (
-            f"config.json asks for quantization by {method!r}, format {form!r}; supported is "
-            f"{METHOD!r}, format {FORMAT!r}. Take the unquantized checkpoint."
+            f"config.json asks for quantization by {method!r}, format {form!r}; supported are "
+            f"{METHOD!r} with the format {FORMAT!r}, and 'gptq'. Take the unquantized checkpoint."
         )
         raise QuantizationError(message)
     try:

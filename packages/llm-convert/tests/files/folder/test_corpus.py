@@ -1,6 +1,6 @@
 """Every input that is kept ends in arrays or in one of our errors, quickly; a few mutations too.
 
-`run.py` fuzzes for longer and adds what it finds to the corpus.
+`tests/fuzz/run.py` fuzzes for longer and adds what it finds to the corpus.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "fuzz"))
 from fuzz_targets import CORPUS, TARGETS, corpus, outcome
 from mutations import mutated
 
