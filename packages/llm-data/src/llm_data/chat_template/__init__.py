@@ -14,6 +14,7 @@ from llm_data.chat_template.conversation import Conversation, Message, from_mess
 from llm_data.chat_template.encoding import EncodedRounds, encode_conversation, encode_prompt
 from llm_data.chat_template.interface import ChatTemplate
 from llm_data.chat_template.loading import load_chat_template
+from llm_data.chat_template.saving import save_chat_template
 
 __all__ = [
     "ChatTemplate",
@@ -25,4 +26,5 @@ __all__ = [
     "from_messages",
     "from_rounds",
     "load_chat_template",
+    "save_chat_template",
 ]
