@@ -183,6 +183,11 @@ class TrainingOptions:
     save_steps: int = option(
         500, help="Write a checkpoint every so many steps.", group=_CHECKPOINTS
     )
+    use_async_save: bool = flag(
+        False,
+        help="Write checkpoints while training goes on, from a copy in memory.",
+        group=_CHECKPOINTS,
+    )
     save_total_limit: int | None = option(
         None, help="Keep only so many checkpoints, the newest and the best.", group=_CHECKPOINTS
     )

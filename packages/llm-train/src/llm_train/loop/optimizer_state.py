@@ -8,6 +8,7 @@ arrays are whole, so that they can be read with another layout of processes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -24,13 +25,22 @@ OPTIMIZER_FILE = "optimizer.safetensors"
 
 def write_optimizer(optimizer: paddle.optimizer.Optimizer, model: nn.Layer, folder: Path) -> None:
     """Write every accumulator of every trained parameter."""
+    write_state(read_state(optimizer, model), folder)
+
+
+def read_state(optimizer: paddle.optimizer.Optimizer, model: nn.Layer) -> dict[str, np.ndarray]:
+    """Copies of every accumulator of every trained parameter, by the names of the file."""
     state = optimizer.state_dict()
-    arrays = {
-        f"{name}/{key.removeprefix(parameter.name + '_')}": tensor.numpy()
+    return {
+        f"{name}/{key.removeprefix(parameter.name + '_')}": np.array(tensor.numpy())
         for name, parameter in model.named_parameters()
         for key, tensor in state.items()
         if key.startswith(parameter.name + "_") and isinstance(tensor, paddle.Tensor)
     }
+
+
+def write_state(arrays: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write what `read_state` gave."""
     infos = {name: TensorInfo(array.dtype, array.shape) for name, array in arrays.items()}
     write_safetensors(folder / OPTIMIZER_FILE, infos, arrays.__getitem__)
 

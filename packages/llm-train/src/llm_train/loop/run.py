@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +54,13 @@ def run_training(
     command: str,
     inputs: Mapping[str, str | None] | None = None,
     parallel: Parallel | None = None,
+    judge: Callable[[], dict[str, float]] | None = None,
 ) -> TrainingResult:
     """Train `model` as `options` say and leave the finished model in output_dir.
 
     `model(input_ids [B, T], position_ids=, attention_mask=)` returns logits [B, T, V]; what has
     `stop_gradient` is not trained. `command` and `inputs` (option name -> path) go to llm.json.
+    `judge`: figures of each evaluation besides loss, perplexity and accuracy.
     `parallel`: the processes that the model was built for, which all call this.
     A run that was stopped goes on at its newest complete checkpoint, with the same losses.
     Raises RecipeError (also where another run is in output_dir), ResumeError, BatchError,
@@ -66,7 +68,15 @@ def run_training(
     """
     for line in without_effect(options):
         logger.info("%s", line)
+    if options.use_async_save and (parallel is not None or not hasattr(files, "snapshot")):
+        logger.info("use_async_save=True has no effect here: only whole models of one process.")
     _check(options, data)
+    if getattr(options, "eval_with_do_generation", False) and options.evaluates and judge is None:
+        message = (
+            f"--eval_with_do_generation true: llm {command} evaluates by loss and accuracy only, "
+            "and so do several processes. Set it to false."
+        )
+        raise RecipeError(message)
     if parallel is None and (processes() > 1 or options.nproc_per_node * options.nnodes > 1):
         message = (
             f"llm {command} trains in one process. Leave out --nproc_per_node and --nnodes, and "
@@ -77,7 +87,7 @@ def run_training(
         layout_of(options, 1)
     leads = parallel is None or parallel.leads
     with held(Path(options.output_dir)) if leads else nullcontext():
-        return _run(model, options, data, files, command, inputs, parallel)
+        return _run(model, options, data, files, command, inputs, parallel, judge)
 
 
 def _run(
@@ -88,6 +98,7 @@ def _run(
     command: str,
     inputs: Mapping[str, str | None] | None,
     parallel: Parallel | None,
+    judge: Callable[[], dict[str, float]] | None,
 ) -> TrainingResult:
     from llm_train.loop.begin import begin
     from llm_train.loop.flops import Work
@@ -95,7 +106,8 @@ def _run(
 
     output_dir = Path(options.output_dir)
     if not options.do_train:
-        return TrainingResult(output_dir, 0, _evaluate_only(model, options, data, parallel))
+        found = _evaluate_only(model, options, data, parallel, judge)
+        return TrainingResult(output_dir, 0, found)
     checkpoints = Checkpoints(output_dir, options.save_total_limit, parallel)
     plan = make_plan(options, data.epoch_samples, parallel.layout.replicas if parallel else 1)
     beginning = begin(model, options, data, checkpoints, plan, parallel)
@@ -110,6 +122,7 @@ def _run(
         watch.work = Work.of(model, parallel.layout.processes if parallel else 1)
         identity = beginning.identity
         run = Run(options, plan, data, files, checkpoints, watch, origin, identity, start, parallel)
+        run = replace(run, judge=judge)
         metrics = _train(model, run, beginning.resume, before)
         watch.close()
         if watch.work is not None and checkpoints.leads:
@@ -137,7 +150,10 @@ def _train(
     if run.plan.evaluate_every and options.eval_on_start and not run.start:
         trainer.evaluate()
     with trainer.interrupt:
-        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        try:
+            trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+        finally:
+            trainer.background.wait()
     if trainer.flow.stopped:
         message = (
             f"Stopped at step {trainer.state.global_step}, which is in a checkpoint. The same "
@@ -158,7 +174,11 @@ def _train(
 
 
 def _evaluate_only(
-    model: nn.Layer, options: TrainingOptions, data: TrainingData, parallel: Parallel | None
+    model: nn.Layer,
+    options: TrainingOptions,
+    data: TrainingData,
+    parallel: Parallel | None,
+    judge: Callable[[], dict[str, float]] | None,
 ) -> dict[str, float]:
     from llm_train.loop.evaluation import evaluate
 
@@ -167,6 +187,8 @@ def _evaluate_only(
         if samples is not None:
             sizes = _sizes(options, prefix)
             metrics |= evaluate(model, data, samples, **sizes, parallel=parallel)
+    if judge is not None and data.valid is not None:
+        metrics |= judge()
     if parallel is not None and not parallel.leads:
         return metrics
     with written_file(Path(options.output_dir) / "eval_results.json") as stream:

@@ -7,10 +7,11 @@ arrive together, so that the mean is over all their tokens.
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,19 @@ from paddlenlp.trainer import Trainer, TrainerCallback, TrainingArguments
 from paddlenlp.trainer.trainer_callback import DefaultFlowCallback, PrinterCallback
 
 from llm_train.errors import DivergedError
+from llm_train.loop.background import Background
 from llm_train.loop.batches import StepLoader, count_trained, cut, real_tokens
 from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.compute import make_computation
 from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.evaluation import evaluate
 from llm_train.loop.interrupt import Interrupt
-from llm_train.loop.optimizer_state import read_optimizer, write_optimizer
+from llm_train.loop.optimizer_state import (
+    read_optimizer,
+    read_state,
+    write_optimizer,
+    write_state,
+)
 from llm_train.loop.optimizers import make_optimizer
 from llm_train.loop.order import SampleOrder
 from llm_train.loop.patience import Patience
@@ -60,6 +67,7 @@ class Run:
     identity: Mapping[str, Any]
     start: int
     parallel: Parallel | None = None
+    judge: Callable[[], dict[str, float]] | None = None
 
 
 class LoopTrainer(Trainer):
@@ -81,6 +89,7 @@ class LoopTrainer(Trainer):
             options.early_stopping_threshold,
         )
         self.interrupt = Interrupt(run.parallel)
+        self.background = Background()
         self.flow = _Flow(run.plan, run.options, self.interrupt)
         self.add_callback(self.flow)
 
@@ -168,6 +177,8 @@ class LoopTrainer(Trainer):
         limit = run.options.batches("eval")
         size = run.options.per_device_eval_batch_size
         metrics = evaluate(self.model, run.data, run.data.valid, size, limit, parallel=run.parallel)
+        if run.judge is not None:
+            metrics |= run.judge()
         run.watch.evaluated(self.state.global_step, metrics, time.monotonic() - began)
         self.last_metrics = metrics
         if self.patience.look(metrics[self.run.options.best_metric[0]]) and self.is_in_train:
@@ -204,17 +215,38 @@ class LoopTrainer(Trainer):
             "patience": self.patience.state(),
         }
 
-        def write(folder: Path) -> None:
-            run.files.save(folder)
-            if self.shared_state is None:
-                write_optimizer(self.optimizer, model, folder)
-            else:
-                self.shared_state.write(folder)
-            if run.checkpoints.leads:
-                self.state.save_to_json(str(folder / STATE_FILE))
-
-        run.checkpoints.save(step, write, run.lineage, {**run.identity, **state})
+        content = {**run.identity, **state}
+        later = self._snapshot(model) if run.options.use_async_save else None
+        if later is not None:
+            self.background.run(lambda: run.checkpoints.save(step, later, run.lineage, content))
+        else:
+            run.checkpoints.save(step, lambda f: self._write(model, f), run.lineage, content)
         run.watch.paused(time.monotonic() - began)
+
+    def _write(self, model: nn.Layer, folder: Path) -> None:
+        self.run.files.save(folder)
+        if self.shared_state is None:
+            write_optimizer(self.optimizer, model, folder)
+        else:
+            self.shared_state.write(folder)
+        if self.run.checkpoints.leads:
+            self.state.save_to_json(str(folder / STATE_FILE))
+
+    def _snapshot(self, model: nn.Layer) -> Callable[[Path], None] | None:
+        """What writes the checkpoint of this moment later; None where it must be written now."""
+        take = getattr(self.run.files, "snapshot", None)
+        weights = take() if take is not None else None
+        if weights is None:
+            return None
+        state = read_state(self.optimizer, model)
+        progress = copy.deepcopy(self.state)
+
+        def write(folder: Path) -> None:
+            weights(folder)
+            write_state(state, folder)
+            progress.save_to_json(str(folder / STATE_FILE))
+
+        return write
 
     def _note_best(self, metrics: dict[str, float] | None, step: int) -> None:
         options = self.run.options

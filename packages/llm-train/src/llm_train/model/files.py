@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from llm_convert.model import copy_companions, open_model, save_model
 from llm_data.tokenizer import Tokenizer
+from llm_kernels.families import ParameterKey
 from llm_kernels.paddle.weights import load_parameters, read_parameters
 from llm_train.model.parallel_files import SharedWeights, write_shared_model
 from llm_train.model.spec_model import SpecForCausalLM
@@ -17,7 +21,13 @@ _STATED_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 def write_model(model: SpecForCausalLM, folder: Path) -> None:
     """config.json and model.safetensors (PaddleNLP's names, linears [in, out]) into `folder`."""
-    weights = read_parameters(model.decoder)
+    write_weights(model, read_parameters(model.decoder), folder)
+
+
+def write_weights(
+    model: SpecForCausalLM, weights: Mapping[ParameterKey, np.ndarray], folder: Path
+) -> None:
+    """The same from canonical weights that were read before."""
     save_model(
         folder,
         config=model.source,
@@ -61,6 +71,19 @@ class FullModelFiles:
             write_shared_model(self.shared, folder)
         if self._tokenizer is not None and self._leads:
             copy_companions(self._tokenizer.path, folder)
+
+    def snapshot(self) -> Callable[[Path], None] | None:
+        """What writes the model as it is now, whenever it is called; None: only `save` can."""
+        if self.shared is not None:
+            return None
+        weights = read_parameters(self._model.decoder)
+
+        def write(folder: Path) -> None:
+            write_weights(self._model, weights, folder)
+            if self._tokenizer is not None:
+                copy_companions(self._tokenizer.path, folder)
+
+        return write
 
     def load(self, folder: Path) -> None:
         """Set all weights from a folder that `save` filled, with any layout of processes."""

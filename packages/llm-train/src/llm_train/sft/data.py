@@ -38,6 +38,11 @@ def supervised_data(
     return TrainingData(rows[0], collate, rows[1], rows[2])
 
 
+def held_out(options: SftDataOptions, tokenizer: Tokenizer) -> SftDataset:
+    """The samples of dev.json, each by itself."""
+    return _samples(options, tokenizer, "dev")
+
+
 def _samples(options: SftDataOptions, tokenizer: Tokenizer, split: str) -> SftDataset:
     assert options.dataset_name_or_path is not None
     return SftDataset(

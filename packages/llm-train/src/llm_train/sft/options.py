@@ -54,7 +54,12 @@ class SftDataOptions:
         group=_DATA,
     )
     eval_with_do_generation: bool = flag(
-        False, help="Refused so far: evaluation by generated answers.", group="Watching"
+        False,
+        help="Also have the questions answered, and give BLEU-4 and ROUGE; in one process.",
+        group="Watching",
+    )
+    save_generation_output: bool = flag(
+        False, help="Keep those answers in generated_output.json.", group="Watching"
     )
     lazy: bool = flag(False, help="Has no effect: samples are always made on demand.")
 
@@ -62,12 +67,6 @@ class SftDataOptions:
         """Raise RecipeError for what cannot work, naming the option."""
         if self.neftune_noise_alpha <= 0:
             message = f"--neftune_noise_alpha is {self.neftune_noise_alpha}; it must be above 0."
-            raise RecipeError(message)
-        if self.eval_with_do_generation:
-            message = (
-                "--eval_with_do_generation true is not supported by this version: evaluation is by "
-                "loss and accuracy. Set it to false."
-            )
             raise RecipeError(message)
 
 
@@ -83,3 +82,9 @@ class SftOptions(SftDataOptions, TrainingOptions):
         """Raise RecipeError for what cannot work, naming the option."""
         SftDataOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
+        if self.eval_with_do_generation and self.nproc_per_node * self.nnodes > 1:
+            message = (
+                "--eval_with_do_generation true works in one process only so far. Set it to false, "
+                "or leave out --nproc_per_node and --nnodes."
+            )
+            raise RecipeError(message)

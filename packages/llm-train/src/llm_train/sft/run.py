@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from llm_train.sft.options import SftOptions
 
 
@@ -29,7 +31,8 @@ def sft(options: SftOptions) -> None:
     from llm_train.model.neftune import add_noise
     from llm_train.parallel.groups import start
     from llm_train.parallel.layout import current_layout
-    from llm_train.sft.data import supervised_data
+    from llm_train.sft.data import held_out, supervised_data
+    from llm_train.sft.generation import Judge
     from llm_train.tokenizer import run_tokenizer
 
     use_device(options.device)
@@ -43,6 +46,18 @@ def sft(options: SftOptions) -> None:
     if options.neftune:
         add_noise(model.decoders[0], options.neftune_noise_alpha)
     tokenizer = run_tokenizer(options, model)
+    judge: Judge | None = None
+    if options.eval_with_do_generation and options.evaluates and parallel is None:
+        batches = options.batches("eval")
+        judge = Judge(
+            model.decoder,
+            tokenizer,
+            held_out(options, tokenizer),
+            most=max(options.max_length - options.src_length, 1),
+            batch=options.per_device_eval_batch_size,
+            limit=None if batches is None else batches * options.per_device_eval_batch_size,
+            output=Path(options.output_dir) if options.save_generation_output else None,
+        )
     run_training(
         model,
         options,
@@ -55,4 +70,5 @@ def sft(options: SftOptions) -> None:
             "dataset_name_or_path": options.dataset_name_or_path,
         },
         parallel=parallel,
+        judge=judge,
     )
