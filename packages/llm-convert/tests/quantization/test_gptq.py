@@ -14,7 +14,7 @@ from llm_convert.model import open_model
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight, Int8Weight
 
-LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+SLOTS = {"q_proj": "q", "k_proj": "k", "v_proj": "v", "o_proj": "out"}
 
 
 def packed(codes, bits):
@@ -32,7 +32,7 @@ def checkpoint(golden, folder, *, bits=4, group=16, even=True, act_order=False, 
     tensors = load_file(folder / "model.safetensors")
     random = np.random.default_rng(bits)
     expected = {}
-    for name in [name for name in tensors if name.split(".")[-2] in LINEARS]:
+    for name in [name for name in tensors if name.split(".")[-2] in SLOTS]:
         rows, columns = tensors.pop(name).shape
         size = columns if group == -1 else group
         groups = columns // size
@@ -81,13 +81,9 @@ def checkpoint(golden, folder, *, bits=4, group=16, even=True, act_order=False, 
 def test_weights_are_those_of_the_file(golden, tmp_path, settings, kind):
     expected = checkpoint(golden, tmp_path / "m", **settings)
     model = open_model(tmp_path / "m")
-    slots = {
-        "o_proj": "out",
-        **{f"{name}_proj": name for name in ("q", "k", "v", "gate", "up", "down")},
-    }
     for name, wanted in expected.items():
         parts = name.split(".")
-        key = ParameterKey(slots[parts[-2]], int(parts[2]))
+        key = ParameterKey(SLOTS[parts[-2]], int(parts[2]))
         weight = model.weight(key)
         assert isinstance(weight, kind)
         np.testing.assert_allclose(model.dense(key), wanted, rtol=1e-6, atol=1e-6)

@@ -175,7 +175,7 @@ def test_configurations_of_other_tools_are_understood(golden: Path, tmp_path: Pa
 
 
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
-    "method": (lambda c: c.update(quant_method="gptq"), "'gptq'"),
+    "method": (lambda c: c.update(quant_method="awq"), "'awq'"),
     "format": (lambda c: c.update(format="int-quantized"), "'int-quantized'"),
     "no groups": (lambda c: c.pop("config_groups"), "malformed"),
     "groups are a list": (lambda c: c.update(config_groups=[1]), "malformed"),
