@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ from llm_train.pretrain.run import pretrain  # noqa: E402
 
 TOLERANCE = 1e-4
 BATCH, STEPS = 16, 150
+SHORTEST, LONGEST = 1.5, 10.0
+"""Seconds after which a run is killed."""
 LAYOUTS: dict[str, tuple[int, dict[str, Any]]] = {
     "one": (1, {}),
     "data 2": (2, {}),
@@ -154,16 +157,24 @@ def main() -> int:
     """Run for some minutes and print what happened."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--kills", type=int, default=10**9, help="end after so many kills")
+    parser.add_argument("--only", choices=LAYOUTS, help="always this layout")
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     chance, began = random.Random(asked.seed), time.monotonic()
+    layouts = [asked.only] if asked.only else list(LAYOUTS)
+    end = began + 60 * asked.minutes
     counts = {"runs": 0, "starts": 0, "kills": 0, "layout changes": 0, "resumed at a checkpoint": 0}
     worst = 0.0
-    while time.monotonic() - began < 60 * asked.minutes:
+
+    def patient() -> bool:
+        return time.monotonic() > end or counts["kills"] >= asked.kills
+
+    while not patient():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
             prepare(folder)
-            difference = one_run(folder, chance, counts, began + 60 * asked.minutes)
+            difference = one_run(folder, chance, counts, layouts, patient)
         if difference is None:
             return 1
         worst = max(worst, difference)
@@ -174,7 +185,11 @@ def main() -> int:
 
 
 def one_run(
-    folder: Path, chance: random.Random, counts: dict[str, int], end: float
+    folder: Path,
+    chance: random.Random,
+    counts: dict[str, int],
+    layouts: list[str],
+    patient: Callable[[], bool],
 ) -> float | None:
     """A disturbed run beside an undisturbed one: the largest difference; None where it failed."""
     seed = chance.randrange(1000)
@@ -183,13 +198,12 @@ def one_run(
         return failure(folder)
     before = ""
     while True:
-        layout = chance.choice(list(LAYOUTS))
+        layout = chance.choice(layouts)
         counts["starts"] += 1
         counts["layout changes"] += before not in ("", layout)
         counts["resumed at a checkpoint"] += any(output.glob("checkpoint-*"))
-        # Without time left the run may finish.
-        patience = chance.uniform(1.5, 12.0) if time.monotonic() < end else 600.0
-        outcome = wait(start(folder, output, layout, seed), patience)
+        seconds = 600.0 if patient() else chance.uniform(SHORTEST, LONGEST)
+        outcome = wait(start(folder, output, layout, seed), seconds)
         before = layout
         if outcome == "failed":
             return failure(folder)

@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
 from paddle import nn
 
 from llm_train.errors import BatchError
 from llm_train.loop.compute import Figures, make_computation
 from llm_train.loop.data import Batch, Samples, TrainingData
-from llm_train.loop.loss import trained_tokens
-from llm_train.parallel.collectives import total
+from llm_train.loop.loss import IGNORED, trained_tokens
+from llm_train.parallel.collectives import total, wait_for_all
 from llm_train.parallel.groups import Parallel
 
 _AT_ONCE = 2
@@ -43,6 +44,7 @@ def evaluate(
         tokens += sum(trained_tokens(batch["labels"]) for batch in batches)
     loss, right = figures.loss, float(figures.right)
     if parallel is not None:
+        wait_for_all(parallel)
         replicas = (parallel.sharding, parallel.data)
         loss = total(loss, *replicas, parallel.pipeline)
         right = total(right, *replicas, parallel.pipeline)
@@ -71,10 +73,16 @@ def _batches(
 ) -> Iterator[Batch]:
     """This replica's batches: every n-th of all, of n replicas."""
     replica, replicas = (parallel.layout.replica, parallel.layout.replicas) if parallel else (0, 1)
-    starts = islice(range(0, len(samples), size), limit)
-    for first in islice(starts, replica, None, replicas):
+    starts = list(islice(range(0, len(samples), size), limit))
+    own = starts[replica::replicas]
+    for first in own:
         rows = range(first, min(first + size, len(samples)))
         yield data.collate([samples[row] for row in rows])
+    rounds = -(-len(starts) // replicas)
+    if parallel is not None and parallel.layout.stage == 3 and len(own) < rounds:
+        # The weights are gathered by all: who has no batch left looks at one that counts nothing.
+        batch = data.collate([samples[0]])
+        yield {**batch, "labels": np.full_like(batch["labels"], IGNORED)}
 
 
 def _rounds(batches: Iterator[Batch], parallel: Parallel | None) -> Iterator[list[Batch]]:

@@ -106,6 +106,7 @@ def shared_object(value: Any, parallel: Any) -> Any:
     """What the leading process gives as `value`, on every process."""
     if parallel is None:
         return value
+    wait_for_all(parallel)
     held = [value]
     dist.broadcast_object_list(held, src=0)
     return held[0]
@@ -119,6 +120,15 @@ def gathered_objects(value: Any) -> list[Any]:
 
 
 def wait_for_all(parallel: Any) -> None:
-    """Go on when every process of the run has come here."""
-    if parallel is not None:
+    """Go on when every process of the run has come here, however long one of them takes.
+
+    gloo gives up after half a minute; so on CPUs processes meet in the store.
+    """
+    if parallel is None:
+        return
+    if paddle.get_device() == "cpu":
+        from llm_train.parallel.gloo import meet
+
+        meet(parallel.layout.processes)
+    else:
         dist.barrier()

@@ -1,21 +1,26 @@
 """What Paddle's gloo lacks, for processes on CPUs. On GPUs nothing here is used.
 
 Paddle 3.0 and 3.3: gloo groups of one axis meet under the same keys of the store and mix up their
-ranks, so every group gets a store of its own; there is no reduce-scatter (see `collectives`); and
-sending waits until the other side receives, so both sides must agree on an order (see `schedule`).
+ranks, so every group gets a store of its own; there is no reduce-scatter (see `collectives`);
+sending waits until the other side receives, so both sides must agree on an order (see `schedule`);
+and who waits for half a minute fails, so processes `meet` where one of them may take longer.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
+import time
 from typing import Any
 
 import paddle.distributed.collective as collective
 from paddle.base import core
 
 _SECONDS = 900
+_SHORTEST, _LONGEST = 0.001, 0.05
 _stores: list[Any] = []
+_meetings = itertools.count()
 
 
 def use_one_store_per_group() -> None:
@@ -50,6 +55,18 @@ def _own_store(store: Any, rank: int, size: int, name: str) -> Any:
         own = core.TCPStore(host, int(port_text), False, size, _SECONDS)
     _stores.append(own)
     return own
+
+
+def meet(processes: int) -> None:
+    """Return when so many processes have called this as often as this one."""
+    store = collective._default_store
+    key = f"llm_train/meeting/{next(_meetings)}"
+    come = store.add(key, 1)
+    pause = _SHORTEST
+    while come < processes:
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST)
+        come = store.add(key, 0)
 
 
 def _free_port() -> int:
