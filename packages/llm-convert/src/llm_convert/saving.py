@@ -40,6 +40,7 @@ COMPANIONS = (
     "generation_config.json",
     "chat_template.json",
     "chat_template.jinja",
+    "template_lock.json",
     "tokenizer*",
     "special_tokens_map.json",
     "added_tokens.json",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import paddle
@@ -20,6 +22,7 @@ from llm_peft.lora.adapt import add_lora, lora_layers
 from llm_peft.lora.files import LoraFiles
 from llm_peft.lora.layer import LoraShape
 from llm_peft.lora.targets import target_keys
+from llm_train.model.words import Words
 
 SHAPE = LoraShape(4, 6.0, dropout=0.1)
 
@@ -74,7 +77,9 @@ def test_a_checkpoint_does_not_read_the_base(
 
 
 def test_the_configuration_is_paddlenlps(base: Model, base_folder: Path, tmp_path: Path) -> None:
-    LoraFiles(trained(base, ["q_proj", "v_proj"]), SHAPE, base, base_folder).save(tmp_path)
+    tokenizer: Any = SimpleNamespace(path=base_folder)
+    words = Words(tokenizer)
+    LoraFiles(trained(base, ["q_proj", "v_proj"]), SHAPE, base, words).save(tmp_path)
     names = {path.name for path in tmp_path.iterdir()}
     assert {"lora_config.json", "lora_model_state.pdparams", BASE_FILE, "tokenizer.json"} <= names
     config = json.loads((tmp_path / "lora_config.json").read_text())

@@ -30,6 +30,7 @@ class ServedModel:
 def load_model(options: ServeOptions) -> ServedModel:
     """Load tokenizer, template and weights; what the loaders raise is for the user."""
     from llm_data.chat_template import load_chat_template
+    from llm_data.template_lock import check_template_lock
     from llm_data.tokenizer import load_tokenizer
     from llm_infer.load import load_engine, open_model, resolve_model
 
@@ -40,6 +41,7 @@ def load_model(options: ServeOptions) -> ServedModel:
     model = open_model(options.model_name_or_path)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
+    check_template_lock(options.model_name_or_path, tokenizer, template)
     engine = load_engine(
         model,
         tokenizer=tokenizer,

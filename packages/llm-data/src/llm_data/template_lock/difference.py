@@ -20,9 +20,8 @@ def describe(locked: Mapping[str, Any], now: Mapping[str, Any], tokenizer: Token
     name = differing[0]
     way = next(w for w in locked["probes"][name] if _get(locked, name, w) != _get(now, name, w))
     old, new = _get(locked, name, way), _get(now, name, way)
-    head = (
-        f"{len(differing)} of {len(locked['probes'])} probe conversations differ. {name!r}, {way}"
-    )
+    head = f"{len(differing)} of {len(locked['probes'])} probe conversations differ."
+    head = f"{head} {name!r}, {way}"
     if old is None or new is None:
         refused = "the locked template" if old is None else "the template at hand"
         return f"{head}: {refused} refuses it."

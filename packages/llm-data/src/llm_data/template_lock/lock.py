@@ -70,8 +70,9 @@ def check_template_lock(
         return
     message = (
         f"{describe(locked, now, tokenizer)} {folder} was trained with other token ids than it "
-        "would be asked with. Use the tokenizer and the chat template it was saved with (leave out "
-        f"--tokenizer_name_or_path and --chat_template), or remove {LOCK_FILE} if this is meant."
+        "would be asked with. Use its own tokenizer and chat template (leave out "
+        "--tokenizer_name_or_path and --chat_template, or name those of the training), or "
+        f"remove {LOCK_FILE} if this is meant."
     )
     raise TemplateLockError(message)
 

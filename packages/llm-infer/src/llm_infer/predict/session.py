@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from llm_convert.model import Model
 from llm_data.chat_template import load_chat_template
+from llm_data.template_lock import LOCK_FILE, check_template_lock
 from llm_data.tokenizer import Tokenizer, load_tokenizer
 from llm_infer.described import DescribedModel, describe
 from llm_infer.engine import Engine, EngineLimits, SamplingParams
@@ -98,6 +100,10 @@ def open_session(
     model = open_source(options.model_name_or_path, options.mode)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
+    # An adapter was trained last, so its lock is the one that holds.
+    locked = [folder for folder in adapters.values() if (Path(folder) / LOCK_FILE).is_file()]
+    for folder in locked or [options.model_name_or_path]:
+        check_template_lock(folder, tokenizer, template)
     sequences = batch_size * beams(options)
     engine = open_engine(options, sequences, options.max_length, tokenizer, model)
     max_length = bounded_length(options, engine)

@@ -6,10 +6,11 @@ import logging
 from pathlib import Path
 
 from llm_convert.lora import check_base, read_lora, sketch, write_lora, write_sketch
-from llm_convert.model import Model, copy_companions
+from llm_convert.model import Model
 from llm_kernels.paddle.decoder import Decoder
 from llm_peft.lora.adapt import lora_layers, read_adapter, set_adapter
 from llm_peft.lora.layer import LoraShape
+from llm_train.model.words import Words
 
 logger = logging.getLogger(__name__)
 
@@ -18,15 +19,15 @@ class LoraFiles:
     """Writes `lora_config.json` and `lora_model_state.pdparams` as PaddleNLP does."""
 
     def __init__(
-        self, decoder: Decoder, shape: LoraShape, base: Model, companions: Path | None = None
+        self, decoder: Decoder, shape: LoraShape, base: Model, words: Words | None = None
     ) -> None:
-        """`decoder`: with its adapters; `base`: the model that is adapted; `companions`: folder of
-        the tokenizer's files.
+        """`decoder`: with its adapters; `base`: the model that is adapted; `words`: the tokenizer,
+        with a lock of its chat template.
         """
         self._decoder = decoder
         self._shape = shape
         self._base = base
-        self._companions = companions
+        self._words = words
         # Every checkpoint holds the sketch; the base does not change, so it is read once.
         self._sketch = sketch(base, (key for key, _ in lora_layers(decoder)))
 
@@ -41,8 +42,8 @@ class LoraFiles:
             lora_dropout=self._shape.dropout,
         )
         write_sketch(folder, self._sketch)
-        if self._companions is not None:
-            copy_companions(self._companions, folder)
+        if self._words is not None:
+            self._words.save(folder)
 
     def load(self, folder: Path) -> None:
         """Set the adapter from a folder that `save` filled, or any of the same shape.

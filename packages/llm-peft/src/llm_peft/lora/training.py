@@ -16,6 +16,7 @@ from llm_train.loop import TrainingResult, run_training
 from llm_train.loop.device import use_device
 from llm_train.model import SpecForCausalLM, build_model
 from llm_train.model.neftune import add_noise
+from llm_train.model.words import Words
 from llm_train.sft.data import supervised_data
 from llm_train.tokenizer import run_tokenizer
 
@@ -38,7 +39,7 @@ def train_adapter(
     add_lora(model.decoder, keys, shape, seed=options.seed)
     if options.neftune:
         add_noise(model.decoder, options.neftune_noise_alpha)
-    files = LoraFiles(model.decoder, shape, base, tokenizer.path)
+    files = LoraFiles(model.decoder, shape, base, Words(tokenizer, True, options.chat_template))
     if options.lora_path is not None:
         files.load(Path(options.lora_path))
     _announce(options, model, len(keys))

@@ -54,6 +54,8 @@ def merge(options: MergeOptions) -> None:
     with written_folder(options.output_path, origin, overwrite=options.overwrite) as folder:
         _write(options, base, adapter, folder)
         copy_companions(base.path, folder)
+        # What the adapter was trained with is what the merged model must be asked with.
+        copy_companions(adapter_folder, folder)
         certificate = _certify(options, base, adapter, folder)
     _report(options, base, adapter, certificate, time.monotonic() - started)
 

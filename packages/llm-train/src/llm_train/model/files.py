@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from llm_convert.model import copy_companions, open_model, save_model
+from llm_convert.model import open_model, save_model
 from llm_data.tokenizer import Tokenizer
 from llm_kernels.families import ParameterKey
 from llm_kernels.paddle.weights import load_parameters, read_parameters
 from llm_train.model.parallel_files import SharedWeights, write_shared_model
 from llm_train.model.spec_model import SpecForCausalLM
+from llm_train.model.words import Words
 from llm_train.parallel.groups import Parallel
 
 _STATED_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
@@ -51,15 +52,18 @@ class FullModelFiles:
     def __init__(
         self,
         model: SpecForCausalLM,
-        tokenizer: Tokenizer | None = None,
+        tokenizer: Tokenizer | Words | None = None,
         parallel: Parallel | None = None,
     ) -> None:
-        """`tokenizer`: its files, and the chat template beside them, go with the model.
+        """`tokenizer`: its files, and the chat template beside them, go with the model; `Words`
+        may add a lock of both.
 
         `parallel`: the processes that hold it together; they save and load together.
         """
         self._model = model
-        self._tokenizer = tokenizer
+        if tokenizer is not None and not isinstance(tokenizer, Words):
+            tokenizer = Words(tokenizer)
+        self._words = tokenizer
         self._leads = parallel is None or parallel.leads
         self.shared = None if parallel is None else SharedWeights(model, parallel)
 
@@ -69,8 +73,8 @@ class FullModelFiles:
             write_model(self._model, folder)
         else:
             write_shared_model(self.shared, folder)
-        if self._tokenizer is not None and self._leads:
-            copy_companions(self._tokenizer.path, folder)
+        if self._words is not None and self._leads:
+            self._words.save(folder)
 
     def snapshot(self) -> Callable[[Path], None] | None:
         """What writes the model as it is now, whenever it is called; None: only `save` can."""
@@ -80,8 +84,8 @@ class FullModelFiles:
 
         def write(folder: Path) -> None:
             write_weights(self._model, weights, folder)
-            if self._tokenizer is not None:
-                copy_companions(self._tokenizer.path, folder)
+            if self._words is not None:
+                self._words.save(folder)
 
         return write
 

@@ -1,4 +1,4 @@
-"""What goes with a model's weights so that it is asked as it was trained: tokenizer and template."""
+"""What goes with weights so that a model is asked as it was trained: tokenizer and template."""
 
 from __future__ import annotations
 

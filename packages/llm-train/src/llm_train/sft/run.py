@@ -29,6 +29,7 @@ def sft(options: SftOptions) -> None:
     from llm_train.loop.device import use_device
     from llm_train.model import FullModelFiles, build_model
     from llm_train.model.neftune import add_noise
+    from llm_train.model.words import Words
     from llm_train.parallel.groups import start
     from llm_train.parallel.layout import current_layout
     from llm_train.sft.data import held_out, supervised_data
@@ -62,7 +63,7 @@ def sft(options: SftOptions) -> None:
         model,
         options,
         supervised_data(options, options, tokenizer),
-        FullModelFiles(model, tokenizer, parallel),
+        FullModelFiles(model, Words(tokenizer, True, options.chat_template), parallel),
         command="train sft",
         inputs={
             "model_name_or_path": options.model_name_or_path,
