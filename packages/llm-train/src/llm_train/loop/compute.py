@@ -15,7 +15,8 @@ import paddle
 from paddle import nn
 
 from llm_train.loop.batches import as_tensor, model_inputs
-from llm_train.loop.loss import hits, summed_loss
+from llm_train.loop.loss import hits, summed_loss, trained_tokens
+from llm_train.model.router_loss import RouterLoss
 from llm_train.model.spec_model import SpecForCausalLM
 from llm_train.parallel.groups import Parallel
 from llm_train.parallel.pipeline import Pipeline
@@ -51,16 +52,22 @@ class Whole:
 
     def __init__(self, model: nn.Layer, group: Any = None) -> None:
         self._model, self._group = model, group
+        self._router_loss: RouterLoss | None = getattr(model, "router_loss", None)
 
     def train(self, batches: Batches, tokens: int, after: Callable[[], None]) -> float:
-        """As `Computation.train`."""
+        """As `Computation.train`; a router's loss is added, and not in the figure."""
         mean = paddle.zeros([])
         for batch in batches:
             logits = self._model(**model_inputs(batch))
-            loss = summed_loss(logits, as_tensor(batch["labels"]), self._group) / tokens
+            labels = as_tensor(batch["labels"])
+            loss = summed_loss(logits, labels, self._group) / tokens
+            mean = mean + loss.detach()
+            added = self._router_loss.take() if self._router_loss else None
+            if added is not None:
+                # Micro-batches count by their trained tokens, as for the loss itself.
+                loss = loss + added * (trained_tokens(labels.numpy()) / tokens)
             loss.backward()
             after()
-            mean = mean + loss.detach()
         return float(mean)
 
     def look(self, batches: Batches) -> Figures:

@@ -77,6 +77,12 @@ def run_training(
             "and so do several processes. Set it to false."
         )
         raise RecipeError(message)
+    if options.recompute and getattr(model, "router_loss", None) is not None:
+        message = (
+            "--recompute true does not go with the router loss that config.json asks for. Set one "
+            "of --recompute and output_router_logits to false."
+        )
+        raise RecipeError(message)
     if parallel is None and (processes() > 1 or options.nproc_per_node * options.nnodes > 1):
         message = (
             f"llm {command} trains in one process. Leave out --nproc_per_node and --nnodes, and "

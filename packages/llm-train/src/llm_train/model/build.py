@@ -46,7 +46,9 @@ def build_model(
     stored = open_model(folder) if continue_training else None
     config = stored.config if stored else read_config(folder)
     check_config(config)
-    _say_what_is_ignored(folder, config)
+    _say_what_is_ignored(
+        folder, config, staged=parallel is not None and parallel.layout.pipeline > 1
+    )
     model = _empty_model(config, parallel)
     if stored is not None:
         set_parameters(model, stored.dense, parallel)
@@ -102,11 +104,12 @@ def _stages(layout: Layout, sizes: Sizes) -> list[range] | None:
     return every[layout.pipeline_rank :: layout.pipeline]
 
 
-def _say_what_is_ignored(folder: Path, config: Mapping[str, Any]) -> None:
-    ignored = ignored_by_training(config)
+def _say_what_is_ignored(folder: Path, config: Mapping[str, Any], *, staged: bool) -> None:
+    ignored = ignored_by_training(config, staged=staged)
     if ignored:
         logger.warning(
-            "%s has %s; this version trains without dropout and without a router loss.",
+            "%s has %s; this version trains without them (no dropout; no router loss with these "
+            "fields, or in a pipeline).",
             folder / "config.json",
             ", ".join(f"{name} {value}" for name, value in ignored.items()),
         )

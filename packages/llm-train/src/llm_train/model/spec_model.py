@@ -17,6 +17,7 @@ from paddlenlp.transformers.model_utils import PretrainedModel
 from llm_kernels.families import detect, read_sizes
 from llm_kernels.paddle.decoder import Decoder
 from llm_kernels.paddle.layers import DENSE, Layers
+from llm_train.model.router_loss import RouterLoss, wanted_coefficient
 
 
 class SpecConfig(PretrainedConfig):
@@ -48,8 +49,12 @@ class SpecForCausalLM(PretrainedModel):
         self.source = config.source
         self.spec = detect(self.source)
         self.sizes = read_sizes(self.spec, self.source)
+        self.router_loss: RouterLoss | None = None
         if held is None:
             self.decoder = Decoder(self.spec, self.sizes, layers)
+            coefficient = wanted_coefficient(self.spec, self.source)
+            if coefficient:
+                self.router_loss = RouterLoss(self.decoder, coefficient)
         else:
             self.parts = nn.LayerList(
                 [Decoder(self.spec, self.sizes, layers, blocks) for blocks in held]
