@@ -98,6 +98,8 @@ def test_ids_of_the_library_itself(bpe: Tokenizer, tmp_path: Path) -> None:
         assert recipe is not None
         texts = [*PROBES, *TEXTS, "a<|endoftext|><|im_start|>b"]
         assert difference(FastEncoder(recipe), tokenizer, texts) is None
+        many = [*texts, *(f"line {number}" for number in range(300))]
+        assert difference(FastEncoder(recipe), tokenizer, many) is None
 
 
 def test_real_tokenizers_with_the_library(shared_real: Path) -> None:

@@ -24,6 +24,9 @@ from llm_data.tokenizer.sentencepiece_model import SentencePieceTokenizer
 from llm_data.tokenizer.tiktoken_file import TiktokenTokenizer
 
 logger = logging.getLogger(__name__)
+_FEW = 256
+_LONG = 500
+"""Characters of a text that is worth a call of its own."""
 _PATTERNS = {QWEN_PATTERN: "qwen2", LLAMA3_PATTERN: "gpt4"}
 """What the library calls the expressions that cut words."""
 
@@ -56,11 +59,19 @@ class FastEncoder:
 
     def encode(self, texts: Sequence[str]) -> tuple[IntArray, IntArray]:
         """See `TextEncoder`."""
-        import awkward
-
         batch = list(texts)
         if self.recipe.normalize:
             batch = [unicodedata.normalize("NFC", text) for text in batch]
+        if len(batch) > _FEW and sum(map(len, batch)) < _LONG * len(batch):
+            return self._together(batch)
+        # One by one costs less than half a second of importing awkward, unless they are short.
+        rows = [self._library.backend.encode(text) for text in batch]
+        sizes = np.asarray([row.size for row in rows], dtype=np.int64)
+        return np.concatenate(rows or [np.empty(0, np.uint32)]), sizes
+
+    def _together(self, batch: list[str]) -> tuple[IntArray, IntArray]:
+        import awkward
+
         rows: Any = self._library.encode_batch(batch, parallel=False)
         sizes = np.asarray(awkward.to_numpy(awkward.num(rows)), dtype=np.int64)
         return np.asarray(awkward.to_numpy(awkward.flatten(rows, axis=1))), sizes
