@@ -10,7 +10,7 @@ from llm_cli.values import build_options
 from llm_train.errors import RecipeError
 from llm_train.pretrain.options import PretrainOptions
 from llm_train.sft.options import SftOptions
-from llm_train.training_options import TrainingOptions, without_effect
+from llm_train.training_options import TrainingOptions
 
 # The keys and values of PaddleNLP's recipes for Qwen2.5-0.5B, in float32.
 PRETRAIN_RECIPE = {
@@ -103,14 +103,6 @@ def test_axes_and_formats_that_are_not_there_are_refused(changes: dict[str, Any]
 def test_impossible_numbers_are_refused(name: str, value: float) -> None:
     with pytest.raises(RecipeError, match=rf"--{name}\b"):
         made(**{name: value})
-
-
-def test_every_option_that_does_nothing_says_so() -> None:
-    said = without_effect(made(use_flash_attention=True, disable_tqdm=True))
-    assert [line.split("=")[0] for line in said] == ["use_flash_attention", "disable_tqdm"]
-    assert without_effect(made()) == []
-    (line,) = without_effect(made(load_best_model_at_end=True))
-    assert "nothing is evaluated" in line
 
 
 def test_the_best_model_needs_checkpoints_to_be_chosen_from() -> None:

@@ -25,7 +25,8 @@ from llm_train.loop.publish import publish
 from llm_train.loop.watch import Watch
 from llm_train.loop.writers import make_writers
 from llm_train.parallel.layout import layout_of, processes
-from llm_train.training_options import TrainingOptions, without_effect
+from llm_train.training_options import TrainingOptions
+from llm_train.without_effect import without_effect
 
 if TYPE_CHECKING:
     from paddle import nn

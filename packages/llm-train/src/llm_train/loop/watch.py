@@ -100,7 +100,7 @@ class Watch:
             learning_rate=rate,
             tokens=self.tokens,
             tokens_per_s=round(speed, 1),
-            **({} if used is None else {"mfu": round(used, 4)}),
+            **({} if used is None else {"mfu": float(f"{used:.3g}")}),
             memory_mb=round(self.memory / 2**20),
             elapsed=round(self._elapsed(now), 3),
             epoch=round(epoch, 4),
