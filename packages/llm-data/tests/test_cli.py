@@ -128,5 +128,5 @@ def test_the_readmes_commands_and_code(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr
     assert "Passed: every share is within its limit." in result.stdout
-    (code,) = _blocks("python")
+    code = "".join(_blocks("python"))
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True)

@@ -33,6 +33,7 @@ def test_shares(bpe: Tokenizer, tmp_path: Path) -> None:
     # Four samples of two tokens in one row of twelve.
     assert found["filling when packed"].share == pytest.approx(1 - 8 / 12)
     assert found["filling in batches of 2"].share == 0
+    assert found["filling in rows of 12"].share == pytest.approx(1 - 8 / 48)
     assert not Finding("x", 1, 1.0).failed
 
 

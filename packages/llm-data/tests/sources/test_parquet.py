@@ -50,5 +50,5 @@ def test_damage_is_named(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecordError, match=r"a\.parquet is no readable Parquet file"):
         InputStream(table)
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(RecordError, match=r"pip install 'llm-toolchain-data\[parquet\]'"):
+    with pytest.raises(RecordError, match=r"pip install pyarrow"):
         InputStream(table)

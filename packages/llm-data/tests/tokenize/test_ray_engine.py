@@ -104,5 +104,5 @@ def test_missing_ray_names_the_extra(
     corpus: Path, bpe: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "ray", None)
-    with pytest.raises(DataError, match=r"pip install 'llm-toolchain-data\[ray\]'"):
+    with pytest.raises(DataError, match=r"pip install 'ray\[data\]'"):
         tokenize(_options(corpus, bpe, tmp_path / "a", engine="ray"))

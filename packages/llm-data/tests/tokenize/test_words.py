@@ -56,7 +56,7 @@ def test_missing_jieba_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
     words._jieba.cache_clear()
     monkeypatch.setitem(__import__("sys").modules, "jieba", None)
-    with pytest.raises(TokenizerError, match=r"pip install 'llm-toolchain-data\[chinese\]'"):
+    with pytest.raises(TokenizerError, match=r"pip install jieba"):
         segment(TEXT)
 
 

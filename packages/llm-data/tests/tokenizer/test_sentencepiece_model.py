@@ -100,7 +100,7 @@ def test_missing_library_names_the_extra(
     sentencepiece_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sentencepiece", None)
-    with pytest.raises(TokenizerError, match=r"pip install 'llm-toolchain-data\[sentencepiece\]'"):
+    with pytest.raises(TokenizerError, match=r"pip install sentencepiece"):
         load_tokenizer(sentencepiece_folder)
 
 

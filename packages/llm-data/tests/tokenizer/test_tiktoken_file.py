@@ -121,5 +121,5 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
 def test_missing_library_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _write(tmp_path / "qwen.tiktoken")
     monkeypatch.setitem(__import__("sys").modules, "tiktoken", None)
-    with pytest.raises(TokenizerError, match=r"pip install 'llm-toolchain-data\[tiktoken\]'"):
+    with pytest.raises(TokenizerError, match=r"pip install tiktoken"):
         load_tokenizer(tmp_path)

@@ -72,8 +72,10 @@ def _filling(data: SftDataset, batch_size: int) -> list[Finding]:
     rows = pack(data.lengths, max_length)
     packed = np.asarray([data.lengths[row].sum() for row in rows], dtype=np.int64)
     before = padding_share(data.lengths, batch_size)
+    full = padding_share(data.lengths, 1, max_length)
     after = padding_share(packed, 1, max_length)
     return [
+        Finding(f"filling in rows of {max_length}", len(data), full),
         Finding(f"filling in batches of {batch_size}", len(data), before),
         Finding("filling when packed", len(rows), after),
     ]

@@ -74,7 +74,7 @@ def _open(file: BinaryIO, path: Path) -> Any:
     except ImportError as error:
         message = (
             f"{path} is a Parquet file and pyarrow is not installed. "
-            "Install it with: pip install 'llm-toolchain-data[parquet]'"
+            "Install it with: pip install pyarrow"
         )
         raise RecordError(message) from error
     try:

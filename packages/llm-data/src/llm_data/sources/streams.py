@@ -79,7 +79,7 @@ class _ZstdReader:
         except ImportError as error:
             message = (
                 f"{path} is compressed and zstandard is not installed. "
-                "Install it with: pip install 'llm-toolchain-data[zst]'"
+                "Install it with: pip install zstandard"
             )
             raise RecordError(message) from error
         self._library = zstandard

@@ -114,7 +114,7 @@ def fast_recipe(tokenizer: Tokenizer, wanted: str, sample: Iterable[str]) -> Fas
             texts = [*PROBES, *sample]
             wrong = difference(FastEncoder(recipe), tokenizer, texts)
         except ImportError:
-            problem = "it is not installed (pip install 'llm-toolchain-data[fast]')"
+            problem = "it is not installed (pip install gigatoken)"
         # Whatever the library says of a tokenizer that it does not know.
         except Exception as error:
             problem = f"it does not open this tokenizer ({error})"

@@ -150,7 +150,7 @@ def _ray() -> Any:
     except ImportError as error:
         message = (
             "--engine ray needs Ray, which is not installed here. "
-            "Install it on every node with: pip install 'llm-toolchain-data[ray]'"
+            "Install it on every node with: pip install 'ray[data]'"
         )
         raise DataError(message) from error
     return ray

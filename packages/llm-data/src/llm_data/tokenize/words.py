@@ -85,7 +85,7 @@ def _jieba() -> Any:
     except ImportError as error:
         message = (
             "Chinese word segmentation needs jieba, which is not installed. "
-            "Install it with: pip install 'llm-toolchain-data[chinese]'"
+            "Install it with: pip install jieba"
         )
         raise TokenizerError(message) from error
     jieba.setLogLevel(logging.WARNING)

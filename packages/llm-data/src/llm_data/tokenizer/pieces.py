@@ -17,7 +17,7 @@ def load_pieces(path: Path) -> Any:
     except ImportError as error:
         message = (
             f"{path} is a sentencepiece model and sentencepiece is not installed. "
-            "Install it with: pip install 'llm-toolchain-data[sentencepiece]'"
+            "Install it with: pip install sentencepiece"
         )
         raise TokenizerError(message) from error
     model = sentencepiece.SentencePieceProcessor()

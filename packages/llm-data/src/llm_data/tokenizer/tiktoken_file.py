@@ -208,7 +208,7 @@ def _encoding(pattern: str, ranks: dict[bytes, int], special: dict[str, int]) ->
     except ImportError as error:
         message = (
             "The tokenizer is a tiktoken file and tiktoken is not installed. "
-            "Install it with: pip install 'llm-toolchain-data[tiktoken]'"
+            "Install it with: pip install tiktoken"
         )
         raise TokenizerError(message) from error
     return tiktoken.Encoding(
