@@ -176,7 +176,7 @@ def test_configurations_of_other_tools_are_understood(golden: Path, tmp_path: Pa
 
 WRONG: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "method": (lambda c: c.update(quant_method="awq"), "'awq'"),
-    "format": (lambda c: c.update(format="int-quantized"), "'int-quantized'"),
+    "format": (lambda c: c.update(format="marlin-24"), "'marlin-24'"),
     "no groups": (lambda c: c.pop("config_groups"), "malformed"),
     "groups are a list": (lambda c: c.update(config_groups=[1]), "malformed"),
     "bits": (lambda c: weights_of(c).update(num_bits=3), "3-bit"),

@@ -15,9 +15,9 @@ import numpy as np
 from llm_convert.errors import QuantizationError
 
 if TYPE_CHECKING:
-    from llm_kernels.weights import Int4Weight, Int8Weight
+    from llm_kernels.weights import Float8Weight, Int4Weight, Int8Weight, RoundedInputs
 
-Weight: TypeAlias = "np.ndarray | Int4Weight | Int8Weight"
+Weight: TypeAlias = "np.ndarray | Int4Weight | Int8Weight | Float8Weight | RoundedInputs"
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,9 @@ def on_rows(weight: Weight, change: Callable[[np.ndarray], np.ndarray]) -> Weigh
     """
     if isinstance(weight, np.ndarray):
         return change(weight)
+    if hasattr(weight, "rounding"):
+        # How inputs are rounded does not depend on the rows.
+        return replace(weight, weight=on_rows(weight.weight, change))
     return _held_in(weight, {name: change(array) for name, array in _arrays(weight).items()})
 
 

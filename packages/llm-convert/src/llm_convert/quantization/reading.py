@@ -11,6 +11,7 @@ from llm_convert.errors import QuantizationError
 from llm_convert.files.tensor_file import TensorFile
 from llm_convert.layout import Weight
 from llm_convert.quantization.gptq import as_packed, is_gptq
+from llm_convert.quantization.rounded import FORMATS, RoundedTensors, is_rounded, rounded_tensors
 from llm_convert.quantization.scheme import (
     FIELD,
     FORMAT,
@@ -39,9 +40,17 @@ class QuantizedTensors(Mapping[str, Weight]):
         self._files = files
         self._schemes: dict[str, Scheme] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self._rounded: RoundedTensors | None = None
         if config is None:
             self._shapes = {name: files.info(name).shape for name in files}
             _check_dense(files)
+            return
+        if is_rounded(config):
+            self._rounded = rounded_tensors(files, config)
+            whole = Scheme(num_bits=8, group_size=None)
+            self._schemes = dict.fromkeys(self._rounded.names, whole)
+            kept = (name for name in files if name not in self._rounded.parts)
+            self._shapes = {name: files.info(name).shape for name in (*kept, *self._rounded.names)}
             return
         allowed = _allowed_schemes(config)
         parts = set()
@@ -62,7 +71,9 @@ class QuantizedTensors(Mapping[str, Weight]):
 
     def __getitem__(self, name: str) -> Weight:
         scheme = self._schemes.get(name)
-        return self._files[name] if scheme is None else self._weight(name, scheme)
+        if scheme is None:
+            return self._files[name]
+        return self._rounded.weight(name) if self._rounded else self._weight(name, scheme)
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -79,7 +90,8 @@ class QuantizedTensors(Mapping[str, Weight]):
 
     def release(self, name: str) -> None:
         """Let the system drop the memory of a tensor and its scales."""
-        for part in (PACKED, SCALE) if name in self._schemes else ("",):
+        packed = name in self._schemes and self._rounded is None
+        for part in (PACKED, SCALE) if packed else ("",):
             self._files.release(name + part)
 
     def _weight(self, name: str, scheme: Scheme) -> Int4Weight | Int8Weight:
@@ -124,7 +136,8 @@ def _allowed_schemes(config: Mapping[str, Any]) -> list[Scheme]:
     if method != METHOD or form != FORMAT:
         message = (
             f"config.json asks for quantization by {method!r}, format {form!r}; supported are "
-            f"{METHOD!r} with the format {FORMAT!r}, and 'gptq'. Take the unquantized checkpoint."
+            f"{METHOD!r} with the formats {', '.join([FORMAT, *FORMATS])}, and 'gptq'. Take the "
+            "unquantized checkpoint."
         )
         raise QuantizationError(message)
     try:
