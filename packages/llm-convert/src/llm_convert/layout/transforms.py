@@ -70,9 +70,11 @@ def on_rows(weight: Weight, change: Callable[[np.ndarray], np.ndarray]) -> Weigh
     """
     if isinstance(weight, np.ndarray):
         return change(weight)
-    if hasattr(weight, "rounding"):
+    held: Any = weight
+    if hasattr(held, "rounding"):
         # How inputs are rounded does not depend on the rows.
-        return replace(weight, weight=on_rows(weight.weight, change))
+        rounded: Weight = replace(held, weight=on_rows(held.weight, change))
+        return rounded
     return _held_in(weight, {name: change(array) for name, array in _arrays(weight).items()})
 
 
