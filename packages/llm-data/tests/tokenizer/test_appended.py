@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from llm_data.tokenizer import Tokenizer, load_tokenizer
+from llm_data.tokenizer.appended import CHATGLM, Appended, appended_of
 
 
 @pytest.fixture
@@ -34,6 +35,12 @@ def test_ids_follow_the_pieces(chatglm: Tokenizer, sentencepiece_folder: Path) -
     assert chatglm.encode("x", True) == [size + 1, size + 3, *model.encode("x")]
     assert (chatglm.bos_token_id, chatglm.eos_token_id) == (model.bos_id(), model.eos_id())
     assert chatglm.pad_token_id == model.unk_id()
+
+
+def test_by_the_number_of_pieces_where_no_class_is_named() -> None:
+    assert appended_of({}, 64789) is CHATGLM
+    assert appended_of({}, 32000) == Appended()
+    assert appended_of({"tokenizer_class": "LlamaTokenizer"}, 64789) == Appended()
 
 
 def test_roles_only_when_asked(chatglm: Tokenizer) -> None:

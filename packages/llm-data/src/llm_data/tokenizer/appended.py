@@ -1,6 +1,7 @@
 """Special tokens that a model's code appends to its sentencepiece model.
 
-The model file does not hold them; `tokenizer_class` of tokenizer_config.json names the code.
+The model file does not hold them; `tokenizer_class` of tokenizer_config.json names the code, and
+where no class is named, the number of pieces tells.
 """
 
 from __future__ import annotations
@@ -32,8 +33,11 @@ CHATGLM = Appended(
     roles={"pad_token": "<unk>"},
 )
 BY_CLASS = {"ChatGLMTokenizer": CHATGLM, "ChatGLMv2Tokenizer": CHATGLM}
+BY_PIECES = {64789: CHATGLM}
 
 
-def appended_of(config: Mapping[str, Any]) -> Appended:
-    """What the class that a tokenizer_config.json names appends; nothing if it names none."""
-    return BY_CLASS.get(str(config.get("tokenizer_class")), Appended())
+def appended_of(config: Mapping[str, Any], pieces: int) -> Appended:
+    """What the class that a tokenizer_config.json names appends to a model of so many pieces."""
+    name = config.get("tokenizer_class")
+    found = BY_PIECES.get(pieces) if name is None else BY_CLASS.get(str(name))
+    return found or Appended()

@@ -30,7 +30,7 @@ class SentencePieceTokenizer(Roles):
         self._config = special.config
         self.legacy = bool(self._config.get("legacy", True))
         self._pieces = int(self._model.get_piece_size())
-        appended = appended_of(special.config)
+        appended = appended_of(special.config, self._pieces)
         self.roles = {
             "bos_token": self._control(self._model.bos_id()),
             "eos_token": self._control(self._model.eos_id()),
