@@ -40,7 +40,17 @@ def herd() -> Callable[[list[dict[str, Any]], Path], None]:
 
 @pytest.fixture(scope="session")
 def runs(herd: Callable[..., None], golden: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of the runs of `plan_of_runs`."""
+    """Folder of the quick runs of `plan_of_runs`."""
     folder = tmp_path_factory.mktemp("runs")
-    herd(jobs(golden, folder), folder)
+    herd(jobs(golden, folder, slow=False), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def more_runs(
+    herd: Callable[..., None], golden: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Folder of the slow runs."""
+    folder = tmp_path_factory.mktemp("more_runs")
+    herd(jobs(golden, folder, slow=True), folder)
     return folder

@@ -27,6 +27,12 @@ FOUR: dict[str, dict[str, Any]] = {
     "virtual": {"pipeline_parallel_degree": 2, "virtual_pp_degree": 2, "sharding": "stage1"},
     "recomputed": {"sharding": "stage3", "recompute": True},
 }
+COMBINED = (
+    *(("llama_v2_gqa", mode) for mode in FOUR if mode != "virtual"),
+    ("gpt2", "tensor_pipeline"),
+    ("deep", "virtual"),
+)
+"""Model and mode of the runs of four processes; deep: a Llama of new weights, DEEPER."""
 STEPS = 20
 FOUR_STEPS = 8
 SAVED_AT, LONG = 3, 6
@@ -37,19 +43,43 @@ EVALUATED = {"do_eval": True, "eval_steps": 100, "eval_on_start": False}
 DEEPER = {"num_hidden_layers": 4}
 
 
-def jobs(golden: Path, folder: Path) -> list[dict[str, Any]]:
-    """All runs; their outputs are folder/FAMILY-MODE, saved-MODE, same-MODE, MODE-to-MODE."""
+def is_slow(family: str, mode: str) -> bool:
+    """Whether a run is left to the slow tests: others look at the same code."""
+    if mode in FOUR:
+        return mode != "tensor_pipeline" or family != FAMILIES[0]
+    return family != FAMILIES[0] and mode not in ("tensor", "pipeline")
+
+
+def jobs(golden: Path, folder: Path, *, slow: bool) -> list[dict[str, Any]]:
+    """The runs of the quick tests, or those of the slow ones.
+
+    Their outputs are folder/FAMILY-MODE, and of the quick ones saved-MODE, same-MODE, MODE-to-MODE.
+    """
 
     def case(family: str, mode: str, options: dict[str, Any], steps: int) -> dict[str, Any]:
         settings = {"lr_scheduler_type": "constant", **EVALUATED, **options}
         return _case(f"{family}-{mode}", golden / family, folder, settings, steps)
 
     one = [case(family, "one", {}, STEPS) for family in FAMILIES]
-    two = [case(f, mode, options, STEPS) for f in FAMILIES for mode, options in TWO.items()]
-    four = [case("llama_v2_gqa", mode, options, FOUR_STEPS) for mode, options in FOUR.items()]
-    four[3:4] = [_deeper(golden, folder, "virtual", FOUR["virtual"])]
-    four.append(case("gpt2", "tensor_pipeline", FOUR["tensor_pipeline"], FOUR_STEPS))
-    one.append(_deeper(golden, folder, "one", {}))
+    two = [
+        case(f, mode, options, STEPS)
+        for f in FAMILIES
+        for mode, options in TWO.items()
+        if is_slow(f, mode) == slow
+    ]
+    four = [
+        case(f, mode, FOUR[mode], FOUR_STEPS)
+        for f, mode in COMBINED
+        if is_slow(f, mode) == slow and f != "deep"
+    ]
+    if slow:
+        one.append(_deeper(golden, folder, "one", {}))
+        four.append(_deeper(golden, folder, "virtual", FOUR["virtual"]))
+        return [
+            {"processes": 1, "cases": one},
+            {"processes": 2, "cases": two},
+            {"processes": 4, "cases": four},
+        ]
     first, second = _checkpoints(golden / "llama_v2_gqa", folder)
     return [
         {"processes": 1, "cases": one + first},

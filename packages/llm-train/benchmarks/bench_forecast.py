@@ -1,0 +1,105 @@
+"""What `llm train plan` forecasts beside what runs measure: memory and tokens a second.
+
+    flock -x LOCK python packages/llm-train/benchmarks/bench_forecast.py
+
+Every run is a process forked from one that has imported Paddle, so that its peak is its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from llm_train.quiet import import_paddlenlp
+
+import_paddlenlp()
+
+import numpy as np  # noqa: E402
+import paddlenlp.transformers.model_utils  # noqa: E402, F401
+
+from llm_data.indexed import IndexedWriter  # noqa: E402
+from llm_train.pretrain.options import PretrainOptions  # noqa: E402
+from llm_train.pretrain.run import pretrain  # noqa: E402
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_attention_heads": 8,
+    "num_key_value_heads": 4, "rms_norm_eps": 1e-5, "max_position_embeddings": 1024,
+    "tie_word_embeddings": False,
+}  # fmt: skip
+RUNS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "10 M, 8 x 256": ({"hidden_size": 256, "num_hidden_layers": 8, "vocab_size": 8000}, {}),
+    "10 M, 8 x 256, recompute": (
+        {"hidden_size": 256, "num_hidden_layers": 8, "vocab_size": 8000},
+        {"recompute": True},
+    ),
+    "10 M, 2 x 1024": (
+        {"hidden_size": 256, "num_hidden_layers": 8, "vocab_size": 8000},
+        {"per_device_train_batch_size": 2, "max_seq_length": 1024},
+    ),
+    "52 M, 4 x 256": (
+        {"hidden_size": 512, "num_hidden_layers": 12, "vocab_size": 16000},
+        {"per_device_train_batch_size": 4},
+    ),
+}
+SAID = re.compile(
+    r"forecast (\S+) MB, measured (\S+) MB.*forecast (\S+) tokens/s, measured (\S+)\."
+)
+
+
+def main() -> None:
+    """Print a line for each run."""
+    for name, (sizes, options) in RUNS.items():
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place)
+            child = os.fork()
+            if child == 0:
+                run(folder, sizes, options)
+                os._exit(0)
+            os.waitpid(child, 0)
+            found = SAID.search((folder / "log").read_text(encoding="utf-8"))
+        assert found is not None
+        sys.stdout.write(
+            f"{name}: memory forecast {found[1]} MB, measured {found[2]} MB; "
+            f"tokens/s forecast {found[3]}, measured {found[4]}\n"
+        )
+
+
+def run(folder: Path, sizes: dict[str, Any], options: dict[str, Any]) -> None:
+    """A few steps; what is said goes to folder/log."""
+    import logging
+
+    logging.getLogger("llm_train").addHandler(logging.FileHandler(folder / "log"))
+    logging.getLogger("llm_train").setLevel(logging.INFO)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    config = {**CONFIG, **sizes, "intermediate_size": sizes["hidden_size"] * 11 // 4}
+    (folder / "config").mkdir()
+    (folder / "config" / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with IndexedWriter(folder / "data" / "text", np.uint16) as writer:
+        for _ in range(40):
+            writer.add_document(np.random.default_rng(0).integers(0, 8000, 3000))
+    settings: dict[str, Any] = {
+        "max_seq_length": 256,
+        "per_device_train_batch_size": 8,
+        "max_steps": 6,
+        "save_strategy": "no",
+        "split": "1,0,0",
+        "device": "cpu",
+        **options,
+    }
+    pretrain(
+        PretrainOptions(
+            model_name_or_path=str(folder / "config"),
+            input_dir=str(folder / "data"),
+            output_dir=str(folder / "out"),
+            **settings,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
