@@ -21,6 +21,7 @@ from llm_convert.errors import FileFormatError
 from llm_convert.files.dtypes import BFLOAT16
 from llm_convert.files.tensor_file import FileMap, TensorFile, TensorInfo
 from llm_convert.foreign.gguf_metadata import config_of, file_metadata
+from llm_convert.foreign.gguf_scan import check_lengths
 from llm_convert.model import Model
 from llm_convert.names.gguf import FREQUENCIES
 from llm_kernels.families import detect, read_sizes
@@ -49,6 +50,7 @@ class GgufTensors(TensorFile):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._source = FileMap(path)
+        check_lengths(self._source)
         try:
             reader = gguf.GGUFReader(path)
             self.metadata = file_metadata(reader)

@@ -1,0 +1,70 @@
+"""Whether a GGUF file's counts and lengths fit the file, before the package gguf believes them.
+
+It walks over as many elements as a file states, whether they are there or not.
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from llm_convert.errors import FileFormatError
+from llm_convert.files.tensor_file import FileMap
+
+# Bytes of a value by the number of its type; 8 is a text, 9 an array.
+_SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_TEXT, _ARRAY = 8, 9
+_SMALLEST_FIELD = 8 + 4 + 1
+_SMALLEST_TENSOR = 8 + 4 + 4 + 8
+
+
+def check_lengths(source: FileMap) -> None:
+    """Raise FileFormatError where a count or a length reaches beyond the file."""
+    try:
+        _, version, tensors, fields = struct.unpack_from("<4sIQQ", source.data, 0)
+        at = 24
+        _within(source, at, tensors * _SMALLEST_TENSOR + fields * _SMALLEST_FIELD)
+        if version not in (2, 3):
+            message = f"version {version}; 2 and 3 are known"
+            raise ValueError(message)
+        for _ in range(fields):
+            at = _text(source, at)
+            at = _value(source, at + 4, *struct.unpack_from("<I", source.data, at))
+    except (ValueError, struct.error) as error:
+        message = f"{source.path} is truncated or no GGUF file: {error}."
+        raise FileFormatError(message) from error
+
+
+def _within(source: FileMap, at: int, size: int) -> int:
+    if at + size > len(source):
+        message = f"{size} bytes at byte {at}, the file has {len(source)}"
+        raise ValueError(message)
+    return at + size
+
+
+def _text(source: FileMap, at: int) -> int:
+    (length,) = struct.unpack_from("<Q", source.data, at)
+    return _within(source, at + 8, length)
+
+
+def _value(source: FileMap, at: int, kind: Any) -> int:
+    if kind == _TEXT:
+        return _text(source, at)
+    if kind != _ARRAY:
+        return _within(source, at, _size(kind))
+    inner, count = struct.unpack_from("<IQ", source.data, at)
+    at += 12
+    if inner != _TEXT:
+        return _within(source, at, count * _size(inner))
+    _within(source, at, count * 8)
+    for _ in range(count):
+        at = _text(source, at)
+    return at
+
+
+def _size(kind: int) -> int:
+    if kind not in _SIZES:
+        message = f"a value of the unknown type {kind}"
+        raise ValueError(message)
+    return _SIZES[kind]
