@@ -8,6 +8,9 @@ import numpy as np
 
 from llm_data.indexed.layout import IntArray
 
+_PENDING = 65_536
+"""Sequences after which their lengths become an array."""
+
 
 class SequenceSizes:
     """Holds 4 bytes of memory a sequence and, where documents have several, 4 a document."""
@@ -16,6 +19,7 @@ class SequenceSizes:
         self.documents = 0
         self.tokens = 0
         self._sizes: list[IntArray] = []
+        self._pending: list[int] = []
         self._counts: list[IntArray | int] = []
 
     def add(self, sizes: Sequence[int] | IntArray, counts: Sequence[int] | IntArray | None) -> None:
@@ -25,10 +29,14 @@ class SequenceSizes:
         self.documents += numbers if isinstance(numbers, int) else numbers.size
         self.tokens += int(array.sum(dtype=np.int64))
         # Many short arrays cost more than their content.
-        if self._sizes and self._sizes[-1].size + array.size < 65_536:
-            array = np.concatenate([self._sizes.pop(), array])
-        self._sizes.append(array)
+        self._pending += array.tolist()
+        if len(self._pending) >= _PENDING:
+            self._flush()
         self._count(numbers)
+
+    def _flush(self) -> None:
+        self._sizes.append(np.asarray(self._pending, dtype=np.int32))
+        self._pending = []
 
     def _count(self, numbers: IntArray | int) -> None:
         last = self._counts[-1] if self._counts else None
@@ -43,7 +51,8 @@ class SequenceSizes:
 
     def sizes(self) -> IntArray:
         """Tokens of every sequence, int32 [S]."""
-        return np.concatenate(self._sizes) if self._sizes else np.empty(0, np.int32)
+        self._flush()
+        return np.concatenate(self._sizes)
 
     def borders(self) -> IntArray:
         """First sequence of each document and, last, S: int64 [D + 1]."""
