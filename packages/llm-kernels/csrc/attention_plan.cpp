@@ -8,7 +8,7 @@ namespace {
 
 // Queries that share one pass over the blocks: enough to use a block many times while it is in
 // cache, few enough that their state stays there too.
-constexpr std::size_t kQueriesPerTask = 64;
+constexpr std::size_t kQueriesPerTask = 72;
 // Most heads of a task: beyond, a step of one row would leave threads without work.
 constexpr std::size_t kHeadsPerTask = 32;
 constexpr std::size_t kSplitKeys = 256;

@@ -17,7 +17,6 @@ from llm_kernels.decoder_config import unsupported
 from llm_kernels.errors import ShapeError, UnsupportedSpecError
 from llm_kernels.families import (
     FAMILIES,
-    DynamicScaling,
     FamilySpec,
     LinearScaling,
     ParameterKey,
@@ -216,14 +215,6 @@ def test_too_many_tokens_positions_and_contexts_are_refused(
     step.positions = np.array([0, 64], np.int32)
     with pytest.raises(ValueError, match=r"positions\[1\] is 64; it must be 0 to 63"):
         native(learned).step(step)
-    for dynamic in (
-        random_model("qwen", max_positions=8),
-        random_model("llama", rope_scaling=DynamicScaling(2.0, 8)),
-    ):
-        decoder = native(dynamic)
-        decoder.step(batch(dynamic, 0, 8))
-        with pytest.raises(ValueError, match=r"beyond 8 tokens .* --inference_model false"):
-            decoder.step(batch(dynamic, 8, 9))
 
 
 def test_a_second_position_is_asked_for(random_model: Callable[..., Any]) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from llm_kernels import decoder_config
@@ -40,6 +41,7 @@ class LaterSizes(Sizes):
         *["llama", "qwen", "qwen2", "qwen2-moe", "qwen3-moe", "mixtral", "gpt2", "opt", "bloom"],
         *["chatglm", "chatglm2", "glm", "glm4", "glm4-0414", "falcon", "falcon-grouped"],
         *["falcon-grouped-shared", "rw", "gemma", "gemma2", "phi3"],
+        *["deepseek-v2", "deepseek-v2-lite", "deepseek-v3", "deepseek-v3-lite"],
     ],
 )
 def test_these_families_are_computed(random_model: Callable[..., Any], family: str) -> None:
@@ -110,20 +112,38 @@ def test_slopes_are_rounded_and_scaled_as_the_family_does(
     assert found(Alibi(scaled=True, rounded=True))[1] == pytest.approx(scale)
 
 
-def test_latent_attention_is_refused_by_name(random_model: Callable[..., Any]) -> None:
+def test_latent_attention_and_its_experts(random_model: Callable[..., Any]) -> None:
+    v3 = native_config(random_model("deepseek-v3").spec, random_model("deepseek-v3").sizes)
+    assert (v3["q_rank"], v3["kv_rank"], v3["value_dim"], v3["rope_first"]) == (12, 10, 6, 6)
+    assert (v3["sigmoid_scores"], v3["expert_groups"], v3["group_best"]) == (True, 3, 2)
+    assert (v3["open_groups"], v3["routed_scale"]) == (2, 1.5)
+    model = random_model("deepseek-v2-lite")
+    lite = native_config(model.spec, model.sizes)
+    assert (lite["q_rank"], lite["sigmoid_scores"], lite["group_best"]) == (0, False, 1)
+
+
+def test_another_way_of_latent_attention_is_refused(random_model: Callable[..., Any]) -> None:
     model = random_model("deepseek-v3")
-    lacking = unsupported(model.spec, model.sizes)
-    assert {"attention.latent = 'qkv'", "moe.scores = 'sigmoid'"} <= set(lacking)
+    attention = replace(model.spec.attention, latent="kvq")
+    assert unsupported(replace(model.spec, attention=attention), model.sizes) == [
+        "attention.latent = 'kvq'"
+    ]
 
 
-def test_the_longest_context(random_model: Callable[..., Any]) -> None:
-    def most(family: str, **changes: Any) -> int:
+def test_frequencies_that_follow_the_length(random_model: Callable[..., Any]) -> None:
+    def config(family: str, **changes: Any) -> dict[str, Any]:
         model = random_model(family, **changes)
-        found: int = native_config(model.spec, model.sizes)["most_context"]
-        return found
+        return native_config(model.spec, model.sizes)
 
-    assert most("llama") == 0
-    assert most("qwen", max_positions=99) == 99
-    assert most("llama", rope_scaling=DynamicScaling(2.0, 50), max_positions=99) == 50
-    stretched = LongScaling((1.0,) * 4, (2.0,) * 4, 32, 1.1)
-    assert most("phi3", rope_scaling=stretched, max_positions=99) == 32
+    plain = config("llama")
+    assert (plain["stage_lengths"], plain["dynamic_length"], plain["logn_length"]) == ([], 0, 0)
+    qwen = config("qwen", max_positions=99)
+    assert qwen["stage_lengths"][:3] == [99, 198, 396]
+    assert len(qwen["stage_frequencies"]) == len(qwen["stage_lengths"]) * 4
+    assert qwen["logn_length"] == 99
+    grown = config("llama", rope_scaling=DynamicScaling(2.0, 50), max_positions=99)
+    assert (grown["dynamic_length"], grown["dynamic_factor"]) == (50, 2.0)
+    scaling = LongScaling((1.0,) * 4, (2.0,) * 4, 32, 1.1)
+    long = config("phi3", rope_scaling=scaling, max_positions=99)
+    assert long["stage_lengths"] == [32]
+    assert long["stage_frequencies"] == pytest.approx(np.array(long["inverse_frequency"]) / 2)

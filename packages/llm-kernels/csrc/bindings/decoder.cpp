@@ -52,13 +52,27 @@ DecoderConfig read_config(const py::dict& given) {
   read(fields, "rope_channels", config.rope_channels);
   read(fields, "rope_magnitude", config.rope_magnitude);
   read(fields, "inverse_frequency", config.inverse_frequency);
-  read(fields, "most_context", config.most_context);
+  read(fields, "rope_first", config.rope_first);
+  read(fields, "stage_lengths", config.stage_lengths);
+  read(fields, "stage_frequencies", config.stage_frequencies);
+  read(fields, "dynamic_length", config.dynamic_length);
+  read(fields, "dynamic_factor", config.dynamic_factor);
+  read(fields, "rope_theta", config.rope_theta);
+  read(fields, "logn_length", config.logn_length);
+  read(fields, "q_rank", config.q_rank);
+  read(fields, "kv_rank", config.kv_rank);
+  read(fields, "latent_eps", config.latent_eps);
   read(fields, "alibi_slopes", config.alibi_slopes);
   read(fields, "alibi_rounded_scale", config.alibi_rounded_scale);
   read(fields, "position_offset", config.position_offset);
   read(fields, "activation", activation);
   read(fields, "experts_per_token", config.experts_per_token);
   read(fields, "renormalize", config.renormalize);
+  read(fields, "sigmoid_scores", config.sigmoid_scores);
+  read(fields, "expert_groups", config.expert_groups);
+  read(fields, "open_groups", config.open_groups);
+  read(fields, "group_best", config.group_best);
+  read(fields, "routed_scale", config.routed_scale);
   read(fields, "windows", config.windows);
   read(fields, "num_blocks", config.num_blocks);
   read(fields, "block_size", config.block_size);
@@ -91,7 +105,8 @@ NormWeights norm_weights(const py::array& weight, const OptionalArray& bias) {
 py::array_t<float> step(Decoder& decoder, const py::array& token_ids, const py::array& positions,
                         const OptionalArray& block_positions, const py::array& query_start,
                         const py::array& context_length, const OptionalArray& prefix_length,
-                        const py::array& block_tables, const py::array& logits_rows) {
+                        const py::array& block_tables, const py::array& logits_rows,
+                        const OptionalArray& rope_length) {
   Step input = {};
   input.batch = sequence_batch(query_start, context_length, block_tables, prefix_length);
   const py::ssize_t rows = input.batch.query_start[input.batch.sequences];
@@ -100,6 +115,8 @@ py::array_t<float> step(Decoder& decoder, const py::array& token_ids, const py::
   input.block_positions = checked<std::int32_t>("block_positions", block_positions, {rows});
   input.logits_rows = checked<std::int32_t>("logits_rows", logits_rows, {kAny});
   input.logits_count = length(logits_rows, 0);
+  input.rope_length =
+      checked<std::int32_t>("rope_length", rope_length, {signed_size(input.batch.sequences)});
   py::array_t<float> logits({logits_rows.shape(0), signed_size(decoder.config().vocab)});
   float* out = logits.mutable_data();
   const Unlocked nogil;
@@ -164,6 +181,11 @@ void bind_decoder(py::module_& m) {
            })
       .def("seal", &Decoder::seal)
       .def("step", &step)
+      .def("add_vector",
+           [](Decoder& d, const std::string& slot, int layer, const py::array& data) {
+             const float* values = checked<float>("vector", data, {kAny});
+             d.add_vector(slot, layer, std::vector<float>(values, values + data.size()));
+           })
       .def_property_readonly("isa", [](const Decoder& d) { return isa_name(d.isa()); })
       .def_property_readonly("threads", [](Decoder& d) { return d.pool().threads(); })
       .def_property_readonly("weight_bytes", &Decoder::weight_bytes)

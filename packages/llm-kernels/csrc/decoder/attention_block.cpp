@@ -41,10 +41,14 @@ void Decoder::heads_to_cache(std::size_t layer, State& state) {
                                    stride,
                                    config_.heads + config_.kv_heads,
                                    dim,
-                                   channel * 2 * pairs,
+                                   config_.rope_first + channel * 2 * pairs,
                                    pairs,
                                    config_.rope_pairing};
       rope_rows(table_, heads, begin, end);
+    }
+    for (std::size_t row = begin; row < end && !state.query_scale.empty(); ++row) {
+      float* q = qkv_.data() + row * stride;
+      for (std::size_t i = 0; i < config_.heads * dim; ++i) q[i] *= state.query_scale[row];
     }
     for (std::size_t row = begin; row < end; ++row) {
       const float* key = qkv_.data() + row * stride + config_.heads * dim;
@@ -53,22 +57,28 @@ void Decoder::heads_to_cache(std::size_t layer, State& state) {
   });
 }
 
-void Decoder::attention(std::size_t layer, const float* x, State& state) {
-  const LayerWeights& weights = layers_[layer];
-  const std::size_t dim = config_.head_dim;
+// Queries, keys and values of every row to qkv_, before their rotation.
+void Decoder::project_heads(const LayerWeights& weights, const float* x, State& state) {
   const std::size_t stride = qkv_stride(config_);
   float* qkv = grown(qkv_, state.rows * stride);
+  if (config_.kv_rank > 0) return latent_heads(weights, x, stride, state);
+  const std::size_t dim = config_.head_dim;
   linear(table_, pool_, linear_scratch_, x, state.rows,
          {{&weights.qkv[0], qkv, stride},
           {&weights.qkv[1], qkv + config_.heads * dim, stride},
           {&weights.qkv[2], qkv + (config_.heads + config_.kv_heads) * dim, stride}});
+}
+
+void Decoder::attention(std::size_t layer, const float* x, State& state) {
+  const LayerWeights& weights = layers_[layer];
+  project_heads(weights, x, state);
   heads_to_cache(layer, state);
 
   PagedAttention arguments = {};
-  arguments.q = qkv;
+  arguments.q = qkv_.data();
   arguments.out = grown(mixed_, state.rows * config_.heads * config_.value_dim);
   arguments.slopes = config_.alibi_slopes.empty() ? nullptr : config_.alibi_slopes.data();
-  arguments.q_stride = stride;
+  arguments.q_stride = qkv_stride(config_);
   arguments.heads = config_.heads;
   arguments.window = config_.windows[layer];
   arguments.scale = config_.score_scale;

@@ -17,23 +17,12 @@ void check_range(const char* name, const std::int32_t* values, std::size_t count
   }
 }
 
-void check_context(const SequenceBatch& batch, std::size_t most) {
-  for (std::size_t s = 0; s < batch.sequences; ++s) {
-    if (static_cast<std::size_t>(batch.context_length[s]) <= most) continue;
-    throw std::invalid_argument(
-        "context_length of sequence " + std::to_string(s) + " is " +
-        std::to_string(batch.context_length[s]) + "; beyond " + std::to_string(most) +
-        " tokens this model's rotary frequencies follow the length of the prompt, which the native "
-        "decoder does not compute. Shorten the prompt, or run with --inference_model false.");
-  }
-}
-
 }  // namespace
 
 void Decoder::check(const Step& step) const {
   if (!sealed_) throw std::invalid_argument("The decoder is not whole: seal it before a step.");
   check_batch(step.batch, caches_.shape());
-  if (config_.most_context > 0) check_context(step.batch, config_.most_context);
+  check_rotation(step);
   const std::size_t rows = step.batch.rows();
   if (rows == 0 || rows > config_.max_batch_tokens) {
     throw std::invalid_argument(

@@ -2,45 +2,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numeric>
 
+#include "decoder/routing.h"
 #include "decoder/state.h"
 #include "llm_kernels/activation.h"
 
 namespace llm_kernels {
-namespace {
-
-struct Choice {
-  std::size_t row;
-  float weight;
-};
-
-// The experts' rows: softmax over the scores, the best `count` of each row.
-std::vector<std::vector<Choice>> choose(const float* scores, std::size_t rows, std::size_t experts,
-                                        std::size_t count, bool renormalize) {
-  std::vector<std::vector<Choice>> chosen(experts);
-  std::vector<std::size_t> order(experts);
-  std::vector<float> share(experts);
-  for (std::size_t row = 0; row < rows; ++row) {
-    const float* score = scores + row * experts;
-    const float highest = *std::max_element(score, score + experts);
-    float total = 0.0f;
-    for (std::size_t e = 0; e < experts; ++e) total += share[e] = std::exp(score[e] - highest);
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    std::stable_sort(order.begin(), order.end(),
-                     [&](std::size_t a, std::size_t b) { return share[a] > share[b]; });
-    if (renormalize) {
-      total = 0.0f;
-      for (std::size_t i = 0; i < count; ++i) total += share[order[i]];
-    }
-    for (std::size_t i = 0; i < count; ++i) {
-      chosen[order[i]].push_back({row, share[order[i]] / total});
-    }
-  }
-  return chosen;
-}
-
-}  // namespace
 
 void Decoder::expert(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
                      bool accumulate) {
@@ -65,7 +32,7 @@ void Decoder::mixture(const LayerWeights& weights, const float* x, State& state)
   linear(table_, pool_, linear_scratch_, x, state.rows,
          {{&weights.router.front(), scores, experts}});
   const auto chosen =
-      choose(scores, state.rows, experts, config_.experts_per_token, config_.renormalize);
+      choose_experts(config_, scores, state.rows, experts, weights.router_correction);
   for (std::size_t e = 0; e < experts; ++e) {
     const std::size_t rows = chosen[e].size();
     if (rows == 0) continue;
@@ -83,6 +50,7 @@ void Decoder::mixture(const LayerWeights& weights, const float* x, State& state)
 }
 
 void Decoder::shared_expert(const LayerWeights& weights, const float* x, State& state) {
+  if (weights.shared_router.empty()) return expert(weights.shared, x, state.rows, state.x, true);
   const std::size_t hidden = config_.hidden;
   float* gates = grown(gathered_, state.rows);
   linear(table_, pool_, linear_scratch_, x, state.rows,

@@ -1,6 +1,7 @@
 // What a description must fulfil before anything is allocated or divided by.
 #include "decoder/numbers.h"
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string>
@@ -33,8 +34,22 @@ void check_numbers(const DecoderConfig& config) {
   demand(config.windows.size() == config.layers, "windows are not one a layer");
   demand(config.alibi_slopes.empty() || config.alibi_slopes.size() == config.heads,
          "alibi_slopes are not one a head");
-  demand(2 * config.rope_channels * config.inverse_frequency.size() <= config.head_dim,
+  const std::size_t pairs = config.inverse_frequency.size();
+  demand(config.rope_first + 2 * config.rope_channels * pairs <= config.head_dim,
          "rotary frequencies are too many for its head_dim");
+  demand(config.stage_frequencies.size() == config.stage_lengths.size() * pairs &&
+             std::is_sorted(config.stage_lengths.begin(), config.stage_lengths.end()),
+         "stage_lengths do not rise, or stage_frequencies are not a row of each");
+  demand(config.dynamic_factor >= 1.0 && config.rope_theta > 0.0,
+         "dynamic_factor is below 1, or its rope_theta not above 0");
+  demand(config.logn_length != 1, "logn_length is 1, of which the logarithm is 0");
+  demand(config.kv_rank == 0 ||
+             (config.kv_heads == config.heads && config.rope_first + 2 * pairs == config.head_dim),
+         "heads of latent attention are not each their own, or do not end with what rotates");
+  demand(config.kv_rank > 0 || config.q_rank == 0, "q_rank belongs to latent attention alone");
+  demand(config.expert_groups > 0 && config.group_best > 0 && config.open_groups > 0 &&
+             config.open_groups <= config.expert_groups,
+         "groups of experts are none, or fewer than open_groups");
   demand(config.cache_layout >= 0 && config.cache_layout < kCacheLayouts,
          "cache_layout is unknown");
   const std::size_t scales =

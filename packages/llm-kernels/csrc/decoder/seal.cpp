@@ -54,11 +54,30 @@ class Inspector {
     const std::size_t queries = config_.heads * config_.head_dim;
     const std::size_t keys = config_.kv_heads * config_.head_dim;
     const std::size_t values = config_.kv_heads * config_.value_dim;
-    count("q, k and v", layer.qkv, 3);
-    linear("q", layer.qkv[0], queries, config_.hidden);
-    linear("k", layer.qkv[1], keys, config_.hidden);
-    linear("v", layer.qkv[2], values, config_.hidden);
+    if (config_.kv_rank > 0) {
+      latent(layer, queries);
+    } else {
+      count("q, k and v", layer.qkv, 3);
+      linear("q", layer.qkv[0], queries, config_.hidden);
+      linear("k", layer.qkv[1], keys, config_.hidden);
+      linear("v", layer.qkv[2], values, config_.hidden);
+    }
     one("out", layer.out, config_.hidden, config_.heads * config_.value_dim);
+  }
+
+  void latent(const LayerWeights& layer, std::size_t queries) const {
+    const std::size_t turned = 2 * config_.inverse_frequency.size();
+    if (config_.q_rank > 0) {
+      one("q_down", layer.q_down, config_.q_rank, config_.hidden);
+      norm("q_down_norm", layer.q_down_norm, config_.q_rank);
+      one("q_up", layer.q_up, queries, config_.q_rank);
+    } else {
+      one("q", layer.qkv, queries, config_.hidden);
+    }
+    one("kv_down", layer.kv_down, config_.kv_rank + turned, config_.hidden);
+    norm("kv_down_norm", layer.kv_down_norm, config_.kv_rank);
+    const std::size_t each = config_.head_dim - turned + config_.value_dim;
+    one("kv_up", layer.kv_up, config_.heads * each, config_.kv_rank);
   }
 
   void feed_forward(const LayerWeights& layer) const {
@@ -69,10 +88,18 @@ class Inspector {
              " experts a token are asked for");
     }
     one("router", layer.router, experts, config_.hidden);
+    if (experts % config_.expert_groups != 0) {
+      refuse(std::to_string(experts) + " experts are no multiple of their " +
+             std::to_string(config_.expert_groups) + " groups");
+    }
+    if (!layer.router_correction.empty() && layer.router_correction.size() != experts) {
+      refuse("router_correction has " + std::to_string(layer.router_correction.size()) +
+             " numbers instead of " + std::to_string(experts));
+    }
     for (const ExpertWeights& weights : layer.experts) expert(weights);
     if (layer.shared.in.empty()) return;
     expert(layer.shared);
-    one("shared_router", layer.shared_router, 1, config_.hidden);
+    if (!layer.shared_router.empty()) one("shared_router", layer.shared_router, 1, config_.hidden);
   }
 
   void norms(const LayerWeights& layer) const {

@@ -81,26 +81,6 @@ void Decoder::embed(const Step& step, float* x) {
   if (!embed_norm_.weight.empty()) norm(embed_norm_, x, rows, x);
 }
 
-void Decoder::rotation(const Step& step, State& state) const {
-  const std::size_t pairs = config_.inverse_frequency.size();
-  if (pairs == 0) return;
-  state.cos.resize(config_.rope_channels * state.rows * pairs);
-  state.sin.resize(state.cos.size());
-  const double magnitude = config_.rope_magnitude;
-  for (std::size_t channel = 0; channel < config_.rope_channels; ++channel) {
-    const std::int32_t* positions = channel == 0 ? step.positions : step.block_positions;
-    for (std::size_t row = 0; row < state.rows; ++row) {
-      const std::size_t at = (channel * state.rows + row) * pairs;
-      for (std::size_t i = 0; i < pairs; ++i) {
-        // Rounded to float as the models' own code does; at far positions that is visible.
-        const float angle = static_cast<float>(positions[row]) * config_.inverse_frequency[i];
-        state.cos[at + i] = static_cast<float>(std::cos(double{angle}) * magnitude);
-        state.sin[at + i] = static_cast<float>(std::sin(double{angle}) * magnitude);
-      }
-    }
-  }
-}
-
 void Decoder::start(const Step& step, State& state) {
   state.batch = step.batch;
   state.rows = step.batch.rows();

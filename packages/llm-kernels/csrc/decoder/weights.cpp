@@ -20,6 +20,10 @@ std::vector<PackedLinear>& Decoder::linear_slot(const std::string& slot, int lay
   if (layer < 0) unknown_slot(slot, "linear");
   LayerWeights& weights = layers_.at(static_cast<std::size_t>(layer));
   if (slot == "q" || slot == "k" || slot == "v") return weights.qkv;
+  if (slot == "q_down") return weights.q_down;
+  if (slot == "q_up") return weights.q_up;
+  if (slot == "kv_down") return weights.kv_down;
+  if (slot == "kv_up") return weights.kv_up;
   if (slot == "out") return weights.out;
   if (slot == "gate" || slot == "up") return weights.mlp.in;
   if (slot == "down") return weights.mlp.down;
@@ -46,6 +50,8 @@ NormWeights& Decoder::norm_slot(const std::string& slot, int layer) {
   if (slot == "mlp_out_norm") return weights.mlp_out_norm;
   if (slot == "q_norm") return weights.q_norm;
   if (slot == "k_norm") return weights.k_norm;
+  if (slot == "q_down_norm") return weights.q_down_norm;
+  if (slot == "kv_down_norm") return weights.kv_down_norm;
   unknown_slot(slot, "norm");
 }
 
@@ -86,6 +92,13 @@ void Decoder::add_table(const std::string& slot, Table table) {
   refuse_if_sealed();
   weight_bytes_ += table.rows * table.columns * sizeof(float);
   table_slot(slot) = std::move(table);
+}
+
+void Decoder::add_vector(const std::string& slot, int layer, std::vector<float> values) {
+  refuse_if_sealed();
+  if (slot != "router_correction" || layer < 0) unknown_slot(slot, "vector");
+  weight_bytes_ += values.size() * sizeof(float);
+  layers_.at(static_cast<std::size_t>(layer)).router_correction = std::move(values);
 }
 
 }  // namespace llm_kernels

@@ -132,7 +132,7 @@ inline void softmax_block(const AttentionItem& item, size_t query, int64_t first
     total = add(total, p);
   }
   if (value_scales) multiply_by(value_scales, size, state.scores);
-  const float factor = exp_of(*state.highest - highest);
+  const float factor = highest == *state.highest ? 1.0f : exp_of(*state.highest - highest);
   *state.total = *state.total * factor + sum(total);
   *state.highest = highest;
   if (factor != 1.0f) scale_by(factor, item.value_dim, state.out);

@@ -31,17 +31,14 @@ struct Span {
 // What a number of the cache is, and how it becomes a float.
 struct Float32Items {
   using Item = float;
-  static constexpr bool kNarrow = false;
   static Vec load(const Item* p) { return LLM_KERNELS_UNIT::load(p); }
 };
 struct BFloat16Items {
   using Item = uint16_t;
-  static constexpr bool kNarrow = true;
   static Vec load(const Item* p) { return load_bfloat16(p); }
 };
 struct Int8Items {
   using Item = int8_t;
-  static constexpr bool kNarrow = true;
   static Vec load(const Item* p) { return load_int8(p); }
 };
 
@@ -54,20 +51,20 @@ inline Vec load_items(const typename Items::Item* p, size_t live) {
   return Items::load(few);
 }
 
-// `count` numbers as floats.
-template <class Items>
-inline void widen(const typename Items::Item* from, size_t count, float* to) {
-  size_t i = 0;
-  for (; i + kWidth <= count; i += kWidth) store(to + i, Items::load(from + i));
-  if (i < count) store_first(to + i, load_items<Items>(from + i, count - i), count - i);
-}
+// What to fetch into the caches while a strip is met: `step` bytes a row, from `at` on; or null.
+struct Ahead {
+  const void* at;
+  size_t step;
+};
 
 // acc[n][v] += the sum over k in span of a[n][k] * b[k * stride + v * kWidth].
 template <class Items, int Rows, int Vectors>
 inline void multiply(const float* const* a, const typename Items::Item* b, size_t stride, Span span,
-                     Vec (&acc)[Rows][Vectors]) {
+                     Ahead ahead, Vec (&acc)[Rows][Vectors]) {
   b += span.begin * stride;
-  for (size_t k = span.begin; k < span.end; ++k, b += stride) {
+  const char* fetched = static_cast<const char*>(ahead.at) + span.begin * ahead.step;
+  for (size_t k = span.begin; k < span.end; ++k, b += stride, fetched += ahead.step) {
+    if constexpr (Rows * Vectors < kAttendSums) __builtin_prefetch(fetched);
     if constexpr (Rows < Vectors) {
       Vec x[Rows];
 #pragma GCC unroll 8
@@ -95,14 +92,14 @@ inline void multiply(const float* const* a, const typename Items::Item* b, size_
 // scores[n] = scale * a[n] . b for `Vectors` vectors of keys, of which b is [depth, stride].
 template <class Items, int Rows, int Vectors>
 inline void score_strip(const float* const* q, const typename Items::Item* keys, size_t stride,
-                        size_t depth, float scale, float* const* scores) {
+                        size_t depth, float scale, Ahead ahead, float* const* scores) {
   Vec acc[Rows][Vectors];
 #pragma GCC unroll 8
   for (int n = 0; n < Rows; ++n) {
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) acc[n][v] = zero();
   }
-  multiply<Items, Rows, Vectors>(q, keys, stride, {0, depth}, acc);
+  multiply<Items, Rows, Vectors>(q, keys, stride, {0, depth}, ahead, acc);
   const Vec factor = set(scale);
 #pragma GCC unroll 8
   for (int n = 0; n < Rows; ++n) {
@@ -114,14 +111,14 @@ inline void score_strip(const float* const* q, const typename Items::Item* keys,
 // out[n] += p[n] . values over the rows `seen` of `Vectors` vectors of dimensions.
 template <class Items, int Rows, int Vectors>
 inline void weigh_strip(const float* const* p, const typename Items::Item* values, size_t stride,
-                        Span seen, float* const* out) {
+                        Span seen, Ahead ahead, float* const* out) {
   Vec acc[Rows][Vectors];
 #pragma GCC unroll 8
   for (int n = 0; n < Rows; ++n) {
 #pragma GCC unroll 8
     for (int v = 0; v < Vectors; ++v) acc[n][v] = load(out[n] + v * kWidth);
   }
-  multiply<Items, Rows, Vectors>(p, values, stride, seen, acc);
+  multiply<Items, Rows, Vectors>(p, values, stride, seen, ahead, acc);
 #pragma GCC unroll 8
   for (int n = 0; n < Rows; ++n) {
 #pragma GCC unroll 8

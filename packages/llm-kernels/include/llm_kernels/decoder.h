@@ -44,19 +44,36 @@ struct DecoderConfig {
   std::size_t rope_channels = 1;
   float rope_magnitude = 1.0f;           // multiplies cos and sin
   std::vector<float> inverse_frequency;  // [pairs]; empty: no rotary embedding
-  std::vector<float> alibi_slopes;       // [heads]; empty: none
-  float alibi_rounded_scale = 0.0f;      // see PagedAttention::rounded_scale
+  std::size_t rope_first = 0;            // first dimension of a head that rotates
+  // Frequencies that follow the length of a sequence. Beyond stage_lengths[i] tokens (rising) they
+  // are row i of stage_frequencies [stages, pairs]; beyond dynamic_length (0: never) rope_theta
+  // grows with dynamic_factor times the length.
+  std::vector<std::size_t> stage_lengths;
+  std::vector<float> stage_frequencies;
+  std::size_t dynamic_length = 0;
+  double dynamic_factor = 1.0;
+  double rope_theta = 10000.0;
+  std::size_t logn_length = 0;       // not 0: queries beyond it are scaled by log of the position
+  std::vector<float> alibi_slopes;   // [heads]; empty: none
+  float alibi_rounded_scale = 0.0f;  // see PagedAttention::rounded_scale
   float score_scale = 1.0f;
   float score_cap = 0.0f;           // 0: none
   float logit_cap = 0.0f;           // 0: none
   std::size_t position_offset = 0;  // of the learned table's rows
 
+  // Latent attention: widths of the narrow vectors. kv_rank 0: none; q_rank 0: q is no such vector.
+  std::size_t q_rank = 0;
+  std::size_t kv_rank = 0;
+  float latent_eps = 1e-6f;
+
   Activation activation = kSilu;
   std::size_t experts_per_token = 0;
   bool renormalize = false;
-
-  // Longest context that inverse_frequency holds for; 0: any.
-  std::size_t most_context = 0;
+  bool sigmoid_scores = false;    // of the router; otherwise softmax
+  std::size_t expert_groups = 1;  // of which open_groups can be chosen from
+  std::size_t open_groups = 1;
+  std::size_t group_best = 1;  // experts that a group's worth is the sum of
+  float routed_scale = 1.0f;   // of the chosen experts' weights
 
   std::vector<std::int64_t> windows;  // [layers]; 0: every key
 
@@ -74,6 +91,7 @@ struct Step {
   const std::int32_t* positions;        // [T]
   const std::int32_t* block_positions;  // [T], or null where the model has no second position
   const std::int32_t* logits_rows;      // [R]
+  const std::int32_t* rope_length;      // [sequences] what the frequencies follow; null: context
   std::size_t logits_count;
   SequenceBatch batch;
 };
@@ -99,10 +117,13 @@ struct ExpertWeights {
 struct LayerWeights {
   NormWeights attn_norm, mlp_norm, q_norm, k_norm;
   NormWeights attn_out_norm, mlp_out_norm;
-  std::vector<PackedLinear> qkv;  // q, k, v
+  std::vector<PackedLinear> qkv;  // q, k, v; of latent attention q alone, or none
+  std::vector<PackedLinear> q_down, q_up, kv_down, kv_up;
+  NormWeights q_down_norm, kv_down_norm;
   std::vector<PackedLinear> out;  // one
   ExpertWeights mlp;              // empty in a layer of experts
   std::vector<PackedLinear> router, shared_router;
+  std::vector<float> router_correction;  // [experts]; empty: none
   std::vector<ExpertWeights> experts;
   ExpertWeights shared;
 };
@@ -117,6 +138,7 @@ class Decoder {
   void add_linear(const std::string& slot, int layer, int expert, PackedLinear weight);
   void add_norm(const std::string& slot, int layer, NormWeights norm);
   void add_table(const std::string& slot, Table table);
+  void add_vector(const std::string& slot, int layer, std::vector<float> values);
 
   // To be called after the last weight: std::invalid_argument, naming the first, for weights that
   // are missing, too many, or of a shape that a step could not compute with. No step before it.
@@ -152,6 +174,7 @@ class Decoder {
   Table& table_slot(const std::string& slot);
 
   void check(const Step& step) const;
+  void check_rotation(const Step& step) const;
   void start(const Step& step, State& state);
   void embed(const Step& step, float* x);
   void rotation(const Step& step, State& state) const;
@@ -161,6 +184,10 @@ class Decoder {
   void feed_forward(const LayerWeights& weights, const float* x, State& state);
   void both_at_once(std::size_t layer, State& state);
   void attention(std::size_t layer, const float* x, State& state);
+  void project_heads(const LayerWeights& weights, const float* x, State& state);
+  void latent_heads(const LayerWeights& weights, const float* x, std::size_t stride, State& state);
+  const float* narrowed(const NormWeights& norm, const float* down, std::size_t rows,
+                        std::size_t width, std::size_t rank);
   void heads_to_cache(std::size_t layer, State& state);
   void expert(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
               bool accumulate);
@@ -187,7 +214,8 @@ class Decoder {
   // Kept between steps so that a step allocates little; they grow to the largest step seen.
   LinearScratch linear_scratch_;
   AttentionScratch attention_scratch_;
-  std::vector<float> x_, normed_, other_, answer_, qkv_, mixed_, inner_, gathered_, expert_out_;
+  std::vector<float> x_, normed_, other_, answer_, qkv_, mixed_, inner_, gathered_, expert_out_,
+      latent_;
   std::mutex one_step_;
 };
 

@@ -133,7 +133,7 @@ inline size_t attention_states(size_t queries, size_t value_dim) {
 }
 inline size_t attention_scratch(size_t queries, size_t head_dim, size_t value_dim,
                                 size_t block_size) {
-  return (queries + head_dim + value_dim) * block_size;
+  return (queries + head_dim + (value_dim + 15) / 16 * 16) * block_size;
 }
 
 struct KernelTable {

@@ -41,6 +41,10 @@ class StepBatch:
     `block_positions` [T] only for models with a second position of every token (ChatGLM-6B, GLM);
     `prefix_length` [S]: first tokens of a sequence that all its rows see, for a prefix mask, in
     every step of it; a prefix must be in the cache as a whole by the end of its first step.
+    `rope_length` [S], for models whose rotary frequencies follow the length (longrope, dynamic NTK,
+    Qwen-1): the length that chooses those of a sequence, the same in every step of it, such as that
+    of its prompt, or the longest that it may reach. None: context_length, which is refused where
+    keys in the cache were turned by other frequencies.
     """
 
     token_ids: npt.NDArray[np.int32]
@@ -51,6 +55,7 @@ class StepBatch:
     logits_rows: npt.NDArray[np.int32]
     block_positions: npt.NDArray[np.int32] | None = None
     prefix_length: npt.NDArray[np.int32] | None = None
+    rope_length: npt.NDArray[np.int32] | None = None
 
 
 class NativeDecoder:
@@ -121,6 +126,7 @@ class NativeDecoder:
                 batch.prefix_length,
                 batch.block_tables,
                 batch.logits_rows,
+                batch.rope_length,
             )
         except ValueError as error:
             raise ShapeError(str(error)) from error
@@ -192,6 +198,8 @@ class NativeDecoder:
             self._load_head(key)
         elif kind == "linear":
             self._add_linear(key, self._get(key))
+        elif kind == "table" and key.layer is not None:
+            self._native.add_vector(key.slot, key.layer, self._dense(key))
         elif kind == "norm":
             bias, weight = self._bias(key), self._dense(key)
             if self._spec.norm.unit_offset:

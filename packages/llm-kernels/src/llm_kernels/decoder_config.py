@@ -76,10 +76,21 @@ _COMPUTED: Mapping[type, frozenset[str]] = {
             "windowed",
             "scale",
             "capped",
+            "latent",
         ]
     ),
     Mlp: frozenset(["activation", "gated", "bias", "width_factor", "default_width"]),
-    Moe: frozenset({"renormalize", "shared_expert"}),
+    Moe: frozenset(
+        [
+            "scores",
+            "renormalize",
+            "shared_expert",
+            "shared_gate",
+            "groups",
+            "corrected",
+            "scaled",
+        ]
+    ),
     Head: frozenset({"tied", "tied_default", "normalized", "capped"}),
     Sizes: frozenset(
         [
@@ -102,6 +113,10 @@ _COMPUTED: Mapping[type, frozenset[str]] = {
             "score_cap",
             "logit_cap",
             "rotary",
+            "latent",
+            "groups",
+            "groups_per_token",
+            "routed_scale",
             "experts",
             "experts_per_token",
             "expert_mlp",
@@ -111,6 +126,8 @@ _COMPUTED: Mapping[type, frozenset[str]] = {
         ]
     ),
 }
+# Doublings of the trained length, at each of which Qwen-1's frequencies change.
+_NTK_STEPS = 12
 _SCALINGS = (
     type(None),
     LinearScaling,
@@ -128,6 +145,9 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
     "norm.residual": ("input", "normed"),
     "position.pairing": ("half", "interleaved"),
     "mlp.activation": tuple(CODES),
+    "attention.latent": ("none", "kv", "qkv"),
+    "moe.scores": ("softmax", "sigmoid"),
+    "moe.groups": ("none", "best", "best_two"),
 }
 
 
@@ -164,8 +184,8 @@ def native_config(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
         "score_cap": sizes.score_cap,
         "logit_cap": sizes.logit_cap,
         "activation": CODES[spec.mlp.activation],
-        "experts_per_token": sizes.experts_per_token,
-        "renormalize": sizes.renormalize,
+        **_latent(sizes),
+        **_experts(spec, sizes),
         "windows": [sizes.layer_window(layer) or 0 for layer in range(sizes.layers)],
         **_position(spec, sizes),
     }
@@ -212,7 +232,8 @@ def _position(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
         "rope_channels": rope.channels if rope else 1,
         "rope_magnitude": attention_factor(sizes) if rope else 1.0,
         "inverse_frequency": inverse_frequencies(rope, sizes).tolist() if rope else [],
-        "most_context": _most_context(spec, sizes),
+        "rope_first": sizes.head_dim - sizes.latent.rope_dim if sizes.latent else 0,
+        **_following_length(spec, sizes),
         **_alibi(position, sizes),
         "position_offset": position.offset if isinstance(position, Learned) else 0,
     }
@@ -228,9 +249,43 @@ def _alibi(position: Position, sizes: Sizes) -> dict[str, Any]:
     return {"alibi_slopes": (slopes * scale).tolist(), "alibi_rounded_scale": 0.0}
 
 
-def _most_context(spec: FamilySpec, sizes: Sizes) -> int:
-    """Tokens up to which frequencies and queries do not depend on the length; 0: always."""
-    if isinstance(sizes.rope_scaling, DynamicScaling | LongScaling):
-        return sizes.rope_scaling.original
-    dynamic = isinstance(spec.position, Rope) and spec.position.dynamic_ntk
-    return sizes.max_positions if dynamic or spec.attention.logn else 0
+def _latent(sizes: Sizes) -> dict[str, Any]:
+    latent = sizes.latent
+    return {
+        "q_rank": latent.q_rank if latent else 0,
+        "kv_rank": latent.kv_rank if latent else 0,
+        "latent_eps": latent.eps if latent else 0.0,
+    }
+
+
+def _experts(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
+    moe = spec.moe
+    return {
+        "experts_per_token": sizes.experts_per_token,
+        "renormalize": sizes.renormalize,
+        "sigmoid_scores": moe is not None and moe.scores == "sigmoid",
+        "expert_groups": sizes.groups,
+        "open_groups": sizes.groups_per_token,
+        "group_best": 2 if moe is not None and moe.groups == "best_two" else 1,
+        "routed_scale": sizes.routed_scale,
+    }
+
+
+def _following_length(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
+    """Frequencies and queries that follow the length of a sequence."""
+    rope = spec.position if isinstance(spec.position, Rope) else None
+    lengths: list[int] = []
+    if rope and isinstance(sizes.rope_scaling, LongScaling):
+        lengths = [sizes.rope_scaling.original]
+    elif rope and rope.dynamic_ntk:
+        lengths = [sizes.max_positions << step for step in range(_NTK_STEPS)]
+    stages = [inverse_frequencies(rope, sizes, length + 1) for length in lengths] if rope else []
+    growing = sizes.rope_scaling if isinstance(sizes.rope_scaling, DynamicScaling) else None
+    return {
+        "stage_lengths": lengths,
+        "stage_frequencies": [float(number) for row in stages for number in row],
+        "dynamic_length": growing.original if growing else 0,
+        "dynamic_factor": growing.factor if growing else 1.0,
+        "rope_theta": sizes.theta,
+        "logn_length": sizes.max_positions if spec.attention.logn else 0,
+    }

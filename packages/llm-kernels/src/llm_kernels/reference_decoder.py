@@ -53,8 +53,9 @@ class KvCache:
 
     def extend(self, layer: int, k: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Append k and v [T, G, D] of one layer; returns all of its keys and values [S, G, D]."""
-        k = ops.kept(k, self.dtype, self.scales and self.scales.keys[layer])
-        v = ops.kept(v, self.dtype, self.scales and self.scales.values[layer])
+        scales = self.scales
+        k = ops.kept(k, self.dtype, None if scales is None else scales.keys[layer])
+        v = ops.kept(v, self.dtype, None if scales is None else scales.values[layer])
         if layer in self.keys:
             k = np.concatenate([self.keys[layer], k])
             v = np.concatenate([self.values[layer], v])

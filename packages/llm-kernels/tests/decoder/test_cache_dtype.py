@@ -54,7 +54,7 @@ def batch(begin: int, end: int, blocks: tuple[int, ...] = (2, 0)) -> StepBatch:
 
 @pytest.mark.parametrize("isa", runnable_isas())
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("family", ["llama", "bloom"])
+@pytest.mark.parametrize("family", ["llama", "bloom", "deepseek-v2-lite"])
 def test_equals_the_reference_and_itself_in_chunks(
     random_model: Callable[..., Any], family: str, dtype: str, isa: str
 ) -> None:

@@ -46,7 +46,7 @@ def fill(decoder: Any, model: Any, leave_out: str = "", cut: str = "") -> None:
 def step(decoder: Any) -> Any:
     one, first = np.array([1], np.int32), np.array([0], np.int32)
     starts = np.array([0, 1], np.int32)
-    return decoder.step(first, first, None, starts, one, None, first[None], first)
+    return decoder.step(first, first, None, starts, one, None, first[None], first, None)
 
 
 SLOTS = ["embed", "head", "q", "k", "v", "out", "gate", "up", "down", "attn_norm", "mlp_norm"]
@@ -123,6 +123,13 @@ NUMBERS: dict[str, tuple[dict[str, Any], str]] = {
         {"cache_layout": 2, "key_scales": [1.0] * 4, "value_scales": [1.0, 0.0, 1.0, 1.0]},
         "scales of the cache are not all above 0",
     ),
+    "stages": ({"stage_lengths": [9, 4], "stage_frequencies": [1.0] * 8}, "do not rise"),
+    "stage-rows": ({"stage_lengths": [9]}, "or stage_frequencies are not a row of each"),
+    "dynamic": ({"dynamic_factor": 0.5}, "dynamic_factor is below 1"),
+    "logn": ({"logn_length": 1}, "logn_length is 1"),
+    "latent": ({"kv_rank": 4}, "heads of latent attention are not each their own"),
+    "narrow-q": ({"q_rank": 4}, "q_rank belongs to latent attention alone"),
+    "groups-of-experts": ({"expert_groups": 2, "open_groups": 3}, "groups of experts are none"),
     "negative": ({"hidden": -2}, "hidden is -2"),
 }
 

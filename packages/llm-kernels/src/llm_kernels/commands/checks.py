@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -102,7 +103,33 @@ def _activation(kind: str, gated: bool) -> Check:
     return check
 
 
-def _attention(*, alibi: bool, window: int | None) -> Check:
+def _stored(
+    keys: Array, values: Array, dtype: reference.CacheDtype
+) -> tuple[tuple[npt.NDArray[np.generic], npt.NDArray[np.generic]], Array | None]:
+    """Blocks [N, block, G, D] in a cache of that dtype, and room for its scales if it has any."""
+    blocks, size, groups, dim = keys.shape
+    item = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    caches = (
+        np.zeros((blocks, groups, dim, size), item),
+        np.zeros((blocks, groups, size, dim), item),
+    )
+    shape = (2, blocks, groups, size)
+    scales = np.zeros(shape, np.float32) if dtype == "int8" else None
+    flat = (-1, groups, dim)
+    ops.store_key_value(
+        keys.reshape(flat),
+        values.reshape(flat),
+        np.arange(blocks * size, dtype=np.int32),
+        *caches,
+        key_scales=None if scales is None else scales[0],
+        value_scales=None if scales is None else scales[1],
+    )
+    return caches, scales
+
+
+def _attention(
+    *, alibi: bool = False, window: int | None = None, dtype: reference.CacheDtype = "float32"
+) -> Check:
     def check(rng: np.random.Generator, isa: str) -> Outcome:
         groups, share, dim = (int(n) for n in rng.integers((1, 1, 4), (4, 5, 80)))
         heads, length = groups * share, int(rng.integers(1, 90))
@@ -112,19 +139,20 @@ def _attention(*, alibi: bool, window: int | None) -> Check:
         table = rng.permutation(blocks + 2)[:blocks].astype(np.int32)
         keys, values = (_normal(rng, blocks + 2, _BLOCK, groups, dim) for _ in range(2))
         slopes = reference.alibi_slopes(heads) if alibi else None
-        expected = reference.paged_attention(
-            q, keys, values, table, length, window=window, slopes=slopes
-        )
+        kept = (reference.kept(keys, dtype), reference.kept(values, dtype))
+        expected = reference.paged_attention(q, *kept, table, length, window=window, slopes=slopes)
+        caches, scales = _stored(keys, values, dtype)
         found = ops.paged_attention(
             q,
-            np.ascontiguousarray(keys.transpose(0, 2, 3, 1)),
-            np.ascontiguousarray(values.transpose(0, 2, 1, 3)),
+            *caches,
             np.array([0, rows], np.int32),
             np.array([length], np.int32),
             table[None],
             window=window,
             slopes=slopes,
             isa=isa,
+            key_scales=None if scales is None else scales[0],
+            value_scales=None if scales is None else scales[1],
         )
         return _outcome(found, expected, 1e-5)
 
@@ -145,8 +173,10 @@ CHECKS: Mapping[str, Check] = {
     "rope interleaved": _rope("interleaved"),
     **{f"activation {kind}": _activation(kind, False) for kind in reference.ACTIVATIONS},
     "activation silu, gated": _activation("silu", True),
-    "paged_attention": _attention(alibi=False, window=None),
-    "paged_attention, ALiBi": _attention(alibi=True, window=None),
-    "paged_attention, window": _attention(alibi=False, window=9),
+    "paged_attention": _attention(),
+    "paged_attention, ALiBi": _attention(alibi=True),
+    "paged_attention, window": _attention(window=9),
+    "paged_attention, bfloat16": _attention(dtype="bfloat16"),
+    "paged_attention, int8": _attention(dtype="int8"),
 }
 """Every check by its name: a random case of an op on an instruction set."""

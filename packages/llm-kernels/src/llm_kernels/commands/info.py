@@ -39,7 +39,10 @@ def info(options: InfoOptions) -> None:
     )
     rows = [(name, where, facts["why"]) for name, where in runs_on.items()]
     table("Ops", ("op", "runs on", "why"), rows)
-    console.print("Weights: float32, int8 and int4. Keys and values: float32. No GPU kernels.")
+    console.print(
+        "Weights: float32, int8 and int4. "
+        "Keys and values: float32, bfloat16 and int8. No GPU kernels."
+    )
 
 
 def why(detected: str, selected: str, wanted: str | None) -> str:
