@@ -99,7 +99,7 @@ def total(value: float, *groups: Any) -> float:
     tensor = paddle.to_tensor([value], dtype="float64")
     for group in groups:
         all_reduce(tensor, group)
-    return float(tensor)
+    return float(tensor.item())
 
 
 def shared_object(value: Any, parallel: Any) -> Any:
