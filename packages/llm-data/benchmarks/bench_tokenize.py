@@ -88,7 +88,7 @@ def commands(source: str, tokenizer: str, workers: int) -> dict[str, list[str]]:
     ours += ["--tokenizer_name_or_path", tokenizer, "--append_eos", "--max_repeated_len", "0"]
     ours += ["--workers", str(workers)]
     ways = {
-        "ours, own library": [*ours, "--fast_tokenizer", "off", "--output_prefix"],
+        "ours without gigatoken": [*ours, "--fast_tokenizer", "off", "--output_prefix"],
         "Megatron": [sys.executable, "-c", MEGATRON, source, tokenizer],
     }
     try:

@@ -21,7 +21,7 @@ from llm_data.tokenize.sentences import split_sentences
 from llm_data.tokenize.words import WordMarks, space_words
 from llm_data.tokenizer import Tokenizer
 
-_BATCH_CHARACTERS = 1 << 19
+_BATCH_CHARACTERS = 1 << 18
 CHECK_EVERY = 16
 """One block of so many is looked at again with the tokenizer itself."""
 _CHECKED_CHARACTERS = 4096
