@@ -48,5 +48,6 @@ void bind_linear(py::module_& m);
 void bind_paged_attention(py::module_& m);
 void bind_decoder(py::module_& m);
 void bind_decoder_cache(py::module_& m);
+void bind_decoder_adapters(py::module_& m);
 
 }  // namespace llm_kernels::bindings

@@ -5,6 +5,7 @@
 namespace llm_kernels::bindings {
 
 void bind_decoder_cache(py::module_& m) {
+  bind_decoder_adapters(m);
   auto decoder = py::reinterpret_borrow<py::class_<Decoder>>(m.attr("Decoder"));
   decoder
       .def("copy_blocks",

@@ -63,14 +63,17 @@ void Decoder::project_heads(const LayerWeights& weights, const float* x, State& 
   float* qkv = grown(qkv_, state.rows * stride);
   if (config_.kv_rank > 0) return latent_heads(weights, x, stride, state);
   const std::size_t dim = config_.head_dim;
-  linear(table_, pool_, linear_scratch_, x, state.rows,
-         {{&weights.qkv[0], qkv, stride},
-          {&weights.qkv[1], qkv + config_.heads * dim, stride},
-          {&weights.qkv[2], qkv + (config_.heads + config_.kv_heads) * dim, stride}});
+  const std::vector<LinearPart> parts = {
+      {&weights.qkv[0], qkv, stride},
+      {&weights.qkv[1], qkv + config_.heads * dim, stride},
+      {&weights.qkv[2], qkv + (config_.heads + config_.kv_heads) * dim, stride}};
+  linear(table_, pool_, linear_scratch_, x, state.rows, parts);
+  adapters_.apply(table_, pool_, x, state.rows, parts);
 }
 
 void Decoder::attention(std::size_t layer, const float* x, State& state) {
   const LayerWeights& weights = layers_[layer];
+  adapters_.place(state.batch);
   project_heads(weights, x, state);
   heads_to_cache(layer, state);
 
@@ -87,8 +90,9 @@ void Decoder::attention(std::size_t layer, const float* x, State& state) {
   arguments.shape = caches_.shape();
   arguments.cache = caches_.layer(layer);
   paged_attention(table_, pool_, attention_scratch_, arguments, state.batch, state.plan);
-  linear(table_, pool_, linear_scratch_, arguments.out, state.rows,
-         {{&weights.out.front(), state.x, config_.hidden, true}});
+  const std::vector<LinearPart> out = {{&weights.out.front(), state.x, config_.hidden, true}};
+  linear(table_, pool_, linear_scratch_, arguments.out, state.rows, out);
+  adapters_.apply(table_, pool_, arguments.out, state.rows, out);
 }
 
 }  // namespace llm_kernels

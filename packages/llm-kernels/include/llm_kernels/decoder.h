@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "llm_kernels/adapters.h"
 #include "llm_kernels/buffer.h"
 #include "llm_kernels/isa.h"
 #include "llm_kernels/layer_caches.h"
@@ -157,6 +158,16 @@ class Decoder {
   void write_cache(std::size_t layer, const std::int32_t* slots, std::size_t tokens,
                    const float* keys, const float* values);
 
+  // Adapter `number` beside the linear `slot` of a layer (q, k, v, out, gate, up, down), see
+  // Adapters; after seal(). choose_adapters says which one each sequence of the steps to come has,
+  // -1 for none. std::invalid_argument for a linear that is not there.
+  void add_adapter(const std::string& slot, int layer, std::size_t number, const float* a,
+                   const float* b, std::size_t rank);
+  void choose_adapters(std::vector<std::int32_t> sequences) {
+    adapters_.choose(std::move(sequences));
+  }
+  const PackedLinear& adaptable(const std::string& slot, int layer) const;
+
   const DecoderConfig& config() const { return config_; }
   const KernelTable& table() const { return table_; }
   ThreadPool& pool() { return pool_; }
@@ -208,6 +219,7 @@ class Decoder {
   NormWeights embed_norm_, final_norm_;
   std::vector<PackedLinear> project_in_, project_out_, head_;
   std::vector<LayerWeights> layers_;
+  Adapters adapters_;
 
   LayerCaches caches_;
 

@@ -160,6 +160,30 @@ class NativeDecoder:
         except (ValueError, TypeError) as error:
             raise ShapeError(str(error)) from error
 
+    def add_adapter(
+        self,
+        number: int,
+        key: ParameterKey,
+        a: npt.NDArray[np.float32],
+        b: npt.NDArray[np.float32],
+    ) -> None:
+        """Put adapter `number` beside the linear `key`: y += B (A x), a [r, K], b [r, N].
+
+        Scaling is part of `b`. Sequences have it where `choose_adapters` says so. Raises ShapeError
+        for matrices that do not fit, and for a linear that no adapter can stand beside (experts).
+        """
+        if key.expert is not None:
+            message = f"{key.name} is an expert's; merge the adapter instead."
+            raise ShapeError(message)
+        try:
+            self._native.add_adapter(key.slot, _index(key.layer), number, a, b)
+        except ValueError as error:
+            raise ShapeError(str(error)) from error
+
+    def choose_adapters(self, numbers: npt.NDArray[np.int32] | None) -> None:
+        """Which adapter each sequence of the next steps has, int32 [S], -1 for none; None: none."""
+        self._native.choose_adapters([] if numbers is None else numbers.tolist())
+
     @property
     def isa(self) -> str:
         """The instruction set that runs: `scalar`, `avx2` or `avx512`."""

@@ -1,0 +1,105 @@
+"""Low-rank adapters beside the linears, one for each sequence of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llm_kernels.decoder import NativeDecoder, StepBatch
+from llm_kernels.errors import ShapeError
+from llm_kernels.families import ParameterKey
+from llm_kernels.reference_decoder import forward
+
+SLOTS = ("q", "k", "v", "out", "gate", "up", "down")
+
+
+def int32(values: Any) -> np.ndarray:
+    return np.array(values, np.int32)
+
+
+@pytest.fixture
+def made(random_model: Callable[..., Any]) -> tuple[Any, NativeDecoder, list[dict[Any, Any]]]:
+    """A model, its decoder with two adapters, and each adapter's weights as sums."""
+    model = random_model("llama")
+    decoder = NativeDecoder(
+        model.spec, model.sizes, model.parameters.__getitem__, num_blocks=8, block_size=16
+    )
+    random = np.random.default_rng(5)
+    sums: list[dict[Any, Any]] = []
+    for number, rank in enumerate((3, 8)):
+        summed = dict(model.parameters)
+        # The second adapter leaves some linears alone.
+        for slot in SLOTS[number:]:
+            for layer in range(model.sizes.layers):
+                key = ParameterKey(slot, layer)
+                rows, columns = model.parameters[key].shape
+                a = random.standard_normal((rank, columns)).astype(np.float32) * 0.2
+                b = random.standard_normal((rank, rows)).astype(np.float32) * 0.2
+                decoder.add_adapter(number, key, a, b)
+                summed[key] = model.parameters[key] + b.T @ a
+        sums.append(summed)
+    return model, decoder, sums
+
+
+def test_each_sequence_has_its_own(made: tuple[Any, NativeDecoder, list[dict[Any, Any]]]) -> None:
+    model, decoder, sums = made
+    prompts = [[3, 1, 4, 1], [5, 9, 2], [6, 5], [3, 5, 8, 9, 7]]
+    chosen = [1, -1, 0, 1]
+    decoder.choose_adapters(int32(chosen))
+    starts = np.cumsum([0, *map(len, prompts)])
+    logits = decoder.step(
+        StepBatch(
+            token_ids=int32([token for prompt in prompts for token in prompt]),
+            positions=int32([i for prompt in prompts for i in range(len(prompt))]),
+            query_start=int32(starts),
+            context_length=int32([len(prompt) for prompt in prompts]),
+            block_tables=int32([[0], [1], [2], [3]]),
+            logits_rows=int32(starts[1:] - 1),
+        )
+    )
+    for row, (prompt, number) in enumerate(zip(prompts, chosen, strict=True)):
+        weights = model.parameters if number < 0 else sums[number]
+        expected = forward(model.spec, model.sizes, weights, prompt)[-1]
+        np.testing.assert_allclose(logits[row], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_none_are_chosen_until_they_are(
+    made: tuple[Any, NativeDecoder, list[dict[Any, Any]]],
+) -> None:
+    model, decoder, _ = made
+    plain = NativeDecoder(
+        model.spec, model.sizes, model.parameters.__getitem__, num_blocks=8, block_size=16
+    )
+    batch = StepBatch(
+        token_ids=int32([7, 8]),
+        positions=int32([0, 1]),
+        query_start=int32([0, 2]),
+        context_length=int32([2]),
+        block_tables=int32([[0]]),
+        logits_rows=int32([1]),
+    )
+    np.testing.assert_array_equal(decoder.step(batch), plain.step(batch))
+    decoder.choose_adapters(int32([0]))
+    changed = decoder.step(batch)
+    decoder.choose_adapters(None)
+    np.testing.assert_array_equal(decoder.step(batch), plain.step(batch))
+    assert np.abs(changed - plain.step(batch)).max() > 1e-3
+
+
+def test_what_does_not_fit_is_refused(
+    made: tuple[Any, NativeDecoder, list[dict[Any, Any]]], random_model: Callable[..., Any]
+) -> None:
+    model, decoder, _ = made
+    a = np.zeros((2, model.sizes.hidden), np.float32)
+    b = np.zeros((2, model.sizes.heads * model.sizes.head_dim), np.float32)
+    with pytest.raises(ShapeError, match="no layer 9"):
+        decoder.add_adapter(0, ParameterKey("q", 9), a, b)
+    with pytest.raises(ShapeError, match="no linear router"):
+        decoder.add_adapter(0, ParameterKey("router", 0), a, b)
+    with pytest.raises(ShapeError, match="a has"):
+        decoder.add_adapter(0, ParameterKey("q", 0), a[:, 1:].copy(), b)
+    with pytest.raises(ShapeError, match="an expert's"):
+        decoder.add_adapter(0, ParameterKey("expert_up", 0, 1), a, b)
