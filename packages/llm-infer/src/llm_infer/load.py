@@ -107,7 +107,7 @@ def load_engine(
             read_cache_scales(model.path, model.sizes) if cachekv_int8_type == "static" else None
         ),
     )
-    adapters = _adapters(model, lora_paths, native=native, mode=mode)
+    adapters = _adapters(model, lora_paths, mode)
     runner, plan = _built(model, weight, sizing, threads, native, mode, model_prefix, adapters)
     limits = EngineLimits(
         num_blocks=plan.num_blocks,
@@ -157,24 +157,17 @@ def _built(
     if mode == "static":
         message = "There is no packed bundle in this version; use --mode dynamic."
         raise UnsupportedError(message)
-    if native:
-        return native_runner(model, weight, sizing, threads)
-    return paddle_runner(model, weight, sizing, threads, adapters)
+    return (native_runner if native else paddle_runner)(model, weight, sizing, threads, adapters)
 
 
 def _adapters(
-    model: Model | DescribedModel,
-    paths: Mapping[str, str | Path],
-    *,
-    native: bool,
-    mode: str,
+    model: Model | DescribedModel, paths: Mapping[str, str | Path], mode: str
 ) -> list[LoraAdapter]:
     """Adapters that stay beside the weights. Raises UnsupportedError where none can."""
-    if paths and (native or mode == "static" or not isinstance(model, Model)):
+    if paths and (mode == "static" or not isinstance(model, Model)):
         message = (
-            f"Adapters beside the weights ({', '.join(paths)}) need --inference_model false and "
-            "--mode dynamic in this version; the native engine takes one, merged while the model "
-            "loads: --lora_path PATH."
+            f"Adapters beside the weights ({', '.join(paths)}) need the model's own files: use "
+            "--mode dynamic."
         )
         raise UnsupportedError(message)
     return [_read_adapter(model, path) for path in paths.values() if isinstance(model, Model)]

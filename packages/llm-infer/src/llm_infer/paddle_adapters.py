@@ -13,7 +13,7 @@ import paddle
 from paddle import nn
 
 from llm_convert.lora import LoraAdapter
-from llm_infer.errors import UnsupportedError
+from llm_infer.native_adapters import check_beside
 from llm_kernels.families import ParameterKey
 from llm_kernels.paddle.decoder import Decoder
 
@@ -49,18 +49,6 @@ class PaddleAdapters:
             return output + paddle.matmul(paddle.matmul(inputs[0], a), b)
 
         layer.register_forward_post_hook(add)
-
-
-def check_beside(adapter: LoraAdapter, number: int) -> None:
-    """Raise UnsupportedError for an adapter that does more than add beside linears."""
-    beyond = [*adapter.replaced, *(key for key in adapter.pairs if key.slot in ("embed", "head"))]
-    if beyond:
-        message = (
-            f"Adapter {number + 1} of --lora_path changes {beyond[0].name}, which cannot be chosen "
-            "for each request. Merge it (`llm peft merge`), or give it alone: then it is merged "
-            "while the model loads."
-        )
-        raise UnsupportedError(message)
 
 
 def _tensors(adapter: LoraAdapter, key: ParameterKey) -> tuple[paddle.Tensor, paddle.Tensor]:

@@ -16,6 +16,7 @@ from llm_infer.described import DescribedModel
 from llm_infer.engine import StepRunner
 from llm_infer.errors import InferError
 from llm_infer.memory import CachePlan, asked_cache, available_bytes, plan_cache
+from llm_infer.native_adapters import AdaptedDecoder
 from llm_infer.quantize import GetWeight, packed_bytes, quantizable
 from llm_infer.static_graph.folder import read_graph
 from llm_kernels.cache_layout import CacheScales
@@ -54,7 +55,11 @@ def weight_bytes(model: Model | DescribedModel, weight: GetWeight) -> int:
 
 
 def native_runner(
-    model: Model | DescribedModel, weight: GetWeight, sizing: Sizing, threads: int | None
+    model: Model | DescribedModel,
+    weight: GetWeight,
+    sizing: Sizing,
+    threads: int | None,
+    adapters: Sequence[LoraAdapter] = (),
 ) -> tuple[StepRunner, CachePlan]:
     """The native decoder and the cache that was chosen for it. Raises InferError."""
     if sizing.block_size < 1 or sizing.block_size % BLOCK_MULTIPLE:
@@ -85,7 +90,7 @@ def native_runner(
         decoder.isa,
         scaled(decoder.weight_bytes, "B"),
     )
-    return decoder, plan
+    return (AdaptedDecoder(decoder, adapters) if adapters else decoder), plan
 
 
 def paddle_runner(

@@ -32,8 +32,7 @@ class ModelOptions:
     lora_path: list[str] = option(
         [],
         help="Folder of a LoRA adapter; it is merged while the model loads. Several, as NAME=PATH, "
-        "stay beside the weights and are chosen by the key 'adapter' of a line of data_file "
-        "(--inference_model false).",
+        "stay beside the weights and are chosen by the key 'adapter' of a line of data_file.",
         group=_MODEL,
     )
     prefix_path: list[str] = option(
