@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from llm_train.parallel.layout import Layout
     from llm_train.training_options import TrainingOptions
 
 _ATTENTION = "this version has one attention, which holds all scores of a batch in memory"
@@ -51,3 +52,18 @@ def without_effect(options: TrainingOptions) -> list[str]:
     if options.load_best_model_at_end and not options.evaluates:
         said.append("load_best_model_at_end=True has no effect: nothing is evaluated (do_eval).")
     return said
+
+
+def unused_axes(options: TrainingOptions, layout: Layout) -> list[str]:
+    """A sentence for every option of several processes that this layout has no use for."""
+    unused = {
+        "sharding": bool(options.sharding) and not layout.stage,
+        "sequence_parallel": options.sequence_parallel and not layout.sequence,
+        "virtual_pp_degree": options.virtual_pp_degree > 1 and layout.chunks == 1,
+    }
+    return [
+        f"{name}={getattr(options, name)} has no effect here: the processes ({layout}) have "
+        "nothing to share that way."
+        for name, is_unused in unused.items()
+        if is_unused
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from llm_train.launch.start import (
     WorkerError,
     launch,
     launcher_command,
+    logs_of,
     needs_launch,
     worker_environment,
 )
@@ -38,6 +40,12 @@ def test_the_command_of_several_machines(tmp_path: Path) -> None:
     assert "--nproc_per_node 2" in text
     assert "--nnodes 3 --master 10.0.0.1:8000 --rank 1" in text
     assert command[-2:] == [str(tmp_path), "a:b"]
+
+
+def test_every_machine_has_a_folder_of_logs(tmp_path: Path) -> None:
+    assert logs_of(options(tmp_path, nproc_per_node=2)) == tmp_path / "logs"
+    many = options(tmp_path, nnodes=2, master="10.0.0.1:8000")
+    assert logs_of(many) == tmp_path / "logs" / socket.gethostname()
 
 
 def test_machines_need_an_address(tmp_path: Path) -> None:

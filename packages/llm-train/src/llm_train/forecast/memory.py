@@ -22,7 +22,7 @@ from llm_train.parallel.pipeline_stages import stage_blocks
 BYTES = 4
 STARTED = 560 * 1024**2
 """A process that has imported Paddle and paddlenlp and holds nothing."""
-_SLACK = 1.15
+_SLACK = 1.05
 """What the allocator holds besides, as a factor of what changes during a step."""
 
 
@@ -75,7 +75,7 @@ def _of_stage(
     each = len(blocks) * kept + within if recompute else sum(
         _block(spec, sizes, layout, b, batch, tokens) for b in blocks
     )  # fmt: skip
-    logits = batch * tokens * sizes.vocab / layout.tensor * 4 if last else 0.0
+    logits = batch * tokens * sizes.vocab / layout.tensor * 3 if last else 0.0
     share = layout.sharding if layout.stage else 1
     whole = elements / layout.sharding if layout.stage == 3 else elements
     most = elements / max(len(blocks), 1) if layout.stage == 3 else 0
@@ -131,6 +131,6 @@ def _block(
         mlp = sizes.expert_mlp * sizes.experts_per_token + sizes.shared_mlp
     else:
         mlp = sizes.mlp
-    inner = (4 if spec.mlp.gated else 3) * mlp / share
-    residual = 8 * sizes.hidden / (share if layout.sequence else 1)
-    return rows * (residual + 3 * wide + inner) + 3.0 * batch * heads * tokens * tokens
+    inner = (3 if spec.mlp.gated else 2) * mlp / share
+    residual = 5 * sizes.hidden / (share if layout.sequence else 1)
+    return rows * (residual + 2 * wide + inner) + 2.0 * batch * heads * tokens * tokens

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ def launch(options: TrainingOptions, target: str) -> None:
     layout = layout_of(options, options.nproc_per_node * options.nnodes)
     _check_machines(options)
     logging.getLogger(__name__).info("%d processes: %s.", layout.processes, layout)
-    logs = Path(options.output_dir) / LOGS
+    logs = logs_of(options)
     logs.mkdir(parents=True, exist_ok=True)
     clear(logs)
     _write_options(options, logs)
@@ -78,6 +79,12 @@ def _error(failure: Failure, logs: Path) -> WorkerError:
     error = WorkerError(text if stopped else f"{text} (More is in {logs}/workerlog.*)")
     error.exit_code = failure.exit_code
     return error
+
+
+def logs_of(options: TrainingOptions) -> Path:
+    """Where the processes of this machine leave what they say."""
+    logs = Path(options.output_dir) / LOGS
+    return logs / socket.gethostname() if options.nnodes > 1 else logs
 
 
 def launcher_command(options: TrainingOptions, logs: Path, target: str) -> list[str]:

@@ -26,7 +26,7 @@ from llm_train.loop.watch import Watch
 from llm_train.loop.writers import make_writers
 from llm_train.parallel.layout import layout_of, processes
 from llm_train.training_options import TrainingOptions
-from llm_train.without_effect import without_effect
+from llm_train.without_effect import unused_axes, without_effect
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -67,7 +67,8 @@ def run_training(
     Raises RecipeError (also where another run is in output_dir), ResumeError, BatchError,
     DivergedError.
     """
-    for line in without_effect(options):
+    layout = parallel.layout if parallel is not None else layout_of(options, 1)
+    for line in [*without_effect(options), *unused_axes(options, layout)]:
         logger.info("%s", line)
     if options.use_async_save and (parallel is not None or not hasattr(files, "snapshot")):
         logger.info("use_async_save=True has no effect here: only whole models of one process.")
@@ -90,8 +91,6 @@ def run_training(
             "start it without a launcher."
         )
         raise RecipeError(message)
-    if parallel is None:
-        layout_of(options, 1)
     leads = parallel is None or parallel.leads
     with held(Path(options.output_dir)) if leads else nullcontext():
         return _run(model, options, data, files, command, inputs, parallel, judge)
