@@ -77,6 +77,8 @@ def test_several_prompts_are_shown_in_order(tiny_model):
         (["--export_precache"], "--prefix_path"),
         (["--model_type", "gpt-3"], "--model_type is gpt-3"),
         (["--avx_type", "fp16_int8", "--quant_type", "weight_only_int4"], "--avx_type"),
+        (["--num_beams", "2"], "--decode_strategy beam_search"),
+        (["--early_stopping", "never"], "--decode_strategy beam_search"),
         (["--min_p", "0.1"], "--decode_strategy sampling"),
         (["--total_max_length", "1"], "--total_max_length is 1"),
         (["--inference_model", "false", "--avx_model"], "--avx_model is the native engine"),

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from llm_infer.quantize import packed_bytes, quantizable, rounded, to_int4, to_int8
+from llm_infer.quantize import (
+    narrowed,
+    packed_bytes,
+    quantizable,
+    rounded,
+    to_int4,
+    to_int8,
+    with_inputs,
+)
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight
 
@@ -45,3 +53,22 @@ def test_what_is_quantized_already_stays():
     assert get(ParameterKey("q", 0)) is stored
     assert get(ParameterKey("k", 0)).dequantize() == pytest.approx(dense)
     assert get(ParameterKey("embed")) is dense
+
+
+def test_bfloat16_is_for_every_dense_matrix():
+    dense = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    stored = Int4Weight.from_dense(dense, 32)
+    get = narrowed(lambda key: {"q": stored, "attn_norm": dense[0]}.get(key.slot, dense))
+    for slot in ("embed", "head", "k", "positions"):
+        assert get(ParameterKey(slot)).dtype == "bfloat16"
+        assert packed_bytes(get(ParameterKey(slot))) == 4 * 64 * 2
+    assert get(ParameterKey("q", 0)) is stored
+    assert get(ParameterKey("attn_norm", 0)).dtype == np.float32
+
+
+def test_only_integers_meet_rounded_inputs():
+    dense = np.ones((4, 64), np.float32)
+    stored = Int4Weight.from_dense(dense, 32)
+    get = with_inputs(lambda key: stored if key.slot == "q" else dense, "int8_block")
+    assert get(ParameterKey("q", 0)).weight is stored
+    assert get(ParameterKey("k", 0)) is dense

@@ -29,7 +29,7 @@ from llm_infer.errors import UnsupportedError
 from llm_infer.memory import CachePlan
 from llm_infer.options.refusals import QUANT_TYPES
 from llm_infer.prefix import prefix_layout
-from llm_infer.quantize import GetWeight, rounded, with_inputs
+from llm_infer.quantize import GetWeight, narrowed, rounded, with_inputs
 from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph_runner
 from llm_infer.tuned_prefix import read_prefix
 from llm_kernels.reference import CacheDtype
@@ -193,9 +193,8 @@ def _weights(
         weight = with_adapter(model, lora_path)
     elif quant_type:
         _refuse_quantized(model, quant_type)
-    if dtype == "bfloat16":
-        weight = rounded(weight, dtype) if quant_type is None else weight
     weight = _quantized(weight, quant_type)
+    weight = narrowed(weight) if dtype == "bfloat16" else weight
     return with_inputs(weight, act_quant_type) if act_quant_type else weight
 
 

@@ -18,7 +18,7 @@ def named_paths(option: str, values: Iterable[str]) -> dict[str, str]:
         name, separator, path = value.partition("=")
         if not separator or Path(value).exists():
             name, path = UNNAMED, value
-        if not name or not Path(path).exists():
+        if not name or not path or not Path(path).exists():
             message = (
                 f"--{option} {value}: {path or 'nothing'} does not exist. Give PATH or NAME=PATH."
             )
@@ -38,11 +38,11 @@ def chosen(option: str, paths: dict[str, str], asked: object) -> str | None:
     Raises UnsupportedError for a name that is not there, and for none where there are several.
     """
     if asked is not None:
-        if asked not in paths:
+        if not isinstance(asked, str) or asked not in paths:
             known = ", ".join(paths) or f"none, as there is no --{option}"
             message = f"there is no {asked!r} among {known}"
             raise UnsupportedError(message)
-        return str(asked)
+        return asked
     if len(paths) > 1 and UNNAMED not in paths:
         message = f"--{option} names several ({', '.join(paths)}), and none was chosen"
         raise UnsupportedError(message)

@@ -55,19 +55,13 @@ def to_a8w8_fp8(dense: np.ndarray) -> RoundedInputs:
     return RoundedInputs(Float8Weight.from_dense(dense), InputRounding("float8_token"))
 
 
-def to_bfloat16(dense: np.ndarray) -> np.ndarray:
-    """A weight [N, K] as bfloat16."""
-    return dense.astype(ml_dtypes.bfloat16)
-
-
 ROUNDING: dict[str, Callable[[np.ndarray], Weight]] = {
     "weight_only_int8": to_int8,
     "weight_only_int4": to_int4,
     "a8w8": to_a8w8,
     "a8w8_fp8": to_a8w8_fp8,
-    "bfloat16": to_bfloat16,
 }
-"""By --quant_type; bfloat16 is a --dtype."""
+"""By --quant_type."""
 
 
 def rounded(weight: GetWeight, quant_type: str) -> GetWeight:
@@ -78,6 +72,18 @@ def rounded(weight: GetWeight, quant_type: str) -> GetWeight:
         value = weight(key)
         if isinstance(value, np.ndarray) and quantizable(key):
             return rounding(value.astype(np.float32, copy=False))
+        return value
+
+    return get
+
+
+def narrowed(weight: GetWeight) -> GetWeight:
+    """`weight`, with every dense matrix, embedding and head included, in bfloat16."""
+
+    def get(key: ParameterKey) -> Weight:
+        value = weight(key)
+        if isinstance(value, np.ndarray) and value.ndim == 2:
+            return value.astype(ml_dtypes.bfloat16, copy=False)
         return value
 
     return get

@@ -64,6 +64,12 @@ ONLY_SAMPLING: Mapping[str, tuple[float, ...]] = {
     "temperature": (0, 1),
 }
 """Options that change samples only, and the values under which they change nothing."""
+ONLY_BEAMS: Mapping[str, object] = {
+    "num_beams": 4,
+    "length_penalty": 1.0,
+    "early_stopping": "false",
+}
+"""Options of a beam search, and their defaults."""
 
 
 def refuse_model(options: Any) -> None:
@@ -84,6 +90,15 @@ def refuse_sampling(options: Any) -> None:
         message = f"--{name} is {value}; it must be {bound}."
         raise UnsupportedError(message)
     _check_value("decode_strategy", options.decode_strategy, STRATEGIES)
+    if options.decode_strategy != "beam_search":
+        for name, default in ONLY_BEAMS.items():
+            value = getattr(options, name)
+            if value != default:
+                message = (
+                    f"--{name} {value} has no effect with --decode_strategy "
+                    f"{options.decode_strategy}; add --decode_strategy beam_search."
+                )
+                raise UnsupportedError(message)
     if options.decode_strategy == "sampling":
         return
     for name, neutral in ONLY_SAMPLING.items():
