@@ -2,29 +2,26 @@
 
     flock -x LOCK python packages/llm-train/benchmarks/bench_forecast.py
 
-Every run is a process forked from one that has imported Paddle, so that its peak is its own.
+Every run is a process of its own, so that its peak is its own. `--only NAME`: that run alone.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import os
+import logging
 import re
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from llm_train.quiet import import_paddlenlp
+import numpy as np
 
-import_paddlenlp()
-
-import numpy as np  # noqa: E402
-import paddlenlp.transformers.model_utils  # noqa: E402, F401
-
-from llm_data.indexed import IndexedWriter  # noqa: E402
-from llm_train.pretrain.options import PretrainOptions  # noqa: E402
-from llm_train.pretrain.run import pretrain  # noqa: E402
+from llm_data.indexed import IndexedWriter
+from llm_train.pretrain.options import PretrainOptions
+from llm_train.pretrain.run import pretrain
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "num_attention_heads": 8,
@@ -53,15 +50,18 @@ SAID = re.compile(
 
 def main() -> None:
     """Print a line for each run."""
-    for name, (sizes, options) in RUNS.items():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=RUNS)
+    parser.add_argument("--worker")
+    asked = parser.parse_args()
+    if asked.worker:
+        run(Path(asked.worker), *RUNS[asked.only])
+        return
+    for name in [asked.only] if asked.only else RUNS:
         with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            child = os.fork()
-            if child == 0:
-                run(folder, sizes, options)
-                os._exit(0)
-            os.waitpid(child, 0)
-            found = SAID.search((folder / "log").read_text(encoding="utf-8"))
+            command = [sys.executable, __file__, "--only", name, "--worker", place]
+            subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+            found = SAID.search((Path(place) / "log").read_text(encoding="utf-8"))
         assert found is not None
         sys.stdout.write(
             f"{name}: memory forecast {found[1]} MB, measured {found[2]} MB; "
@@ -71,11 +71,8 @@ def main() -> None:
 
 def run(folder: Path, sizes: dict[str, Any], options: dict[str, Any]) -> None:
     """A few steps; what is said goes to folder/log."""
-    import logging
-
     logging.getLogger("llm_train").addHandler(logging.FileHandler(folder / "log"))
     logging.getLogger("llm_train").setLevel(logging.INFO)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     config = {**CONFIG, **sizes, "intermediate_size": sizes["hidden_size"] * 11 // 4}
     (folder / "config").mkdir()
     (folder / "config" / "config.json").write_text(json.dumps(config), encoding="utf-8")

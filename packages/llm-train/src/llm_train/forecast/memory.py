@@ -132,5 +132,5 @@ def _block(
     else:
         mlp = sizes.mlp
     inner = (3 if spec.mlp.gated else 2) * mlp / share
-    residual = 5 * sizes.hidden / (share if layout.sequence else 1)
-    return rows * (residual + 2 * wide + inner) + 2.0 * batch * heads * tokens * tokens
+    residual = 6 * sizes.hidden / (share if layout.sequence else 1)
+    return rows * (residual + 2 * wide + inner) + 2.5 * batch * heads * tokens * tokens
