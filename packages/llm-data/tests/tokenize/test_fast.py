@@ -106,7 +106,7 @@ def test_real_tokenizers_with_the_library(shared_real: Path) -> None:
     pytest.importorskip("gigatoken")
     texts = (shared_real / "text" / "tinyshakespeare.txt").read_text(encoding="utf-8")
     sample = [texts[start : start + 2000] for start in range(0, 100_000, 2000)]
-    for name in ("gpt2", "qwen"):
+    for name in ("gpt2", "qwen", "llama2"):
         tokenizer = load_tokenizer(shared_real / "tokenizers" / name)
         recipe = fast_recipe(tokenizer, "require", sample)
         assert recipe is not None

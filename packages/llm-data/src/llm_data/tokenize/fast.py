@@ -6,10 +6,12 @@ equal is tried on a sample when a run begins (`fast_recipe`) and now and then wh
 
 from __future__ import annotations
 
+import json
 import logging
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,7 +57,7 @@ class FastEncoder:
         elif recipe.kind == "ranks":
             self._library = gigatoken.Tokenizer.from_tiktoken(recipe.source, recipe.pattern, {})
         else:
-            self._library = gigatoken.Tokenizer.from_sentencepiece(recipe.source)
+            self._library = _of_pieces(gigatoken.Tokenizer, Path(recipe.source))
 
     def encode(self, texts: Sequence[str]) -> tuple[IntArray, IntArray]:
         """See `TextEncoder`."""
@@ -75,6 +77,16 @@ class FastEncoder:
         rows: Any = self._library.encode_batch(batch, parallel=False)
         sizes = np.asarray(awkward.to_numpy(awkward.num(rows)), dtype=np.int64)
         return np.asarray(awkward.to_numpy(awkward.flatten(rows, axis=1))), sizes
+
+
+def _of_pieces(library: Any, path: Path) -> Any:
+    """A sentencepiece model, in which the texts of control symbols stay text."""
+    try:
+        from gigatoken._load.sentencepiece import sentencepiece_to_tokenizer_json
+    except ImportError:
+        return library.from_sentencepiece(str(path))
+    content = json.loads(sentencepiece_to_tokenizer_json(path.read_bytes()))
+    return library.from_json(json.dumps({**content, "added_tokens": []}))
 
 
 def recipe_of(tokenizer: Tokenizer) -> FastRecipe | None:
