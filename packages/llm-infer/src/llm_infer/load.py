@@ -25,6 +25,7 @@ from llm_infer.cache_scales import read_cache_scales
 from llm_infer.described import DescribedModel, describe
 from llm_infer.endings import ending_tokens
 from llm_infer.engine import Engine, EngineLimits, StepRunner
+from llm_infer.engine.rope import rope_choice
 from llm_infer.errors import UnsupportedError
 from llm_infer.memory import CachePlan
 from llm_infer.options.refusals import QUANT_TYPES
@@ -130,6 +131,7 @@ def load_engine(
         prefix_cache=prefix_cache,
         speculate_ngram=speculate_ngram,
         adapters=list(lora_paths),
+        rope=rope_choice(model.spec, model.sizes) if native else None,
     )
     for name, prefix in tuned.items():
         engine.add_prefix(name, prefix)

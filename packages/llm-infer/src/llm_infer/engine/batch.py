@@ -77,6 +77,9 @@ def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
         block_positions=np.array(block_positions, np.int32) if block_positions else None,
         prefix_length=_prefixes(chunks) if block_positions else None,
     )
+    lengths = [chunk.sequence.rope_length for chunk in chunks]
+    if any(lengths):
+        batch.rope_length = np.array(lengths, np.int32)
     adapters = [chunk.sequence.adapter for chunk in chunks]
     if all(adapter < 0 for adapter in adapters):
         return batch

@@ -28,6 +28,7 @@ from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.positions import PrefixLayout
 from llm_infer.engine.prefixes import CacheWriter, Prefixes, TunedPrefix
 from llm_infer.engine.request import Request, Work
+from llm_infer.engine.rope import RopeChoice
 from llm_infer.engine.scheduler import Scheduler
 from llm_infer.engine.sequence import Chunk
 from llm_infer.engine.stream import Stream
@@ -57,7 +58,7 @@ class Engine:
     blocks of what was read for prompts that begin the same; never for models whose prompt tokens
     see those behind them. `speculate_ngram`: draft what followed the same tokens before, looking
     for the last `speculate_ngram` ones; 0: not. `adapters`: names of those that the runner knows,
-    in the order of their numbers.
+    in the order of their numbers. `rope`: how lengths choose rotary frequencies, where they do.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Engine:
         prefix_cache: bool = True,
         speculate_ngram: int = 0,
         adapters: Sequence[str] = (),
+        rope: RopeChoice | None = None,
     ) -> None:
         self.limits = limits
         self.runner = runner
@@ -85,6 +87,7 @@ class Engine:
             prefix_cache=prefix_cache,
             speculate_ngram=speculate_ngram,
             adapters=adapters,
+            rope=rope,
         )
         self._scheduler = Scheduler(
             self._blocks,

@@ -15,6 +15,7 @@ from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.positions import PrefixLayout
 from llm_infer.engine.prefixes import Prefixes
 from llm_infer.engine.request import Request, Work
+from llm_infer.engine.rope import RopeChoice
 from llm_infer.engine.sequence import Sequence as TokenSequence
 from llm_infer.engine.speculation import Speculator
 from llm_infer.errors import InferError, SamplingError
@@ -34,6 +35,7 @@ class Intake:
         prefix_cache: bool,
         speculate_ngram: int,
         adapters: Sequence[str] = (),
+        rope: RopeChoice | None = None,
     ) -> None:
         self._limits = limits
         self._prefixes = prefixes
@@ -44,6 +46,7 @@ class Intake:
         self.prefix_cache = prefix_cache and layout is None
         self.speculate_ngram = speculate_ngram
         self.adapters = list(adapters)
+        self._rope = rope
         self._numbers = itertools.count()
 
     def work(self, prompt_ids: Sequence[int], params: SamplingParams, sink: Sink) -> Work:
@@ -62,16 +65,20 @@ class Intake:
             raise SamplingError(message)
         positions = self.layout.positions(prompt) if self.layout else None
         self._limits.check_prefix(positions.prefix if positions else 0)
+        length = 0
+        if self._rope is not None:
+            length = ahead + self._rope.length(len(prompt), params.max_new_tokens)
         sequence = TokenSequence(
             next(self._numbers),
             prompt,
             len(prompt) + new_tokens,
             positions=positions,
             lead=lead,
-            keys=self._keys(params, ahead),
+            keys=self._keys(params, ahead, length),
             reads_all=params.prompt_logprobs is not None,
             slots=params.num_beams,
             adapter=self._adapter(params.adapter),
+            rope_length=length,
         )
         return self._request(sequence, params, new_tokens, sink)
 
@@ -85,10 +92,11 @@ class Intake:
             raise InferError(message)
         return self.adapters.index(name)
 
-    def _keys(self, params: SamplingParams, ahead: int) -> BlockKeys | None:
+    def _keys(self, params: SamplingParams, ahead: int, length: int) -> BlockKeys | None:
         if not self.prefix_cache:
             return None
-        root = root_key(params.prefix, params.adapter)
+        turned = self._rope.kind(length) if self._rope else None
+        root = root_key(params.prefix, params.adapter, turned)
         return BlockKeys(root, self._limits.block_size, ahead)
 
     def _request(

@@ -48,6 +48,8 @@ class Sequence:
     """Sequences that it counts for: a beam search has room for all its beams from the beginning."""
     adapter: int = -1
     """Number of its LoRA adapter, -1 for none."""
+    rope_length: int = 0
+    """Length that chooses its rotary frequencies; 0: they are always the same."""
 
     @property
     def ahead(self) -> int:
@@ -87,6 +89,7 @@ class Sequence:
             keys=self.keys.copy() if self.keys else None,
             registered=self.registered,
             adapter=self.adapter,
+            rope_length=self.rope_length,
         )
 
 
