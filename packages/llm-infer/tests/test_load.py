@@ -25,7 +25,9 @@ from llm_kernels.reference_decoder import forward
 CAUSAL = [
     "llama_v1", "llama_v2_gqa", "llama_v2_rope_linear", "llama_v3", "mistral", "mixtral", "qwen",
     "qwen2", "qwen2_moe", "qwen3", "baichuan_7b", "baichuan_13b", "baichuan2_7b", "bloom",
-    "chatglm2", "gpt2", "opt",
+    "chatglm2", "gpt2", "opt", "deepseek_v2", "deepseek_v2_lite", "deepseek_v3", "falcon_7b",
+    "falcon_11b", "falcon_40b", "falcon_rw", "gemma", "gemma2", "glm4", "glm4_0414", "glm4_chat",
+    "phi3", "phi3_long", "qwen3_moe",
 ]  # fmt: skip
 GREEDY = SamplingParams(max_new_tokens=16, ignore_eos=True)
 
