@@ -43,6 +43,7 @@ void* map_zeroed(std::size_t size) {
 }  // namespace
 
 void FreeBuffer::operator()(void* p) const {
+  if (borrowed) return;
 #if defined(__linux__)
   if (is_mapped(bytes)) {
     munmap(p, whole_pages(bytes));

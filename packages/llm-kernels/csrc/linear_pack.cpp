@@ -44,8 +44,25 @@ std::uint32_t two_quads(std::uint32_t word) {
 PackedLinear::PackedLinear(const KernelTable& table, WeightFormat format, std::size_t n,
                            std::size_t k, std::size_t group, InputForm inputs)
     : format_(format), panel_rows_(table.panel_rows), n_(n), k_(k), group_(group), inputs_(inputs) {
-  codes_ = make_buffer<std::uint8_t>(panels() * panel_bytes());
+  set_offset(table);
 }
+
+// Decoded to float, codes of four bits are signed around 8; in sums of products they stay unsigned.
+void PackedLinear::set_offset(const KernelTable& table) {
+  if (format_ == kInt8Dot) offset_ = static_cast<float>(-table.int8_bias);
+  if (format_ == kInt4Dot) offset_ = -kMiddle;
+}
+
+PackedLinear PackedLinear::borrow(const KernelTable& table, const Packed& packed, std::size_t n,
+                                  std::size_t k, std::size_t group, InputForm inputs) {
+  PackedLinear weight(table, packed.format, n, k, group, inputs);
+  weight.codes_ = borrow_buffer(packed.codes, weight.packed_bytes());
+  if (packed.scales) weight.scales_ = borrow_buffer(packed.scales, weight.packed_scales());
+  if (packed.offsets) weight.offsets_ = borrow_buffer(packed.offsets, weight.packed_scales());
+  return weight;
+}
+
+void PackedLinear::allocate() { codes_ = make_buffer<std::uint8_t>(packed_bytes()); }
 
 std::size_t PackedLinear::panel_bytes() const { return code_bytes(format_, panel_rows_, k_); }
 
@@ -119,6 +136,7 @@ void PackedLinear::pack_plain(ThreadPool& pool, const Code* weight) {
 PackedLinear PackedLinear::float32(const KernelTable& table, ThreadPool& pool, const float* weight,
                                    std::size_t n, std::size_t k) {
   PackedLinear packed(table, kFloat32, n, k, k);
+  packed.allocate();
   packed.pack_plain(pool, weight);
   return packed;
 }
@@ -128,6 +146,7 @@ PackedLinear PackedLinear::bfloat16(const KernelTable& table, ThreadPool& pool,
                                     InputForm inputs) {
   const bool pairs = inputs.kind == InputKind::bfloat16 && table.bfloat16_products;
   PackedLinear packed(table, pairs ? kBFloat16Dot : kBFloat16, n, k, k, inputs);
+  packed.allocate();
   if (pairs) {
     packed.pack_bfloat16_pairs(pool, weight);
   } else {
@@ -152,6 +171,7 @@ PackedLinear PackedLinear::float8(const KernelTable& table, ThreadPool& pool,
                                   const std::uint8_t* codes, const float* scales, std::size_t n,
                                   std::size_t k, std::size_t group, InputForm inputs) {
   PackedLinear packed(table, kFloat8, n, k, group, inputs);
+  packed.allocate();
   packed.pack_plain(pool, codes);
   packed.pack_scales(pool, scales, nullptr);
   return packed;
@@ -161,8 +181,8 @@ PackedLinear PackedLinear::int8(const KernelTable& table, ThreadPool& pool,
                                 const std::int8_t* codes, const float* scales, std::size_t n,
                                 std::size_t k, std::size_t group, InputForm inputs) {
   PackedLinear packed(table, inputs.is_int8() ? kInt8Dot : kInt8, n, k, group, inputs);
+  packed.allocate();
   if (packed.is_dot()) {
-    packed.offset_ = static_cast<float>(-table.int8_bias);
     packed.pack_int8_quads(pool, codes, table.int8_bias);
   } else {
     packed.pack_plain(pool, codes);
@@ -190,11 +210,10 @@ PackedLinear PackedLinear::int4(const KernelTable& table, ThreadPool& pool,
                                 const std::uint8_t* zeros, std::size_t n, std::size_t k,
                                 std::size_t group, InputForm inputs) {
   PackedLinear packed(table, inputs.is_int8() ? kInt4Dot : kInt4, n, k, group, inputs);
+  packed.allocate();
   const bool dot = packed.is_dot();
   const std::size_t width = packed.panel_rows_;
   const std::size_t row_bytes = k / 2;
-  // Decoded to float, codes are signed around 8; in dot products they stay unsigned.
-  if (dot) packed.offset_ = -kMiddle;
   pool.run(packed.panels(), [&](std::size_t panel, int) {
     auto* to = reinterpret_cast<std::uint32_t*>(packed.codes_.get() + panel * packed.panel_bytes());
     for (std::size_t r = 0; r < width && panel * width + r < n; ++r) {

@@ -167,6 +167,17 @@ void bind_decoder(py::module_& m) {
                           pack_int4(d.table(), d.pool(), packed, scales, zeros, bias,
                                     input_form(kind, scale)));
            })
+      .def(
+          "add_borrowed",
+          [](Decoder& d, const std::string& slot, int layer, int expert,
+             const std::array<std::size_t, 4>& header, const py::array& codes,
+             const OptionalArray& scales, const OptionalArray& offsets, const OptionalArray& bias,
+             const std::string& kind, float scale) {
+            d.add_linear(slot, layer, expert,
+                         pack_borrowed(d.table(), header, codes, scales, offsets, bias,
+                                       input_form(kind, scale)));
+          },
+          py::keep_alive<1, 6>(), py::keep_alive<1, 7>(), py::keep_alive<1, 8>())
       .def("add_norm",
            [](Decoder& d, const std::string& slot, int layer, const py::array& weight,
               const OptionalArray& bias) { d.add_norm(slot, layer, norm_weights(weight, bias)); })
@@ -179,6 +190,13 @@ void bind_decoder(py::module_& m) {
                return Table::copy(values, rows, columns);
              }());
            })
+      .def(
+          "add_bfloat16_table",
+          [](Decoder& d, const std::string& slot, const py::array& bits) {
+            const auto* values = checked<std::uint16_t>("table", bits, {kAny, kAny});
+            d.add_table(slot, Table::borrow(values, length(bits, 0), length(bits, 1)));
+          },
+          py::keep_alive<1, 3>())
       .def("seal", &Decoder::seal)
       .def("step", &step)
       .def("add_vector",

@@ -145,6 +145,46 @@ PackedLinear pack_int4(const KernelTable& table, ThreadPool& pool, const py::arr
       PackedLinear::int4(table, pool, data, factors, offsets, rows, inputs, group, form), shift);
 }
 
+PackedLinear pack_borrowed(const KernelTable& table, const std::array<std::size_t, 4>& header,
+                           const py::array& codes, const OptionalArray& scales,
+                           const OptionalArray& offsets, const OptionalArray& bias,
+                           const InputForm& form) {
+  const auto [format, rows, inputs, group] = header;
+  const bool known = format < kWeightFormats && (format != kBFloat16Dot || table.bfloat16_products);
+  if (!known || rows == 0 || inputs == 0 || group == 0 || inputs % group != 0) {
+    throw std::invalid_argument("The header of a packed weight holds what no weight has here.");
+  }
+  PackedLinear::Packed packed = {static_cast<WeightFormat>(format), nullptr, nullptr, nullptr};
+  // Sizes first, of a weight without memory; then the arrays against them.
+  const PackedLinear empty = PackedLinear::borrow(table, packed, rows, inputs, group, form);
+  packed.codes = checked<std::uint8_t>("codes", codes, {signed_size(empty.packed_bytes())});
+  const py::ssize_t factors = signed_size(empty.packed_scales());
+  packed.scales = checked<float>("scales", scales, {factors});
+  packed.offsets = checked<float>("offsets", offsets, {factors});
+  const bool scaled = format != kFloat32 && format != kBFloat16 && format != kBFloat16Dot;
+  if (scaled != (packed.scales != nullptr)) {
+    throw std::invalid_argument("A packed weight has scales exactly where its format needs them.");
+  }
+  const float* shift = checked<float>("bias", bias, {signed_size(rows)});
+  return with_bias(PackedLinear::borrow(table, packed, rows, inputs, group, form), shift);
+}
+
+// The arrays of a packed weight, as pack_borrowed takes them; copies.
+py::tuple packed_arrays(const LinearOp& op) {
+  const PackedLinear& weight = op.weight;
+  const auto floats = [&](const float* data) -> py::object {
+    if (data == nullptr) return py::none();
+    return py::array_t<float>(signed_size(weight.packed_scales()), data);
+  };
+  const std::array<std::size_t, 4> header = {weight.format(), weight.rows(), weight.inputs(),
+                                             weight.group()};
+  return py::make_tuple(
+      header,
+      py::array_t<std::uint8_t>(signed_size(weight.packed_bytes()),
+                                static_cast<const std::uint8_t*>(weight.codes(0, 0))),
+      floats(weight.scales(0)), floats(weight.offsets(0)));
+}
+
 void bind_linear(py::module_& m) {
   using Array = const py::array&;
   using Optional = const OptionalArray&;
@@ -191,6 +231,17 @@ void bind_linear(py::module_& m) {
                       return pack_int4(table, pool, packed, scales, zeros, bias, form);
                     });
                   })
+      .def_static(
+          "borrowed",
+          [op](const std::array<std::size_t, 4>& header, Array codes, Optional scales,
+               Optional offsets, Optional bias, Name kind, float scale, Name isa, int threads) {
+            const InputForm form = input_form(kind, scale);
+            return op(isa, threads, [&](const KernelTable& table, ThreadPool&) {
+              return pack_borrowed(table, header, codes, scales, offsets, bias, form);
+            });
+          },
+          py::keep_alive<0, 2>(), py::keep_alive<0, 3>(), py::keep_alive<0, 4>())
+      .def("packed", &packed_arrays)
       .def("__call__", &apply)
       .def_property_readonly("isa", [](const LinearOp& self) { return isa_name(self.isa); })
       .def_property_readonly("nbytes", [](const LinearOp& self) { return self.weight.bytes(); })

@@ -1,6 +1,8 @@
 // Packing of checked NumPy arrays, for the linear op and for the decoder.
 #pragma once
 
+#include <array>
+
 #include "bindings/arrays.h"
 #include "llm_kernels/linear.h"
 
@@ -24,5 +26,11 @@ PackedLinear pack_int8(const KernelTable& table, ThreadPool& pool, const py::arr
 PackedLinear pack_int4(const KernelTable& table, ThreadPool& pool, const py::array& packed,
                        const py::array& scales, const OptionalArray& zeros,
                        const OptionalArray& bias, const InputForm& inputs);
+// A weight that was packed before, in the arrays that LinearOp's `packed` gave; it reads them where
+// they lie. `header`: format, rows, inputs, group.
+PackedLinear pack_borrowed(const KernelTable& table, const std::array<std::size_t, 4>& header,
+                           const py::array& codes, const OptionalArray& scales,
+                           const OptionalArray& offsets, const OptionalArray& bias,
+                           const InputForm& inputs);
 
 }  // namespace llm_kernels::bindings

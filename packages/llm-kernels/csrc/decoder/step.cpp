@@ -56,7 +56,7 @@ void Decoder::embed(const Step& step, float* x) {
   pool_.run(rows, [&](std::size_t row, int) {
     const auto id = static_cast<std::size_t>(step.token_ids[row]);
     if (embed_.rows > 0) {
-      std::memcpy(target + row * width, embed_.data.get() + id * width, width * sizeof(float));
+      embed_.copy_row(id, target + row * width);
     } else {  // a tied head is the embedding too
       head_.front().copy_row(id, target + row * width);
     }

@@ -1,4 +1,5 @@
 // Where each weight of a decoder goes, by the name of its slot.
+#include <cstring>
 #include <stdexcept>
 
 #include "llm_kernels/decoder.h"
@@ -88,9 +89,29 @@ Table Table::copy(const float* values, std::size_t rows, std::size_t columns) {
   return table;
 }
 
+Table Table::borrow(const std::uint16_t* bits, std::size_t rows, std::size_t columns) {
+  Table table;
+  table.bits = borrow_buffer(bits, rows * columns);
+  table.rows = rows;
+  table.columns = columns;
+  return table;
+}
+
+void Table::copy_row(std::size_t row, float* out) const {
+  if (data) {
+    std::memcpy(out, data.get() + row * columns, columns * sizeof(float));
+    return;
+  }
+  const std::uint16_t* from = bits.get() + row * columns;
+  for (std::size_t i = 0; i < columns; ++i) {
+    const std::uint32_t word = std::uint32_t{from[i]} << 16;
+    std::memcpy(out + i, &word, sizeof word);
+  }
+}
+
 void Decoder::add_table(const std::string& slot, Table table) {
   refuse_if_sealed();
-  weight_bytes_ += table.rows * table.columns * sizeof(float);
+  weight_bytes_ += table.bytes();
   table_slot(slot) = std::move(table);
 }
 

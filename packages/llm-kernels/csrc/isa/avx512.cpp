@@ -1,10 +1,12 @@
-// The avx512 unit: the kernels compiled for this instruction set. No standard-library header here.
+// The avx512 unit: the kernels compiled for this instruction set. No
+// standard-library header here.
 #define LLM_KERNELS_UNIT avx512
-#include "simd/avx512.h"
-
-#include "kernels/table.h"
+// clang-format off: the vector types come before the kernels
 #include "llm_kernels/kernel_table.h"
+#include "simd/avx512.h"
 #include "simd/dot512_pairs.h"
+#include "kernels/table.h"
+// clang-format on
 
 namespace llm_kernels {
 

@@ -1,10 +1,12 @@
 // The avx512bf16 unit, with VNNI and BF16: the kernels compiled for this instruction set. No
 // standard-library header here.
 #define LLM_KERNELS_UNIT avx512bf16
-#include "kernels/table.h"
+// clang-format off: the vector types come before the kernels
 #include "llm_kernels/kernel_table.h"
 #include "simd/avx512.h"
 #include "simd/dot512_vnni.h"
+#include "kernels/table.h"
+// clang-format on
 
 namespace llm_kernels {
 

@@ -1,4 +1,5 @@
-// Memory for weights and caches: 64-byte aligned, on huge pages where it is large.
+// Memory for weights and caches: 64-byte aligned, on huge pages where it is large; or memory of
+// somebody else, such as a mapped file.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +10,7 @@ namespace llm_kernels {
 
 struct FreeBuffer {
   std::size_t bytes = 0;
+  bool borrowed = false;  // never written to, and freed by its owner
   void operator()(void* p) const;
 };
 
@@ -26,7 +28,13 @@ Buffer<T> make_buffer(std::size_t count) {
   if (__builtin_mul_overflow(count, sizeof(T), &bytes)) {
     throw std::invalid_argument("More memory was asked for than can be addressed.");
   }
-  return Buffer<T>(static_cast<T*>(allocate_zeroed(bytes)), FreeBuffer{bytes});
+  return Buffer<T>(static_cast<T*>(allocate_zeroed(bytes)), FreeBuffer{bytes, false});
+}
+
+// Memory that outlives the buffer.
+template <class T>
+Buffer<T> borrow_buffer(const T* data, std::size_t count) {
+  return Buffer<T>(const_cast<T*>(data), FreeBuffer{count * sizeof(T), true});
 }
 
 }  // namespace llm_kernels

@@ -102,12 +102,21 @@ struct NormWeights {
   std::vector<float> bias;
 };
 
+// Rows of numbers, float or bfloat16.
 struct Table {
-  Buffer<float> data;
+  Buffer<float> data;          // null where `bits` holds the rows
+  Buffer<std::uint16_t> bits;  // bfloat16
   std::size_t rows = 0;
   std::size_t columns = 0;
 
   static Table copy(const float* values, std::size_t rows, std::size_t columns);
+  // bfloat16 that outlives the table.
+  static Table borrow(const std::uint16_t* bits, std::size_t rows, std::size_t columns);
+
+  void copy_row(std::size_t row, float* out) const;
+  std::size_t bytes() const {
+    return rows * columns * (data ? sizeof(float) : sizeof(std::uint16_t));
+  }
 };
 
 struct ExpertWeights {

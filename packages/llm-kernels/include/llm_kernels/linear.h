@@ -60,6 +60,17 @@ class PackedLinear {
                            const float* scales, const std::uint8_t* zeros, std::size_t n,
                            std::size_t k, std::size_t group, InputForm inputs);
 
+  // What was packed for this instruction set before: codes of packed_bytes(), scales and offsets as
+  // long as packed_scales(), or null where the format has none. They must outlive the weight.
+  struct Packed {
+    WeightFormat format;
+    const std::uint8_t* codes;
+    const float* scales;
+    const float* offsets;
+  };
+  static PackedLinear borrow(const KernelTable& table, const Packed& packed, std::size_t n,
+                             std::size_t k, std::size_t group, InputForm inputs);
+
   void set_bias(const float* bias) { bias_.assign(bias, bias + n_); }
 
   std::size_t rows() const { return n_; }
@@ -76,6 +87,10 @@ class PackedLinear {
   // Bytes held, padding included.
   std::size_t bytes() const;
 
+  // Bytes of all codes, and floats of all scales; offsets are as many.
+  std::size_t packed_bytes() const { return panels() * panel_bytes(); }
+  std::size_t packed_scales() const { return panels() * panel_rows_ * groups(); }
+
   const void* codes(std::size_t panel, std::size_t k) const;
   const float* scales(std::size_t panel) const;
   const float* offsets(std::size_t panel) const;
@@ -89,6 +104,8 @@ class PackedLinear {
  private:
   PackedLinear(const KernelTable& table, WeightFormat format, std::size_t n, std::size_t k,
                std::size_t group, InputForm inputs = {});
+  void set_offset(const KernelTable& table);
+  void allocate();
   template <class Code>
   void pack_plain(ThreadPool& pool, const Code* weight);
   void pack_bfloat16_pairs(ThreadPool& pool, const std::uint16_t* weight);

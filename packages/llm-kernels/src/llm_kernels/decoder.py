@@ -23,12 +23,12 @@ from llm_kernels.decoder_config import native_config
 from llm_kernels.errors import KernelsError, ShapeError, UnsupportedSpecError
 from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
 from llm_kernels.native import extension, resolve
-from llm_kernels.ops.linear import LinearWeight
+from llm_kernels.ops.linear import Packable
 from llm_kernels.ops.linear_arguments import arguments
 from llm_kernels.reference import CacheDtype, unit_rows
-from llm_kernels.weights import QUANTIZED
+from llm_kernels.weights import QUANTIZED, PackedArrays
 
-Weight: TypeAlias = LinearWeight
+Weight: TypeAlias = Packable
 
 
 @dataclass(kw_only=True)
@@ -72,6 +72,7 @@ class NativeDecoder:
         max_batch_tokens: int = 2048,
         cache_dtype: CacheDtype = "float32",
         cache_scales: CacheScales | None = None,
+        head: Callable[[npt.NDArray[np.generic]], Weight] | None = None,
         threads: int | None = None,
         isa: str | None = None,
     ) -> None:
@@ -80,7 +81,8 @@ class NativeDecoder:
         `num_blocks` blocks of `block_size` tokens (a multiple of 16) hold keys and values; a step
         takes up to `max_batch_tokens` tokens. `cache_dtype` is what they are kept in: float32,
         bfloat16 or int8, the latter in steps of `cache_scales`, or, without those, of a scale of
-        every token and head. Only linears may be quantized. Raises
+        every token and head. Only linears may be quantized; `head` makes what the head's floats
+        [V, E] are kept as, also where they are the embedding's. Raises
         UnsupportedSpecError for a spec that needs what this decoder lacks, ShapeError for a
         parameter of another shape, KernelsError for a cache or a number of threads that this
         machine does not give.
@@ -96,14 +98,14 @@ class NativeDecoder:
             self._native = extension().Decoder(config, *resolve(isa, threads))
         except ValueError as error:
             raise KernelsError(str(error)) from error
-        self._spec, self._sizes, self._weight = spec, sizes, weight
+        self._spec, self._sizes, self._weight, self._head = spec, sizes, weight, head
         self._shapes = parameters(spec, sizes)
         for key in self._shapes:
             if key.leaf == "weight":
                 self._load(key)
         if sizes.tied:
             self._load_head(ParameterKey("embed"))
-        del self._weight
+        del self._weight, self._head
         try:
             self._native.seal()
         except ValueError as error:
@@ -229,25 +231,41 @@ class NativeDecoder:
             if self._spec.norm.unit_offset:
                 weight = 1 + weight
             self._native.add_norm(key.slot, _index(key.layer), weight, bias)
-        elif not (key.slot == "embed" and self._embedding_is_head):
+        elif key.slot == "embed":
+            self._load_embedding(key)
+        else:
             self._native.add_table(key.slot, self._dense(key))
 
-    @property
-    def _embedding_is_head(self) -> bool:
-        return self._sizes.tied and not self._spec.head.normalized
+    def _load_embedding(self, key: ParameterKey) -> None:
+        if self._sizes.tied and not self._spec.head.normalized and self._head is None:
+            return  # its rows are read from the head's weight
+        table = self._get(key)
+        self._refuse_quantized(key, table)
+        if isinstance(table, np.ndarray) and table.dtype == ml_dtypes.bfloat16:
+            bits = np.ascontiguousarray(table).view(np.uint16)
+            self._native.add_bfloat16_table(key.slot, bits)
+        else:
+            self._native.add_table(key.slot, _float32(table))  # type: ignore[arg-type]
 
     def _load_head(self, key: ParameterKey) -> None:
-        if self._spec.head.normalized:
-            self._add_linear(ParameterKey("head"), unit_rows(self._dense(key)))
+        weight = self._get(key)
+        if self._spec.head.normalized and not isinstance(weight, PackedArrays):
+            weight = unit_rows(self._dense(key))
         elif self._sizes.tied:
-            self._refuse_quantized(key, self._get(key))
-            self._add_linear(ParameterKey("head"), self._get(key))
-        else:
-            self._add_linear(key, self._get(key))
+            self._refuse_quantized(key, weight)
+        if self._head is not None and isinstance(weight, np.ndarray):
+            weight = self._head(weight)
+        self._add_linear(key if key.slot == "head" else ParameterKey("head"), weight)
 
     def _add_linear(self, key: ParameterKey, weight: Weight) -> None:
         where = (key.slot, _index(key.layer), _index(key.expert))
-        if not isinstance(weight, QUANTIZED):
+        if isinstance(weight, PackedArrays) and weight.isa != self.isa:
+            message = (
+                f"{key.name} was packed for {weight.isa}, and this decoder runs {self.isa}. "
+                "Pack it again on this machine."
+            )
+            raise ShapeError(message)
+        if isinstance(weight, np.ndarray):
             weight = _packable(weight)
         kind, values = arguments(weight, self._bias(key))
         getattr(self._native, f"add_{kind}")(*where, *values)
@@ -287,7 +305,7 @@ def _index(number: int | None) -> int:
 
 
 def _packable(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-    """bfloat16 stays what it is, at half the bytes and with the same results; all else is float32."""
+    """bfloat16 stays what it is, at half the bytes; all other floats become float32."""
     if array.dtype == ml_dtypes.bfloat16:
         return np.ascontiguousarray(array)
     return _float32(array)

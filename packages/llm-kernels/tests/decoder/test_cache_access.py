@@ -77,7 +77,7 @@ def test_what_is_not_there_is_refused(random_model: Callable[..., Any]) -> None:
     native = decoder(model)
     keys = np.zeros((1, model.sizes.kv_heads, model.sizes.head_dim), np.float32)
     for copies in ([(0, 6)], [(-1, 0)]):
-        with pytest.raises(ShapeError, match="Block .* the cache has 0 to 5"):
+        with pytest.raises(ShapeError, match=r"Block .* the cache has 0 to 5"):
             native.copy_blocks(copies)
     with pytest.raises(ShapeError, match="Slot 96"):
         native.write_cache(0, np.array([96], np.int32), keys, keys)

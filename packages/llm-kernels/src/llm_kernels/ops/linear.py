@@ -9,22 +9,30 @@ import numpy.typing as npt
 
 from llm_kernels.native import extension, resolve
 from llm_kernels.ops.linear_arguments import arguments
-from llm_kernels.weights import Float8Weight, Int4Weight, Int8Weight, RoundedInputs
+from llm_kernels.weights import (
+    Float8Weight,
+    Int4Weight,
+    Int8Weight,
+    PackedArrays,
+    RoundedInputs,
+)
 
 LinearWeight: TypeAlias = (
     "npt.NDArray[np.generic] | Int4Weight | Int8Weight | Float8Weight | RoundedInputs"
 )
+Packable: TypeAlias = "LinearWeight | PackedArrays"
 
 
 class PackedLinear:
     """A linear weight [N, K] and its bias [N], laid out for one instruction set by `pack`."""
 
     def __init__(
-        self, weight: LinearWeight, bias: npt.NDArray[np.float32] | None, isa: str, threads: int
+        self, weight: Packable, bias: npt.NDArray[np.float32] | None, isa: str, threads: int
     ) -> None:
         """Pack; see `pack`."""
         kind, values = arguments(weight, bias)
         self._native = getattr(extension().PackedLinear, kind)(*values, isa, threads)
+        self._rounding = weight.rounding if isinstance(weight, RoundedInputs) else None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -42,6 +50,11 @@ class PackedLinear:
         """The instruction set that it is packed for."""
         return str(self._native.isa)
 
+    def arrays(self) -> PackedArrays:
+        """A copy of what was packed, without the bias, to be written to a file and packed from."""
+        header, codes, scales, offsets = self._native.packed()
+        return PackedArrays(self.isa, tuple(header), codes, scales, offsets, self._rounding)
+
     def __call__(
         self, x: npt.NDArray[np.float32], *, threads: int | None = None
     ) -> npt.NDArray[np.float32]:
@@ -51,13 +64,16 @@ class PackedLinear:
 
 
 def pack(
-    weight: LinearWeight,
+    weight: Packable,
     bias: npt.NDArray[np.float32] | None = None,
     *,
     isa: str | None = None,
     threads: int | None = None,
 ) -> PackedLinear:
-    """Lay a weight [N, K] out for the kernels: float32, bfloat16 or quantized; bias float32 [N]."""
+    """Lay a weight [N, K] out for the kernels: float32, bfloat16 or quantized; bias float32 [N].
+
+    `PackedArrays` must be of the same `isa`, and are used where they lie.
+    """
     return PackedLinear(weight, bias, *resolve(isa, threads))
 
 

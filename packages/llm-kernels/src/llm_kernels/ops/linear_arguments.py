@@ -8,16 +8,28 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
-from llm_kernels.weights import Float8Weight, Int4Weight, Int8Weight, RoundedInputs
+from llm_kernels.weights import (
+    Float8Weight,
+    InputRounding,
+    Int4Weight,
+    Int8Weight,
+    PackedArrays,
+    RoundedInputs,
+)
 
-_EXACT = ("exact", 0.0)
+
+def _inputs(rounding: InputRounding | None) -> tuple[str, float]:
+    return ("exact", 0.0) if rounding is None else (rounding.kind, rounding.scale)
 
 
 def arguments(weight: Any, bias: npt.NDArray[np.float32] | None) -> tuple[str, tuple[Any, ...]]:
     """Name of the packing, and its arguments: arrays, bias, and how inputs are rounded."""
-    inputs: tuple[str, float] = _EXACT
+    if isinstance(weight, PackedArrays):
+        arrays = (weight.header, weight.codes, weight.scales, weight.offsets)
+        return "borrowed", (*arrays, bias, *_inputs(weight.rounding))
+    inputs = _inputs(None)
     if isinstance(weight, RoundedInputs):
-        inputs = (weight.rounding.kind, weight.rounding.scale)
+        inputs = _inputs(weight.rounding)
         weight = weight.weight
     if isinstance(weight, Int4Weight):
         return "int4", (weight.packed, weight.scales, weight.zeros, bias, *inputs)

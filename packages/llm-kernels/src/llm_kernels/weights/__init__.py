@@ -11,9 +11,10 @@ refuse arrays that cannot be such a weight when they are made, and know nothing 
 from llm_kernels.weights.float8 import Float8Weight
 from llm_kernels.weights.inputs import InputRounding, RoundedInputs
 from llm_kernels.weights.integers import Int4Weight, Int8Weight
+from llm_kernels.weights.packed import PackedArrays
 
 QUANTIZED = (Int4Weight, Int8Weight, Float8Weight, RoundedInputs)
-"""Every type of this package that stands for a weight."""
+"""The types of this package that stand for a weight and can give it back in floats."""
 
 __all__ = [
     "QUANTIZED",
@@ -21,5 +22,6 @@ __all__ = [
     "InputRounding",
     "Int4Weight",
     "Int8Weight",
+    "PackedArrays",
     "RoundedInputs",
 ]
