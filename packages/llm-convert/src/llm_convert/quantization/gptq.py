@@ -97,7 +97,7 @@ class _GptqFiles(TensorFile):
         if part == PACKED:
             return np.ascontiguousarray(self._files[f"{stem}.qweight"].T)
         if part == SCALE:
-            return self._files[f"{stem}.scales"].T
+            return np.ascontiguousarray(self._files[f"{stem}.scales"].T)
         if part == SHAPE:
             return np.array(self._shape(stem), np.int64)
         if part == ZERO:

@@ -1,0 +1,93 @@
+"""Quantized checkpoints of others, run as the reference runs the very weights of the file."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from llm_convert.model import open_model
+from llm_infer.engine import SamplingParams
+from llm_infer.load import load_engine
+from llm_kernels.reference_decoder import forward
+
+LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+def rounded_by_row(stem, dense):
+    """int8 by row, inputs by token (compressed-tensors, int-quantized)."""
+    scale = np.abs(dense).max(axis=1, keepdims=True) / 127
+    return {
+        f"{stem}.weight": np.rint(dense / scale).astype(np.int8),
+        f"{stem}.weight_scale": scale.astype(np.float32),
+    }
+
+
+def gptq(stem, dense):
+    """int4 in groups of 16 inputs, around zeros of their own (GPTQ v1)."""
+    columns = np.ascontiguousarray(dense.T)
+    grouped = columns.reshape(-1, 16, columns.shape[1])
+    low, high = grouped.min(axis=1), grouped.max(axis=1)
+    scale = np.maximum((high - low) / 15, 1e-4)
+    zero = np.clip(np.rint(-low / scale), 1, 15)
+    codes = np.clip(np.rint(grouped / scale[:, None] + zero[:, None]), 0, 15)
+    codes = codes.reshape(columns.shape)
+
+    def words(values):
+        parts = values.astype(np.uint32).reshape(-1, 8, values.shape[1])
+        shifts = np.arange(0, 32, 4, dtype=np.uint32)[None, :, None]
+        return (parts << shifts).sum(axis=1, dtype=np.uint32).view(np.int32)
+
+    return {
+        f"{stem}.qweight": words(codes),
+        f"{stem}.qzeros": np.ascontiguousarray(words((zero - 1).T).T),
+        f"{stem}.scales": scale.astype(np.float16),
+        f"{stem}.g_idx": (np.arange(len(columns)) // 16).astype(np.int32),
+    }
+
+
+FORMATS = {
+    "int-quantized": (
+        rounded_by_row,
+        {
+            "quant_method": "compressed-tensors",
+            "format": "int-quantized",
+            "config_groups": {
+                "group_0": {
+                    "weights": {"num_bits": 8, "strategy": "channel"},
+                    "input_activations": {"num_bits": 8, "strategy": "token", "dynamic": True},
+                }
+            },
+        },
+    ),
+    "gptq": (gptq, {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": False}),
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_weights_of_the_file_are_run(golden, tmp_path, name):
+    write, config = FORMATS[name]
+    folder = tmp_path / "m"
+    shutil.copytree(golden / "llama_v2_gqa", folder)
+    (folder / "pytorch_model.bin").unlink(missing_ok=True)
+    tensors = load_file(folder / "model.safetensors")
+    for linear in [key for key in tensors if key.split(".")[-2] in LINEARS]:
+        dense = tensors.pop(linear).astype(np.float32)
+        tensors |= write(linear.removesuffix(".weight"), dense)
+    save_file(tensors, folder / "model.safetensors")
+    described = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**described, "quantization_config": config}))
+    model = open_model(folder)
+    engine = load_engine(folder, threads=1)
+    tokens = [5, 6, 7, 8, 9]
+    params = SamplingParams(max_new_tokens=5, ignore_eos=True, logprobs=0)
+    for event in engine.submit(tokens, params):
+        logits = forward(model.spec, model.sizes, model.weight, tokens)[-1].astype(np.float64)
+        expected = logits - np.log(np.exp(logits).sum())
+        assert event.logprobs.logprob == pytest.approx(expected[event.token_id], abs=1e-3)
+        assert event.token_id == expected.argmax()
+        tokens.append(event.token_id)
+    engine.close()
