@@ -12,15 +12,18 @@ from __future__ import annotations
 import importlib.util
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
 
 from llm_cli.progress import scaled
 from llm_convert.hub import resolve_model
 from llm_convert.lora import LoraAdapter, check_base, merged, read_lora
 from llm_convert.model import Model, open_model
+from llm_infer.bundle.reading import BundledModel, open_bundle
 from llm_infer.cache_scales import read_cache_scales
 from llm_infer.described import DescribedModel, describe
 from llm_infer.endings import ending_tokens
@@ -30,7 +33,14 @@ from llm_infer.errors import UnsupportedError
 from llm_infer.memory import CachePlan
 from llm_infer.options.refusals import QUANT_TYPES
 from llm_infer.prefix import prefix_layout
-from llm_infer.quantize import GetWeight, narrowed, rounded, with_inputs
+from llm_infer.quantize import (
+    GetWeight,
+    Weight,
+    narrowed,
+    rounded,
+    to_int8_head,
+    with_inputs,
+)
 from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph_runner
 from llm_infer.tuned_prefix import read_prefix
 from llm_kernels.reference import CacheDtype
@@ -42,6 +52,8 @@ __all__ = ["ending_tokens", "load_engine", "open_model", "open_source", "resolve
 
 logger = logging.getLogger(__name__)
 
+Source: TypeAlias = Model | DescribedModel | BundledModel
+"""What an engine can be made of: an open model, its description, or a mapped bundle."""
 DEFAULT_LENGTH = 2048
 """Tokens a sequence for which the cache is sized where the model states no context."""
 UNBOUNDED = 2**31
@@ -49,7 +61,7 @@ UNBOUNDED = 2**31
 
 
 def load_engine(
-    path: str | Path | Model | DescribedModel,
+    path: str | Path | Source,
     *,
     tokenizer: Tokenizer | None = None,
     native: bool = True,
@@ -58,6 +70,7 @@ def load_engine(
     dtype: str = "float32",
     quant_type: str | None = None,
     act_quant_type: str | None = None,
+    quantize_head: bool = False,
     cachekv_dtype: CacheDtype = "float32",
     cachekv_int8_type: str | None = None,
     lora_path: str | Path | None = None,
@@ -72,13 +85,15 @@ def load_engine(
     prefix_cache: bool = True,
     speculate_ngram: int = 0,
 ) -> Engine:
-    """An engine for the model in the folder `path`, or for one that is open or described already.
+    """An engine for the model in the folder `path`, or for one that is open already.
 
     `tokenizer` gives events their text. `native` false computes with the Paddle decoder, or, with
-    the `mode` "static", with the graph `model_prefix` that `llm infer export` wrote.
+    the `mode` "static", with the graph `model_prefix` that `llm infer export` wrote; "static" for
+    the native engine maps the bundle that it wrote.
     `dtype` bfloat16 rounds what is not quantized to half the bytes. `quant_type`:
     weight_only_int8, weight_only_int4, a8w8 or a8w8_fp8 (see `llm_infer.quantize`);
-    `act_quant_type`: int8_block or int8_token, how inputs of int8 and int4 weights are rounded.
+    `act_quant_type`: int8_block or int8_token, how inputs of int8 and int4 weights are rounded;
+    `quantize_head`: keep the head in int8 where the linears are quantized.
     `cachekv_dtype`: float32, bfloat16 or, where `cachekv_int8_type` is dynamic or static, int8.
     `lora_path`: an adapter, merged while the weights are read; `lora_paths`: adapters that stay
     beside the weights, by the names that requests use for them. `max_length`: tokens a sequence for
@@ -90,10 +105,10 @@ def load_engine(
     start = time.perf_counter()
     if not native:
         need_paddle("--inference_model false")
-    model = open_source(path, mode) if isinstance(path, str | Path) else path
+    model = open_source(path, mode, native) if isinstance(path, str | Path) else path
     endings = ending_tokens(model, tokenizer)
     layout = prefix_layout(model, tokenizer)
-    weight = _weights(model, dtype, quant_type, act_quant_type, lora_path)
+    weight = chosen_weights(model, dtype, quant_type, act_quant_type, lora_path)
     positions = model.sizes.max_positions or UNBOUNDED
     tuned = {name: read_prefix(where, model.sizes) for name, where in prefix_paths.items()}
     sizing = Sizing(
@@ -109,22 +124,16 @@ def load_engine(
         ),
     )
     adapters = _adapters(model, lora_paths, mode)
-    runner, plan = _built(model, weight, sizing, threads, native, mode, model_prefix, adapters)
-    limits = EngineLimits(
-        num_blocks=plan.num_blocks,
-        reserved_blocks=sizing.reserved_blocks,
-        block_size=block_size,
-        max_sequences=max_sequences,
-        max_batch_tokens=max_batch_tokens,
-        max_positions=plan.max_positions or positions,
-        vocab_size=model.sizes.vocab,
+    head = head_type(model, quant_type) if quantize_head else None
+    runner, plan = _built(
+        model, weight, sizing, threads, native, mode, model_prefix, adapters, head
     )
     took = scaled(plan.bytes, "B")
     logger.info("KV cache: %d x %d tokens, %s (%s)", plan.num_blocks, block_size, took, plan.reason)
     logger.info("%s is ready after %.2f s", model.path, time.perf_counter() - start)
     engine = Engine(
         runner,
-        limits,
+        _limits(model, sizing, plan),
         eos_token_ids=endings,
         decode=tokenizer.decode if tokenizer else None,
         layout=layout,
@@ -138,13 +147,27 @@ def load_engine(
     return engine
 
 
-def open_source(path: str | Path, mode: str = "dynamic") -> Model | DescribedModel:
-    """The model of a folder: its weights, or, of an exported one, its description."""
-    return describe(path) if mode == "static" else open_model(path)
+def _limits(model: Model | DescribedModel, sizing: Sizing, plan: CachePlan) -> EngineLimits:
+    return EngineLimits(
+        num_blocks=plan.num_blocks,
+        reserved_blocks=sizing.reserved_blocks,
+        block_size=sizing.block_size,
+        max_sequences=sizing.max_sequences,
+        max_batch_tokens=sizing.max_batch_tokens,
+        max_positions=plan.max_positions or model.sizes.max_positions or UNBOUNDED,
+        vocab_size=model.sizes.vocab,
+    )
+
+
+def open_source(path: str | Path, mode: str = "dynamic", native: bool = True) -> Source:
+    """The model of a folder: its weights, or, of an exported one, its bundle or description."""
+    if mode != "static":
+        return open_model(path)
+    return open_bundle(path) if native else describe(path)
 
 
 def _built(
-    model: Model | DescribedModel,
+    model: Source,
     weight: GetWeight,
     sizing: Sizing,
     threads: int | None,
@@ -152,19 +175,22 @@ def _built(
     mode: str,
     model_prefix: str,
     adapters: Sequence[LoraAdapter],
+    head: Callable[[np.ndarray], Weight] | None,
 ) -> tuple[StepRunner, CachePlan]:
     """The decoder that computes: one for each pair of `--inference_model` and `--mode`."""
     if mode == "static" and not native:
         return static_graph_runner(model, model_prefix, sizing, threads)
-    if mode == "static":
-        message = "There is no packed bundle in this version; use --mode dynamic."
-        raise UnsupportedError(message)
-    return (native_runner if native else paddle_runner)(model, weight, sizing, threads, adapters)
+    if not native:
+        return paddle_runner(model, weight, sizing, threads, adapters)
+    return native_runner(model, weight, sizing, threads, adapters, head=head)
 
 
-def _adapters(
-    model: Model | DescribedModel, paths: Mapping[str, str | Path], mode: str
-) -> list[LoraAdapter]:
+def head_type(model: Source, quant_type: str | None) -> Callable[[np.ndarray], Weight] | None:
+    """What the head's floats are kept as: int8 beside quantized linears, else as they are."""
+    return to_int8_head if quant_type or model.quantization is not None else None
+
+
+def _adapters(model: Source, paths: Mapping[str, str | Path], mode: str) -> list[LoraAdapter]:
     """Adapters that stay beside the weights. Raises UnsupportedError where none can."""
     if paths and (mode == "static" or not isinstance(model, Model)):
         message = (
@@ -182,15 +208,18 @@ def _read_adapter(model: Model, path: str | Path) -> LoraAdapter:
     return adapter
 
 
-def _weights(
-    model: Model | DescribedModel,
+def chosen_weights(
+    model: Source,
     dtype: str,
     quant_type: str | None,
     act_quant_type: str | None,
     lora_path: str | Path | None,
 ) -> GetWeight:
-    """Canonical parameters, with an adapter and rounded as was asked for."""
+    """Canonical parameters, with an adapter and rounded as was asked for. Raises InferError."""
     weight: GetWeight = model.weight
+    if isinstance(model, BundledModel):
+        _refuse_changes(model, quant_type, lora_path)
+        return weight
     if lora_path is not None and isinstance(model, Model):
         weight = with_adapter(model, lora_path)
     elif quant_type:
@@ -198,6 +227,18 @@ def _weights(
     weight = _quantized(weight, quant_type)
     weight = narrowed(weight) if dtype == "bfloat16" else weight
     return with_inputs(weight, act_quant_type) if act_quant_type else weight
+
+
+def _refuse_changes(
+    model: BundledModel, quant_type: str | None, lora_path: str | Path | None
+) -> None:
+    for name, value in (("quant_type", quant_type), ("lora_path", lora_path)):
+        if value:
+            message = (
+                f"--{name} cannot change a packed bundle ({model.path}). Give it to `llm infer "
+                "export`, or run the model's own files with --mode dynamic."
+            )
+            raise UnsupportedError(message)
 
 
 def _quantized(weight: GetWeight, quant_type: str | None) -> GetWeight:
@@ -209,7 +250,7 @@ def _quantized(weight: GetWeight, quant_type: str | None) -> GetWeight:
     return rounded(weight, quant_type)
 
 
-def _refuse_quantized(model: Model | DescribedModel, quant_type: str) -> None:
+def _refuse_quantized(model: Source, quant_type: str) -> None:
     if model.quantization is None:
         return
     bits = sorted({scheme.num_bits for scheme in model.quantization.schemes.values()})

@@ -9,6 +9,7 @@ of every token too, to the same type, by a scale of their own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeGuard
 
 import ml_dtypes
 import numpy as np
@@ -20,13 +21,15 @@ from llm_kernels.weights import (
     InputRounding,
     Int4Weight,
     Int8Weight,
+    PackedArrays,
     RoundedInputs,
 )
 
-Weight = np.ndarray | Int4Weight | Int8Weight | Float8Weight | RoundedInputs
+Weight = np.ndarray | Int4Weight | Int8Weight | Float8Weight | RoundedInputs | PackedArrays
 GetWeight = Callable[[ParameterKey], Weight]
 
 GROUP_SIZES = (128, 64, 32)
+_OCTET = 8
 
 
 def quantizable(key: ParameterKey) -> bool:
@@ -95,15 +98,26 @@ def with_inputs(weight: GetWeight, kind: str) -> GetWeight:
 
     def get(key: ParameterKey) -> Weight:
         value = weight(key)
-        return (
-            RoundedInputs(value, rounding) if isinstance(value, Int4Weight | Int8Weight) else value
-        )
+        return RoundedInputs(value, rounding) if _takes_int8(value) else value
 
     return get
 
 
+def _takes_int8(weight: Weight) -> TypeGuard[Int4Weight | Int8Weight]:
+    """Whether kernels have the product of int8 inputs with it: in whole rows, or groups of 8."""
+    if not isinstance(weight, Int4Weight | Int8Weight):
+        return False
+    return weight.group_size == weight.shape[1] or weight.group_size % _OCTET == 0
+
+
+def to_int8_head(dense: np.ndarray) -> RoundedInputs:
+    """A head [V, E] as int8 with one scale a token of the vocabulary, over int8 inputs."""
+    weight = Int8Weight.from_dense(dense.astype(np.float32, copy=False))
+    return RoundedInputs(weight, InputRounding("int8_block"))
+
+
 def packed_bytes(weight: Weight) -> int:
     """Bytes that the decoder keeps of a weight: dense ones become float32, or stay bfloat16."""
-    if isinstance(weight, QUANTIZED):
-        return weight.nbytes
+    if isinstance(weight, (*QUANTIZED, PackedArrays)):
+        return int(weight.nbytes)
     return weight.size * (2 if weight.dtype == ml_dtypes.bfloat16 else 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,12 +12,13 @@ import numpy as np
 from llm_cli.progress import scaled
 from llm_convert.lora import LoraAdapter
 from llm_convert.model import Model
+from llm_infer.bundle.reading import BundledModel
 from llm_infer.described import DescribedModel
 from llm_infer.engine import StepRunner
 from llm_infer.errors import InferError
 from llm_infer.memory import CachePlan, asked_cache, available_bytes, plan_cache
 from llm_infer.native_adapters import AdaptedDecoder
-from llm_infer.quantize import GetWeight, packed_bytes, quantizable
+from llm_infer.quantize import GetWeight, Weight, packed_bytes, quantizable
 from llm_infer.static_graph.folder import read_graph
 from llm_kernels.cache_layout import CacheScales
 from llm_kernels.decoder import NativeDecoder
@@ -46,7 +47,7 @@ class Sizing:
     """Of an int8 cache: what calibration found; None: a scale of every token and head."""
 
 
-def weight_bytes(model: Model | DescribedModel, weight: GetWeight) -> int:
+def weight_bytes(model: Model | DescribedModel | BundledModel, weight: GetWeight) -> int:
     """Bytes that the packed weights will take; one linear of the layers stands for all of them."""
     sizes = {key: math.prod(shape) for key, shape in parameters(model.spec, model.sizes).items()}
     linears = [key for key in sizes if quantizable(key)]
@@ -55,13 +56,18 @@ def weight_bytes(model: Model | DescribedModel, weight: GetWeight) -> int:
 
 
 def native_runner(
-    model: Model | DescribedModel,
+    model: Model | DescribedModel | BundledModel,
     weight: GetWeight,
     sizing: Sizing,
     threads: int | None,
     adapters: Sequence[LoraAdapter] = (),
+    *,
+    head: Callable[[np.ndarray], Weight] | None = None,
 ) -> tuple[StepRunner, CachePlan]:
-    """The native decoder and the cache that was chosen for it. Raises InferError."""
+    """The native decoder and the cache that was chosen for it. Raises InferError.
+
+    `head` makes what the head's floats are kept as; a bundle has its own.
+    """
     if sizing.block_size < 1 or sizing.block_size % BLOCK_MULTIPLE:
         message = (
             f"block_size is {sizing.block_size}; the native engine takes multiples of "
@@ -71,7 +77,10 @@ def native_runner(
     block = NativeDecoder.cache_bytes_per_block(
         model.spec, model.sizes, sizing.block_size, sizing.cache_dtype, sizing.cache_scales
     )
-    plan = _plan(block, sizing, weight_bytes(model, weight))
+    bundle = model if isinstance(model, BundledModel) else None
+    plan = _plan(block, sizing, bundle.size if bundle else weight_bytes(model, weight))
+    if bundle:
+        head = bundle.head if model.sizes.tied else None
     decoder = NativeDecoder(
         model.spec,
         model.sizes,
@@ -81,7 +90,9 @@ def native_runner(
         max_batch_tokens=sizing.max_batch_tokens,
         cache_dtype=sizing.cache_dtype,
         cache_scales=sizing.cache_scales,
+        head=head,
         threads=threads,
+        isa=bundle.isa if bundle else None,
     )
     logger.info(
         "%s: %d threads, %s, %s of packed weights",
@@ -94,7 +105,7 @@ def native_runner(
 
 
 def paddle_runner(
-    model: Model | DescribedModel,
+    model: Model | DescribedModel | BundledModel,
     weight: GetWeight,
     sizing: Sizing,
     threads: int | None,
@@ -124,14 +135,17 @@ def paddle_runner(
 
 
 def static_graph_runner(
-    model: Model | DescribedModel, model_prefix: str, sizing: Sizing, threads: int | None
+    model: Model | DescribedModel | BundledModel,
+    model_prefix: str,
+    sizing: Sizing,
+    threads: int | None,
 ) -> tuple[StepRunner, CachePlan]:
     """The exported graph in the model's folder, and its cache. Raises InferError for none."""
     graph = read_graph(model.path, model_prefix)
     from llm_kernels.paddle.environment import prepare
 
     count = prepare(threads)
-    from llm_infer.static_graph.runner import StaticGraphRunner
+    from llm_infer.static_graph.paddle_inference import StaticGraphRunner
 
     width = graph.head_dim + graph.value_dim
     block = graph.layers * sizing.block_size * graph.kv_heads * width * 4

@@ -159,6 +159,7 @@ class Engine:
 
     @speculate_ngram.setter
     def speculate_ngram(self, ngram: int) -> None:
+        """Requests from now on look for `ngram` tokens."""
         self._intake.speculate_ngram = ngram
 
     @property

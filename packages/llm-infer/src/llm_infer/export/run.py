@@ -39,7 +39,7 @@ def export(options: ExportOptions) -> None:
     from llm_kernels.paddle.environment import prepare
 
     prepare()
-    from llm_infer.static_graph.exporting import export_graph
+    from llm_infer.static_graph.paddle_export import export_graph
 
     with written_folder(options.output_path, origin, overwrite=options.overwrite) as folder:
         export_graph(model.spec, model.sizes, weight, folder, options.model_prefix)

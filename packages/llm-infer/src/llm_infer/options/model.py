@@ -56,8 +56,14 @@ class ModelOptions:
     )
     act_quant_type: str | None = option(
         None,
-        help="Round the inputs of int8 and int4 weights to int8: int8_block (a scale for 128 "
-        "inputs) or int8_token (a scale a token). Sooner, and a little less exact.",
+        help="How the native engine rounds the inputs of int8 and int4 weights: int8_block (the "
+        "default: int8 with a scale for 128 inputs), int8_token (a scale a token), or none (float32 "
+        "products, several times slower).",
+        group=_MODEL,
+    )
+    quantize_head: bool = flag(
+        True,
+        help="Beside quantized weights, keep the head in int8 too (native engine).",
         group=_MODEL,
     )
     use_fake_parameter: bool = flag(
@@ -154,9 +160,13 @@ class ModelOptions:
         """Give synonyms their meaning and refuse what cannot be. Raises UnsupportedError."""
         self.quant_type = self.quant_type or None
         self.cachekv_int8_type = self.cachekv_int8_type or None
-        self.act_quant_type = self.act_quant_type or None
         self.dtype = self.dtype or "float32"
+        self.act_quant_type = self.act_quant_type or None
         refuse_model(self)
+        if self.act_quant_type is None and self.inference_model:
+            self.act_quant_type = "int8_block"
+        if self.act_quant_type == "none":
+            self.act_quant_type = None
         if self.avx_type == "bf16":
             self.dtype = "bfloat16"
         if self.avx_type == "fp16_int8":

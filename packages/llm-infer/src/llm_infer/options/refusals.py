@@ -37,7 +37,7 @@ MODEL_VALUES: Mapping[str, Values] = {
         },
     ),
     "quant_type": Values((*QUANT_TYPES, *WITH_CACHE), {}),
-    "act_quant_type": Values(("int8_block", "int8_token"), {}),
+    "act_quant_type": Values(("int8_block", "int8_token", "none"), {}),
     "cachekv_int8_type": Values(("dynamic", "static"), {}),
     "cachekv_dtype": Values(("float32", "bfloat16"), {}),
 }
@@ -122,15 +122,6 @@ def _check_value(name: str, value: str | None, values: Values) -> None:
     hint = f" Did you mean {near[0]}?" if near else ""
     message = f"--{name} is {value!r}; possible: {possible}.{hint}"
     raise UnsupportedError(message)
-
-
-def _check_native(options: Any) -> None:
-    if options.mode == "static" and options.inference_model:
-        message = (
-            "--mode static of the native engine is not supported: it needs a packed bundle, which "
-            "this version does not write. Use --mode dynamic with the model's folder."
-        )
-        raise UnsupportedError(message)
 
 
 def _check_paddle(options: Any) -> None:

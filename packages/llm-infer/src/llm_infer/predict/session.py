@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from llm_convert.model import Model
 from llm_data.chat_template import load_chat_template
 from llm_data.template_lock import LOCK_FILE, check_template_lock
 from llm_data.tokenizer import Tokenizer, load_tokenizer
-from llm_infer.described import DescribedModel, describe
+from llm_infer.described import describe
 from llm_infer.engine import Engine, EngineLimits, SamplingParams
 from llm_infer.errors import UnsupportedError
-from llm_infer.load import load_engine, open_source
+from llm_infer.load import Source, load_engine, open_source
 from llm_infer.named_paths import chosen, named_paths
 from llm_infer.predict.prompts import PromptEncoder
 
@@ -97,7 +96,7 @@ def open_session(
     # The weights last: a folder without a tokenizer should not cost the time they take.
     prefixes = named_paths("prefix_path", options.prefix_path)
     adapters = named_paths("lora_path", options.lora_path)
-    model = open_source(options.model_name_or_path, options.mode)
+    model = open_source(options.model_name_or_path, options.mode, options.inference_model)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
     # An adapter was trained last, so its lock is the one that holds.
@@ -121,13 +120,15 @@ def open_engine(
     max_sequences: int,
     max_length: int,
     tokenizer: Tokenizer | None = None,
-    model: Model | DescribedModel | None = None,
+    model: Source | None = None,
 ) -> Engine:
     """The engine alone, as `options` describe it; `model`: their model, where it is open."""
     if model is None:
         folder = options.model_name_or_path
         fake = options.use_fake_parameter
-        model = describe(folder) if fake else open_source(folder, options.mode)
+        model = (
+            describe(folder) if fake else open_source(folder, options.mode, options.inference_model)
+        )
     _check_type(options, model)
     adapters = named_paths("lora_path", options.lora_path)
     return load_engine(
@@ -139,6 +140,7 @@ def open_engine(
         dtype=options.dtype or "float32",
         quant_type=options.quant_type,
         act_quant_type=options.act_quant_type,
+        quantize_head=options.quantize_head and options.inference_model,
         cachekv_dtype=cast("CacheDtype", options.cachekv_dtype),
         cachekv_int8_type=options.cachekv_int8_type,
         lora_path=next(iter(adapters.values()), None) if len(adapters) < 2 else None,
@@ -175,7 +177,7 @@ def bounded_length(options: AnswerOptions, engine: Engine) -> int:
     return min(options.max_length, fits)
 
 
-def _check_type(options: ModelOptions, model: Model | DescribedModel) -> None:
+def _check_type(options: ModelOptions, model: Source) -> None:
     stated = model.config.get("model_type")
     if options.model_type and options.model_type != stated:
         message = (

@@ -1,5 +1,5 @@
 """Paddle's static graph: written from the Paddle decoder, run by paddle.inference.
 
-`graph` builds it, `exporting` writes its folder, `runner` runs it behind the engine. `graph` and
-`exporting` import paddle with its Python layers; `runner` needs no source of the model.
+`paddle_graph` builds it, `paddle_export` writes its files, `paddle_inference` runs them behind the
+engine, and needs nothing of the model's source. `folder` is what lies beside the graph.
 """

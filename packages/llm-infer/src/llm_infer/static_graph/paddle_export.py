@@ -13,7 +13,7 @@ from paddle.static import InputSpec
 
 from llm_infer.quantize import GetWeight
 from llm_infer.static_graph.folder import Graph, write_graph
-from llm_infer.static_graph.graph import GraphDecoder, most_positions, position_channels
+from llm_infer.static_graph.paddle_graph import GraphDecoder, most_positions, position_channels
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 from llm_kernels.paddle.decoder import Decoder
 from llm_kernels.paddle.weights import load_parameters
