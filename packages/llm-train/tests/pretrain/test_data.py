@@ -42,6 +42,10 @@ def test_as_many_samples_as_the_run_reads(options: Callable[..., PretrainOptions
     batch = data.collate([data.train[0], data.train[199]])
     assert batch["input_ids"].shape == (2, 10)
     np.testing.assert_array_equal(batch["input_ids"][:, 1:], batch["labels"][:, :-1])
+    twice = pretraining_data(options(max_steps=50), FAMILIES["llama"], SIZES, replicas=2)
+    assert len(twice.train) == 400
+    epoch = pretraining_data(options(), FAMILIES["llama"], SIZES, replicas=2)
+    assert len(epoch.train) == 64
 
 
 def test_held_out_samples_only_where_they_are_evaluated(

@@ -17,8 +17,10 @@ from llm_train.pretrain.options import PretrainOptions
 logger = logging.getLogger(__name__)
 
 
-def pretraining_data(options: PretrainOptions, spec: FamilySpec, sizes: Sizes) -> TrainingData:
-    """Training, held-out and test samples of `input_dir`, as long as the run needs.
+def pretraining_data(
+    options: PretrainOptions, spec: FamilySpec, sizes: Sizes, replicas: int = 1
+) -> TrainingData:
+    """Training, held-out and test samples of `input_dir`, as many as the run's replicas need.
 
     Raises RecipeError where a sample is longer than the model's positions, llm_data's errors for
     files and splits that are not right.
@@ -34,7 +36,8 @@ def pretraining_data(options: PretrainOptions, spec: FamilySpec, sizes: Sizes) -
             "its first part a larger share."
         )
         raise RecipeError(message)
-    needed = make_plan(options, len(once)).steps * options.batch_size
+    plan = make_plan(options, len(once), replicas)
+    needed = plan.steps * plan.batch
     train, _, _ = build_pretrain_datasets(*place, num_samples=(needed, 0, 0), seed=options.seed)
     assert train is not None
     logger.info(

@@ -45,11 +45,12 @@ def pretrain(options: PretrainOptions) -> None:
         seed=options.seed,
         parallel=parallel,
     )
+    replicas = parallel.layout.replicas if parallel else 1
     tokenizer = optional_tokenizer(options, model)
     run_training(
         model,
         options,
-        pretraining_data(options, model.spec, model.sizes),
+        pretraining_data(options, model.spec, model.sizes, replicas),
         FullModelFiles(model, tokenizer, parallel),
         command="train pretrain",
         inputs={
