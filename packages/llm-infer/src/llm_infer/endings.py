@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llm_convert.model import Model
-from llm_infer.described import DescribedModel
 from llm_infer.errors import InferError
+from llm_infer.sources import Source
 
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def ending_tokens(model: Model | DescribedModel, tokenizer: Tokenizer | None) -> set[int]:
+def ending_tokens(model: Source, tokenizer: Tokenizer | None) -> set[int]:
     """Every id that the model's files or its tokenizer name as the end of an answer.
 
     Raises InferError for a file or an id that is none.

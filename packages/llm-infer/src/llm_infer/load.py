@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,9 +23,8 @@ from llm_cli.progress import scaled
 from llm_convert.hub import resolve_model
 from llm_convert.lora import LoraAdapter, check_base, merged, read_lora
 from llm_convert.model import Model, open_model
-from llm_infer.bundle.reading import BundledModel, open_bundle
+from llm_infer.bundle.reading import BundledModel
 from llm_infer.cache_scales import read_cache_scales
-from llm_infer.described import DescribedModel, describe
 from llm_infer.endings import ending_tokens
 from llm_infer.engine import Engine, EngineLimits, StepRunner
 from llm_infer.engine.rope import rope_choice
@@ -42,6 +41,7 @@ from llm_infer.quantize import (
     with_inputs,
 )
 from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph_runner
+from llm_infer.sources import Source, open_source
 from llm_infer.tuned_prefix import read_prefix
 from llm_kernels.reference import CacheDtype
 
@@ -52,8 +52,6 @@ __all__ = ["ending_tokens", "load_engine", "open_model", "open_source", "resolve
 
 logger = logging.getLogger(__name__)
 
-Source: TypeAlias = Model | DescribedModel | BundledModel
-"""What an engine can be made of: an open model, its description, or a mapped bundle."""
 DEFAULT_LENGTH = 2048
 """Tokens a sequence for which the cache is sized where the model states no context."""
 UNBOUNDED = 2**31
@@ -147,7 +145,7 @@ def load_engine(
     return engine
 
 
-def _limits(model: Model | DescribedModel, sizing: Sizing, plan: CachePlan) -> EngineLimits:
+def _limits(model: Source, sizing: Sizing, plan: CachePlan) -> EngineLimits:
     return EngineLimits(
         num_blocks=plan.num_blocks,
         reserved_blocks=sizing.reserved_blocks,
@@ -157,13 +155,6 @@ def _limits(model: Model | DescribedModel, sizing: Sizing, plan: CachePlan) -> E
         max_positions=plan.max_positions or model.sizes.max_positions or UNBOUNDED,
         vocab_size=model.sizes.vocab,
     )
-
-
-def open_source(path: str | Path, mode: str = "dynamic", native: bool = True) -> Source:
-    """The model of a folder: its weights, or, of an exported one, its bundle or description."""
-    if mode != "static":
-        return open_model(path)
-    return open_bundle(path) if native else describe(path)
 
 
 def _built(

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from llm_convert.model import Model
-from llm_infer.described import DescribedModel
 from llm_infer.engine import PrefixLayout
 from llm_infer.errors import InferError
+from llm_infer.sources import Source
 
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
@@ -20,9 +19,7 @@ MASK_FIELDS = ("gmask_token_id", "mask_token_id")
 MASK_TEXTS = ("[gMASK]", "[MASK]", "[sMASK]")
 
 
-def prefix_layout(
-    model: Model | DescribedModel, tokenizer: Tokenizer | None
-) -> PrefixLayout | None:
+def prefix_layout(model: Source, tokenizer: Tokenizer | None) -> PrefixLayout | None:
     """The layout of the model's prompts, None for a causal model.
 
     Raises InferError where neither config.json nor the tokenizer knows the tokens.

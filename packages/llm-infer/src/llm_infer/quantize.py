@@ -21,11 +21,10 @@ from llm_kernels.weights import (
     InputRounding,
     Int4Weight,
     Int8Weight,
-    PackedArrays,
     RoundedInputs,
 )
 
-Weight = np.ndarray | Int4Weight | Int8Weight | Float8Weight | RoundedInputs | PackedArrays
+Weight = np.ndarray | Int4Weight | Int8Weight | Float8Weight | RoundedInputs
 GetWeight = Callable[[ParameterKey], Weight]
 
 GROUP_SIZES = (128, 64, 32)
@@ -118,6 +117,6 @@ def to_int8_head(dense: np.ndarray) -> RoundedInputs:
 
 def packed_bytes(weight: Weight) -> int:
     """Bytes that the decoder keeps of a weight: dense ones become float32, or stay bfloat16."""
-    if isinstance(weight, (*QUANTIZED, PackedArrays)):
+    if isinstance(weight, QUANTIZED):
         return int(weight.nbytes)
     return weight.size * (2 if weight.dtype == ml_dtypes.bfloat16 else 4)

@@ -11,14 +11,13 @@ import numpy as np
 
 from llm_cli.progress import scaled
 from llm_convert.lora import LoraAdapter
-from llm_convert.model import Model
 from llm_infer.bundle.reading import BundledModel
-from llm_infer.described import DescribedModel
 from llm_infer.engine import StepRunner
 from llm_infer.errors import InferError
 from llm_infer.memory import CachePlan, asked_cache, available_bytes, plan_cache
 from llm_infer.native_adapters import AdaptedDecoder
 from llm_infer.quantize import GetWeight, Weight, packed_bytes, quantizable
+from llm_infer.sources import Source
 from llm_infer.static_graph.folder import read_graph
 from llm_kernels.cache_layout import CacheScales
 from llm_kernels.decoder import NativeDecoder
@@ -47,7 +46,7 @@ class Sizing:
     """Of an int8 cache: what calibration found; None: a scale of every token and head."""
 
 
-def weight_bytes(model: Model | DescribedModel | BundledModel, weight: GetWeight) -> int:
+def weight_bytes(model: Source, weight: GetWeight) -> int:
     """Bytes that the packed weights will take; one linear of the layers stands for all of them."""
     sizes = {key: math.prod(shape) for key, shape in parameters(model.spec, model.sizes).items()}
     linears = [key for key in sizes if quantizable(key)]
@@ -56,7 +55,7 @@ def weight_bytes(model: Model | DescribedModel | BundledModel, weight: GetWeight
 
 
 def native_runner(
-    model: Model | DescribedModel | BundledModel,
+    model: Source,
     weight: GetWeight,
     sizing: Sizing,
     threads: int | None,
@@ -105,7 +104,7 @@ def native_runner(
 
 
 def paddle_runner(
-    model: Model | DescribedModel | BundledModel,
+    model: Source,
     weight: GetWeight,
     sizing: Sizing,
     threads: int | None,
@@ -135,7 +134,7 @@ def paddle_runner(
 
 
 def static_graph_runner(
-    model: Model | DescribedModel | BundledModel,
+    model: Source,
     model_prefix: str,
     sizing: Sizing,
     threads: int | None,

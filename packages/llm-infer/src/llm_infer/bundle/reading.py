@@ -15,7 +15,6 @@ import numpy as np
 from llm_infer.bundle.layout import ARRAYS, DESCRIPTION, DTYPES, FORMAT, HEAD, VERSION
 from llm_infer.described import describe
 from llm_infer.errors import InferError
-from llm_infer.quantize import Weight
 from llm_kernels.errors import ShapeError
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 from llm_kernels.native import runnable_isas
@@ -38,15 +37,15 @@ class BundledModel:
     _bytes: np.ndarray
     quantization: None = None
 
-    def weight(self, key: ParameterKey) -> Weight:
-        """A canonical parameter: packed where it is a linear. Raises InferError."""
+    def weight(self, key: ParameterKey) -> Any:
+        """A canonical parameter: PackedArrays of a linear, else an array. Raises InferError."""
         return self._value(key.name)
 
-    def head(self, _: np.ndarray) -> Weight:
+    def head(self, _: np.ndarray) -> Any:
         """The packed head of a tied model, whose embedding is in the bundle as floats."""
         return self._value(HEAD)
 
-    def _value(self, name: str) -> Weight:
+    def _value(self, name: str) -> np.ndarray | PackedArrays:
         entry = self._entries.get(name)
         try:
             if entry is None:
@@ -103,8 +102,8 @@ def open_bundle(path: str | Path) -> BundledModel:
     size = arrays.stat().st_size if arrays.is_file() else -1
     if size != described["size"] or size == 0:
         message = (
-            f"{arrays} has {max(size, 0)} bytes, where {DESCRIPTION} says {described['size']}. Copy "
-            "the folder again, or write it again with `llm infer export`."
+            f"{arrays} has {max(size, 0)} bytes, where {DESCRIPTION} says {described['size']}. "
+            "Copy the folder again, or write it again with `llm infer export`."
         )
         raise InferError(message)
     isa = described["isa"]

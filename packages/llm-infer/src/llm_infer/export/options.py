@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llm_cli.options import flag, option
 from llm_infer.errors import UnsupportedError
+from llm_infer.options.refusals import QUANT_TYPES
 
 _MODEL = "Model"
 _OUTPUT = "Output"
@@ -15,8 +16,9 @@ _OUTPUT = "Output"
 class ExportOptions:
     """Write a model in the form that `llm infer --mode static` runs.
 
-    With --inference_model false: a Paddle static graph (model.json and model.pdiparams, float32)
-    with the tokenizer beside it, which also other programs run through paddle.inference.
+    For the native engine: a packed bundle, which is mapped instead of loaded, quantized as asked
+    for. With --inference_model false: a Paddle static graph (model.json and model.pdiparams,
+    float32) with the tokenizer beside it, which also other programs run through paddle.inference.
     """
 
     model_name_or_path: str = option(
@@ -30,7 +32,30 @@ class ExportOptions:
     lora_path: str | None = option(
         None, help="Folder of a LoRA adapter; it is merged into what is written.", group=_MODEL
     )
-    dtype: str | None = option(None, help="float32, which is the default.", group=_MODEL)
+    dtype: str | None = option(
+        None,
+        help="Data type of unquantized weights: float32 (the default; bfloat16 files stay as they "
+        "are), or bfloat16 (bundles only).",
+        choices=("float32", "bfloat16"),
+        group=_MODEL,
+    )
+    quant_type: str | None = option(
+        None,
+        help="Round the linear weights of a bundle: weight_only_int8, weight_only_int4, a8w8 or "
+        "a8w8_fp8.",
+        choices=QUANT_TYPES,
+        group=_MODEL,
+    )
+    act_quant_type: str = option(
+        "int8_block",
+        help="How a bundle's int8 and int4 weights round their inputs: int8_block, int8_token or "
+        "none.",
+        choices=("int8_block", "int8_token", "none"),
+        group=_MODEL,
+    )
+    quantize_head: bool = flag(
+        True, help="Beside quantized weights, keep a bundle's head in int8 too.", group=_MODEL
+    )
     device: str = option("cpu", help="Where to run: cpu.", group=_MODEL)
     inference_model: bool = flag(
         True,
@@ -49,9 +74,11 @@ class ExportOptions:
                 "--device cpu."
             )
             raise UnsupportedError(message)
-        if self.dtype not in (None, "float32"):
+        if not self.inference_model and (self.dtype == "bfloat16" or self.quant_type):
+            given = f"--quant_type {self.quant_type}" if self.quant_type else "--dtype bfloat16"
             message = (
-                f"--dtype {self.dtype} is not supported: graphs are float32; leave the option out."
+                f"{given} is for packed bundles: Paddle graphs are float32. Leave it out, or leave "
+                "out --inference_model false."
             )
             raise UnsupportedError(message)
         stem = self.model_prefix

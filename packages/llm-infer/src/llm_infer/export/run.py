@@ -7,48 +7,59 @@ import logging
 from pathlib import Path
 
 from llm_cli.outputs import check_output_folder, lineage, written_folder
-from llm_cli.progress import scaled
+from llm_cli.progress import progress, scaled
 from llm_convert.hub import resolve_model
-from llm_convert.model import CONFIG_FILE, copy_companions, open_model
-from llm_infer.errors import UnsupportedError
+from llm_convert.model import CONFIG_FILE, Model, copy_companions, open_model
 from llm_infer.export.options import ExportOptions
-from llm_infer.load import need_paddle, with_adapter
+from llm_infer.load import chosen_weights, head_type, need_paddle
 
 logger = logging.getLogger(__name__)
 
 
 def export(options: ExportOptions) -> None:
     """Write what the options ask for; nothing is written when anything about it is wrong."""
-    if options.inference_model:
-        message = (
-            "This version writes no packed bundle for the native engine; it packs the weights when "
-            "it loads them. Add --inference_model false for a Paddle static graph."
-        )
-        raise UnsupportedError(message)
     check_output_folder(options.output_path, overwrite=options.overwrite)
-    need_paddle("--inference_model false")
+    if not options.inference_model:
+        need_paddle("--inference_model false")
     model = open_model(
         resolve_model(options.model_name_or_path, from_aistudio=options.from_aistudio)
     )
-    weight = with_adapter(model, options.lora_path) if options.lora_path else model.weight
     inputs = {"model_name_or_path": str(model.path)}
     if options.lora_path:
         inputs["lora_path"] = options.lora_path
     origin = lineage(command="infer export", options=options, inputs=inputs)
-
-    from llm_kernels.paddle.environment import prepare
-
-    prepare()
-    from llm_infer.static_graph.paddle_export import export_graph
-
     with written_folder(options.output_path, origin, overwrite=options.overwrite) as folder:
-        export_graph(model.spec, model.sizes, weight, folder, options.model_prefix)
+        write = _write_bundle if options.inference_model else _write_graph
+        told = write(options, model, folder)
         config = {key: value for key, value in model.config.items() if key != "quantization_config"}
         (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         copy_companions(model.path, folder)
-    size = (Path(options.output_path) / f"{options.model_prefix}.pdiparams").stat().st_size
-    logger.info(
-        "%s: a Paddle static graph of %s; run it with --mode static --inference_model false",
-        options.output_path,
-        scaled(size, "B"),
+    logger.info("%s: %s", options.output_path, told)
+
+
+def _write_bundle(options: ExportOptions, model: Model, folder: Path) -> str:
+    from llm_infer.bundle.writing import write_bundle
+
+    act = None if options.act_quant_type == "none" else options.act_quant_type
+    weight = chosen_weights(
+        model, options.dtype or "float32", options.quant_type, act, options.lora_path
+    )
+    head = head_type(model, options.quant_type) if options.quantize_head else None
+    with progress("packing", total=len(model.parameters), unit="weights") as bar:
+        size = write_bundle(model.spec, model.sizes, weight, folder, head=head, advance=bar.advance)
+    return f"a packed bundle of {scaled(size, 'B')}; run it with --mode static"
+
+
+def _write_graph(options: ExportOptions, model: Model, folder: Path) -> str:
+    from llm_kernels.paddle.environment import prepare
+
+    weight = chosen_weights(model, "float32", None, None, options.lora_path)
+    prepare()
+    from llm_infer.static_graph.paddle_export import export_graph
+
+    export_graph(model.spec, model.sizes, weight, folder, options.model_prefix)
+    size = (folder / f"{options.model_prefix}.pdiparams").stat().st_size
+    return (
+        f"a Paddle static graph of {scaled(size, 'B')}; run it with --mode static "
+        "--inference_model false"
     )

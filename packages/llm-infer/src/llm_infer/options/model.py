@@ -57,8 +57,8 @@ class ModelOptions:
     act_quant_type: str | None = option(
         None,
         help="How the native engine rounds the inputs of int8 and int4 weights: int8_block (the "
-        "default: int8 with a scale for 128 inputs), int8_token (a scale a token), or none (float32 "
-        "products, several times slower).",
+        "default: int8 with a scale for 128 inputs), int8_token (a scale a token), or none "
+        "(products in float32, several times slower).",
         group=_MODEL,
     )
     quantize_head: bool = flag(

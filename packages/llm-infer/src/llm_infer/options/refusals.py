@@ -76,7 +76,7 @@ def refuse_model(options: Any) -> None:
     """Raise UnsupportedError for the first option about the model that cannot be honoured."""
     for name, values in MODEL_VALUES.items():
         _check_value(name, getattr(options, name), values)
-    for rule in (_check_native, _check_paddle, _check_prefix, _check_synonyms):
+    for rule in (_check_paddle, _check_prefix, _check_synonyms):
         rule(options)
 
 

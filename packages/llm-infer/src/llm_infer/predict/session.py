@@ -13,9 +13,10 @@ from llm_data.tokenizer import Tokenizer, load_tokenizer
 from llm_infer.described import describe
 from llm_infer.engine import Engine, EngineLimits, SamplingParams
 from llm_infer.errors import UnsupportedError
-from llm_infer.load import Source, load_engine, open_source
+from llm_infer.load import load_engine
 from llm_infer.named_paths import chosen, named_paths
 from llm_infer.predict.prompts import PromptEncoder
+from llm_infer.sources import Source, open_source
 
 if TYPE_CHECKING:
     from llm_infer.options.answers import AnswerOptions
