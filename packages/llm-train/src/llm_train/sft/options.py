@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from llm_cli.options import flag, option
 from llm_train.errors import RecipeError
@@ -14,6 +15,9 @@ _DATA = "Data"
 @dataclass(kw_only=True)
 class SftDataOptions:
     """The data of supervised fine-tuning; shared with adapters."""
+
+    writes_answers: ClassVar[bool] = False
+    """Whether the command can evaluate by answers that the model writes."""
 
     dataset_name_or_path: str | None = option(
         None,
@@ -65,8 +69,11 @@ class SftDataOptions:
 
     def __post_init__(self) -> None:
         """Raise RecipeError for what cannot work, naming the option."""
-        if self.neftune_noise_alpha <= 0:
-            message = f"--neftune_noise_alpha is {self.neftune_noise_alpha}; it must be above 0."
+        if self.eval_with_do_generation and not self.writes_answers:
+            message = (
+                "--eval_with_do_generation true: this command evaluates by loss and accuracy only. "
+                "Set it to false."
+            )
             raise RecipeError(message)
 
 
@@ -78,10 +85,15 @@ class SftOptions(SftDataOptions, TrainingOptions):
     PaddleNLP's layout.
     """
 
+    writes_answers: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         """Raise RecipeError for what cannot work, naming the option."""
         SftDataOptions.__post_init__(self)
         TrainingOptions.__post_init__(self)
+        if self.neftune_noise_alpha <= 0:
+            message = f"--neftune_noise_alpha is {self.neftune_noise_alpha}; it must be above 0."
+            raise RecipeError(message)
         if self.eval_with_do_generation and self.nproc_per_node * self.nnodes > 1:
             message = (
                 "--eval_with_do_generation true works in one process only so far. Set it to false, "
