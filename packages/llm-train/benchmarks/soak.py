@@ -34,7 +34,7 @@ import numpy as np  # noqa: E402
 import paddlenlp.transformers.model_utils  # noqa: E402, F401
 from herd import environment, free_ports  # noqa: E402
 
-from llm_cli.outputs import verify_complete  # noqa: E402
+from llm_cli.outputs import is_complete, verify_complete  # noqa: E402
 from llm_data.indexed import IndexedWriter  # noqa: E402
 from llm_train.loop.watch import read_metrics  # noqa: E402
 from llm_train.pretrain.options import PretrainOptions  # noqa: E402
@@ -207,9 +207,10 @@ def one_run(
         before = layout
         if outcome == "failed":
             return failure(folder)
-        if outcome == "done":
+        counts["kills"] += outcome == "killed"
+        if outcome == "done" or is_complete(output):
+            # A kill after the model is whole finds nothing to go on with.
             break
-        counts["kills"] += 1
     damaged = verify_complete(output)
     if damaged:
         sys.stdout.write(f"damaged: {damaged}\n")
