@@ -349,12 +349,12 @@ def test_a_real_model_tells_its_golden_story(shared_real):
     ],
 )
 def test_every_rounding_answers_as_the_reference_does_with_it(golden, make_harness, settings):
-    from llm_infer.load import _weights
+    from llm_infer.load import chosen_weights
 
     prompts, _ = prompts_of(golden / "llama_v2_gqa")
     model = open_model(golden / "llama_v2_gqa")
     given = {"dtype": "float32", "quant_type": None, "act_quant_type": None, **settings}
-    weight = _weights(model, lora_path=None, **given)
+    weight = chosen_weights(model, lora_path=None, **given)
     weights = {key: weight(key) for key in model.parameters}
     oracle = make_harness(lambda ids: forward(model.spec, model.sizes, weights, ids)[-1])
     engine = load_engine(golden / "llama_v2_gqa", threads=1, **settings)
