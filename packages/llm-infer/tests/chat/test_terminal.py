@@ -55,10 +55,13 @@ class Terminal:
 
     def interrupt_until(self, wanted: str) -> str:
         """Ctrl-C at a prompt, again while nothing comes: readline misses one that is too early."""
-        for _ in range(20):
+        for _ in range(30):
             self.send("\x03")
-            ready, _, _ = select.select([self.master], [], [], 1)
-            if ready:
+            waited = time.monotonic() + 1
+            while wanted not in self.seen and time.monotonic() < waited:
+                if select.select([self.master], [], [], 0.1)[0]:
+                    self.seen += os.read(self.master, 65536).decode("utf-8", "replace")
+            if wanted in self.seen:
                 break
         return self.until(wanted)
 
