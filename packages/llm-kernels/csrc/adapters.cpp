@@ -55,7 +55,8 @@ void Adapters::apply(const KernelTable& table, ThreadPool& pool, const float* x,
       const Pair& pair = pairs[static_cast<std::size_t>(number)];
       for (std::size_t j = 0; j < pair.rank; ++j) {
         const float narrow = dot(pair.a.data() + j * inputs, x + row * inputs, inputs);
-        table.add_scaled(pair.b.data() + j * outputs, narrow, outputs, part.y + row * part.y_stride);
+        table.add_scaled(pair.b.data() + j * outputs, narrow, outputs,
+                         part.y + row * part.y_stride);
       }
     });
   }
