@@ -1,4 +1,4 @@
-# make setup | quickstart | test | test-oracles | lint | format | wheels
+# make setup | quickstart | test | test-slow | test-oracles | lint | format | wheels
 # Needs Python 3.11, git and a C++ compiler; everything else is installed into .venv.
 
 MAKEFLAGS += --no-builtin-rules
@@ -12,7 +12,7 @@ NATIVE := packages/llm-kernels/CMakeLists.txt \
           $(shell find packages/llm-kernels/include packages/llm-kernels/csrc -type f)
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: setup quickstart test test-oracles lint format wheels clean
+.PHONY: setup quickstart test test-slow test-oracles lint format wheels clean
 
 setup: $(VENV)/ready
 
@@ -31,6 +31,10 @@ quickstart: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+# Minutes of work that the suite covers in small: every family in every parallel mode, kills.
+test-slow: setup
+	$(BIN)/python -m pytest -m slow
 
 # Comparisons with torch, transformers and the like, in an environment of their own.
 test-oracles: $(ORACLES)/ready

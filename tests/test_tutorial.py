@@ -68,7 +68,6 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PATH": path}
 
 
-@pytest.mark.slow
 def test_the_readme_leads_from_text_to_an_answer(lived: Path) -> None:
     for output in ("tokenizer", "base", "lora", "merged", "int4", "merged-hf"):
         assert (lived / output / "COMPLETE").is_file(), output
@@ -85,7 +84,6 @@ def metrics(folder: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.slow
 def test_the_readmes_server_answers_the_readmes_request(lived: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -78,9 +78,6 @@ def test_from_the_command_line(tiny_model, tmp_path):
     none = llm("--model_name_or_path", tiny_model, *static)
     assert none.returncode == 2
     assert "holds no exported graph: static_graph.json, model.json" in none.stderr
-    native = llm("export", "--model_name_or_path", tiny_model, "--output_path", tmp_path / "b")
-    assert native.returncode == 2
-    assert "--inference_model false" in native.stderr
 
 
 def test_a_graph_that_is_right_up_to_a_length_takes_no_more(golden, make_harness, tmp_path):
