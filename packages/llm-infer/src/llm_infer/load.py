@@ -43,6 +43,7 @@ from llm_infer.quantize import (
 from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph_runner
 from llm_infer.sources import Source, open_source
 from llm_infer.tuned_prefix import read_prefix
+from llm_kernels.cache_layout import CacheScales
 from llm_kernels.reference import CacheDtype
 
 if TYPE_CHECKING:
@@ -85,9 +86,8 @@ def load_engine(
 ) -> Engine:
     """An engine for the model in the folder `path`, or for one that is open already.
 
-    `tokenizer` gives events their text. `native` false computes with the Paddle decoder, or, with
-    the `mode` "static", with the graph `model_prefix` that `llm infer export` wrote; "static" for
-    the native engine maps the bundle that it wrote.
+    `tokenizer` gives events their text. `native` false computes with the Paddle decoder. The `mode`
+    "static" runs what `llm infer export` wrote: a bundle, or the Paddle graph `model_prefix`.
     `dtype` bfloat16 rounds what is not quantized to half the bytes. `quant_type`:
     weight_only_int8, weight_only_int4, a8w8 or a8w8_fp8 (see `llm_infer.quantize`);
     `act_quant_type`: int8_block or int8_token, how inputs of int8 and int4 weights are rounded;
@@ -117,18 +117,13 @@ def load_engine(
         max_length=min(max_length or model.sizes.max_positions or DEFAULT_LENGTH, positions),
         reserved_blocks=sum(prefix.blocks(block_size) for prefix in tuned.values()),
         cache_dtype="int8" if cachekv_int8_type else cachekv_dtype,
-        cache_scales=(
-            read_cache_scales(model.path, model.sizes) if cachekv_int8_type == "static" else None
-        ),
+        cache_scales=_cache_scales(model, cachekv_int8_type),
     )
     adapters = _adapters(model, lora_paths, mode)
     head = head_type(model, quant_type) if quantize_head else None
-    runner, plan = _built(
-        model, weight, sizing, threads, native, mode, model_prefix, adapters, head
-    )
-    took = scaled(plan.bytes, "B")
-    logger.info("KV cache: %d x %d tokens, %s (%s)", plan.num_blocks, block_size, took, plan.reason)
-    logger.info("%s is ready after %.2f s", model.path, time.perf_counter() - start)
+    how = (threads, native, mode, model_prefix)
+    runner, plan = _built(model, weight, sizing, *how, adapters, head)
+    _tell(model, sizing, plan, start)
     engine = Engine(
         runner,
         _limits(model, sizing, plan),
@@ -143,6 +138,17 @@ def load_engine(
     for name, prefix in tuned.items():
         engine.add_prefix(name, prefix)
     return engine
+
+
+def _cache_scales(model: Source, cachekv_int8_type: str | None) -> CacheScales | None:
+    return read_cache_scales(model.path, model.sizes) if cachekv_int8_type == "static" else None
+
+
+def _tell(model: Source, sizing: Sizing, plan: CachePlan, start: float) -> None:
+    took = scaled(plan.bytes, "B")
+    shape = (plan.num_blocks, sizing.block_size)
+    logger.info("KV cache: %d x %d tokens, %s (%s)", *shape, took, plan.reason)
+    logger.info("%s is ready after %.2f s", model.path, time.perf_counter() - start)
 
 
 def _limits(model: Source, sizing: Sizing, plan: CachePlan) -> EngineLimits:
