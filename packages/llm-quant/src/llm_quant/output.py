@@ -107,7 +107,7 @@ def write_model(
     # row; a fused tensor joins at most three weights.
     quantized = lru_cache(maxsize=3)(quantized)
 
-    def parameter(key: ParameterKey) -> np.ndarray | Int4Weight | Int8Weight:
+    def parameter(key: ParameterKey) -> Any:
         return quantized(key) if key in quantization.schemes else model.weight(key)
 
     # A router or a norm that is float32 among bfloat16 linears is so because it needs to be.
