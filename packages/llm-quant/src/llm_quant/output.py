@@ -18,6 +18,7 @@ import numpy as np
 from llm_cli.console import console, table
 from llm_cli.outputs import written_file, written_folder
 from llm_convert.layout import Layout
+from llm_convert.layout import Weight
 from llm_convert.model import Model, open_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_convert.saving import copy_companions, save_model
@@ -107,7 +108,7 @@ def write_model(
     # row; a fused tensor joins at most three weights.
     quantized = lru_cache(maxsize=3)(quantized)
 
-    def parameter(key: ParameterKey) -> Any:
+    def parameter(key: ParameterKey) -> Weight:
         return quantized(key) if key in quantization.schemes else model.weight(key)
 
     # A router or a norm that is float32 among bfloat16 linears is so because it needs to be.
