@@ -17,8 +17,7 @@ import numpy as np
 
 from llm_cli.console import console, table
 from llm_cli.outputs import written_file, written_folder
-from llm_convert.layout import Layout
-from llm_convert.layout import Weight
+from llm_convert.layout import Layout, Weight
 from llm_convert.model import Model, open_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_convert.saving import copy_companions, save_model
