@@ -96,7 +96,7 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     if lacking := unsupported(model.spec, model.sizes):
         pytest.skip(f"the native decoder lacks {'; '.join(lacking)}")
     if model.config.get("original_max_position_embeddings", LONGEST) < LONGEST:
-        pytest.skip("longrope beyond the original length, which is said a step; see the test below")
+        pytest.skip("longrope beyond the original length has a test of its own below")
     decoder = NativeDecoder(
         model.spec, model.sizes, model.weight, num_blocks=12, block_size=16, threads=2, isa=isa
     )

@@ -17,7 +17,7 @@ from llm_convert.model import open_model, save_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_infer.engine import SamplingParams
 from llm_infer.errors import InferError, PromptTooLongError, UnsupportedError
-from llm_infer.load import load_engine
+from llm_infer.load import chosen_weights, load_engine
 from llm_infer.quantize import rounded
 from llm_kernels.errors import KernelsError
 from llm_kernels.reference_decoder import forward
@@ -349,8 +349,6 @@ def test_a_real_model_tells_its_golden_story(shared_real):
     ],
 )
 def test_every_rounding_answers_as_the_reference_does_with_it(golden, make_harness, settings):
-    from llm_infer.load import chosen_weights
-
     prompts, _ = prompts_of(golden / "llama_v2_gqa")
     model = open_model(golden / "llama_v2_gqa")
     given = {"dtype": "float32", "quant_type": None, "act_quant_type": None, **settings}

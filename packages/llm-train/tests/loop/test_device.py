@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import paddle
 import pytest
 
@@ -25,3 +28,12 @@ def test_a_gpu_that_is_not_there_is_refused() -> None:
         pytest.skip("this Paddle has a GPU")
     with pytest.raises(RecipeError, match="--device gpu"):
         use_device("gpu")
+
+
+def test_a_run_on_a_gpu_that_is_not_there_is_refused(
+    trained: Callable[..., Any], repeating: Any
+) -> None:
+    if paddle.is_compiled_with_cuda():
+        pytest.skip("this Paddle has a GPU")
+    with pytest.raises(RecipeError, match="paddlepaddle-gpu"):
+        trained().go(repeating(8), device="gpu")
