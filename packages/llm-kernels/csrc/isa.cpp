@@ -3,10 +3,16 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(LLM_KERNELS_AMX)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace llm_kernels {
 namespace {
 
-constexpr Isa kLevels[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512bf16};
+constexpr Isa kLevels[] = {Isa::scalar, Isa::avx2, Isa::avx512, Isa::avx512bf16, Isa::amx};
 
 Isa level_named(const std::string& name, const std::string& where) {
   for (Isa isa : kLevels) {
@@ -14,7 +20,7 @@ Isa level_named(const std::string& name, const std::string& where) {
   }
   throw std::invalid_argument(where + " is '" + name +
                               "', which is no instruction set of these kernels: choose scalar, "
-                              "avx2, avx512 or avx512bf16.");
+                              "avx2, avx512, avx512bf16 or amx.");
 }
 
 Isa read_selection() {
@@ -22,6 +28,28 @@ Isa read_selection() {
   if (wanted == nullptr || *wanted == '\0') return detected_isa();
   const Isa level = level_named(wanted, "The environment variable LLM_KERNELS_ISA");
   return level < detected_isa() ? level : detected_isa();
+}
+
+#if defined(LLM_KERNELS_AMX)
+// Tiles are more state than a thread has by default: Linux gives it to who asks, from then on to
+// all threads of the process (arch_prctl(2)).
+bool ask_for_tiles() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kTiles = 1u << 24, kInt8 = 1u << 25, kBFloat16 = 1u << 22;
+  constexpr unsigned kAll = kTiles | kInt8 | kBFloat16;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kAll) != kAll) return false;
+  constexpr int kAskForState = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
+}
+#endif
+
+bool may_use_tiles() {
+#if defined(LLM_KERNELS_AMX)
+  static const bool granted = ask_for_tiles();
+  return granted;
+#else
+  return false;
+#endif
 }
 
 }  // namespace
@@ -33,9 +61,10 @@ Isa detected_isa() {
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
-    const bool products =
-        __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bf16");
-    return products ? Isa::avx512bf16 : Isa::avx512;
+    if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bf16")) {
+      return Isa::avx512;
+    }
+    return may_use_tiles() ? Isa::amx : Isa::avx512bf16;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
 #endif
@@ -57,6 +86,8 @@ std::vector<Isa> runnable_isas() {
 
 const char* isa_name(Isa isa) {
   switch (isa) {
+    case Isa::amx:
+      return "amx";
     case Isa::avx512bf16:
       return "avx512bf16";
     case Isa::avx512:
@@ -69,6 +100,9 @@ const char* isa_name(Isa isa) {
 }
 
 const KernelTable& kernel_table(Isa isa) {
+#if defined(LLM_KERNELS_AMX)
+  if (isa == Isa::amx) return amx_table();
+#endif
 #if defined(__x86_64__)
   if (isa == Isa::avx512bf16) return avx512bf16_table();
   if (isa == Isa::avx512) return avx512_table();

@@ -16,6 +16,7 @@ namespace {
 
 constexpr std::size_t kStripeRows = 192;  // a multiple of every table's tile_rows
 constexpr std::size_t kCachedStripe = std::size_t{1} << 20;
+constexpr std::size_t kMatrixChunk = 1024;
 constexpr std::size_t kMostPanelsPerTask = 8;
 constexpr std::size_t kTasksPerThread = 4;
 
@@ -33,8 +34,11 @@ struct Pass {
   const KernelTable& table;
   Stripe floats;
   Stripe codes;
+  Stripe matrices;
 
-  const Stripe& stripe(const InputKey& key) const { return key.dot ? codes : floats; }
+  const Stripe& stripe(const InputKey& key) const {
+    return key.is_matrix() ? matrices : key.is_codes() ? codes : floats;
+  }
 };
 
 void start_outputs(const Task& task, const KernelTable& table, const Stripe& stripe) {
@@ -99,10 +103,20 @@ void meet_floats(const Task& task, const Pass& pass, std::size_t panel, std::siz
 }
 
 void meet_codes(const Task& task, const Pass& pass, std::size_t panel, std::size_t begin,
-                std::size_t end) {
-  const Stripe& stripe = pass.codes;
-  auto tile = panel_tile<DotTile>(task, pass.table, panel, begin, end);
+                std::size_t end, std::vector<float>& expanded) {
+  const KernelTable& table = pass.table;
+  const Stripe& stripe = pass.stripe(task.key);
+  auto tile = panel_tile<DotTile>(task, table, panel, begin, end);
   tile.offset = task.part->weight->offset();
+  tile.run = task.key.run;
+  WeightFormat format = task.part->weight->format();
+  if (task.key.is_matrix() && format == kInt4Dot) {
+    auto* bytes = reinterpret_cast<std::uint8_t*>(expanded.data());
+    table.matrix.expand_nibbles(tile.codes, end - begin, bytes);
+    tile.codes = bytes;
+    format = kInt8Dot;
+  }
+  const auto& tiles = task.key.is_matrix() ? table.matrix.tile : table.dot_tile;
   const std::size_t before = segments_before(begin, task.key, stripe.inputs);
   for (std::size_t t = 0; t < stripe.tiles(); ++t) {
     const std::size_t rows = stripe.rows_in(t);
@@ -112,25 +126,31 @@ void meet_codes(const Task& task, const Pass& pass, std::size_t panel, std::size
     tile.x_scales = task.inputs->scales.data() + scales;
     tile.x_sums = task.inputs->sums.data() + scales;
     tile.y = output_at(task, pass, panel, row);
-    pass.table.dot_tile[task.part->weight->format() - kFloatFormats](tile, rows);
+    tiles[format - kFloatFormats](tile, rows);
   }
+}
+
+// Inputs that are met at once. A lone tile's chunks are one, unless codes are expanded.
+std::size_t chunk_of(const InputKey& key, const Stripe& stripe) {
+  if (key.is_matrix()) return kMatrixChunk;
+  return stripe.tiles() == 1 ? stripe.inputs : kSegment;
 }
 
 void compute(const Task& task, const Pass& pass, std::vector<float>& expanded) {
   const Stripe& stripe = pass.stripe(task.key);
   start_outputs(task, pass.table, stripe);
   const std::size_t k = stripe.inputs;
-  const std::size_t chunk = stripe.tiles() == 1 ? k : kSegment;  // a lone tile's chunks are one
+  const std::size_t chunk = chunk_of(task.key, stripe);
   const std::size_t chunks = (k + chunk - 1) / chunk;
   const std::size_t panels = task.last_panel - task.first_panel;
-  const std::size_t input_bytes = task.key.dot ? task.key.code_bytes() : sizeof(float);
+  const std::size_t input_bytes = task.key.is_codes() ? task.key.code_bytes() : sizeof(float);
   const bool cached = stripe.rows * k * input_bytes <= kCachedStripe;
   for (std::size_t i = 0; i < panels * chunks; ++i) {
     const std::size_t panel = task.first_panel + (cached ? i / chunks : i % panels);
     const std::size_t begin = (cached ? i % chunks : i / panels) * chunk;
     const std::size_t end = std::min(begin + chunk, k);
-    if (task.key.dot) {
-      meet_codes(task, pass, panel, begin, end);
+    if (task.key.is_codes()) {
+      meet_codes(task, pass, panel, begin, end, expanded);
     } else {
       meet_floats(task, pass, panel, begin, end, expanded);
     }
@@ -147,7 +167,7 @@ std::vector<Task> split_tasks(const Pass& pass, ThreadPool& pool, LinearScratch&
   std::vector<InputKey> keys;
   std::vector<Task> tasks;
   for (const LinearPart& part : parts) {
-    const InputKey key = input_key(*part.weight);
+    const InputKey key = input_key(pass.table, *part.weight, pass.floats.rows);
     const auto known = std::find(keys.begin(), keys.end(), key);
     StripeInputs& inputs = scratch.inputs[static_cast<std::size_t>(known - keys.begin())];
     if (known == keys.end()) {
@@ -168,11 +188,19 @@ void make_room(const KernelTable& table, const ThreadPool& pool, LinearScratch& 
                std::size_t stripe_rows, const std::vector<LinearPart>& parts) {
   scratch.inputs.resize(std::max(scratch.inputs.size(), parts.size()));
   scratch.expanded.resize(static_cast<std::size_t>(pool.threads()));
-  const bool needed = std::any_of(parts.begin(), parts.end(), [&](const LinearPart& part) {
-    return !part.weight->is_dot() && stripe_rows >= table.expand_rows[part.weight->format()];
-  });
-  if (!needed) return;
-  for (std::vector<float>& room : scratch.expanded) room.resize(kSegment * table.panel_rows);
+  std::size_t floats = 0;
+  for (const LinearPart& part : parts) {
+    const WeightFormat format = part.weight->format();
+    if (part.weight->is_dot()) {
+      const bool expands = input_key(table, *part.weight, stripe_rows).is_matrix();
+      if (expands) floats = std::max(floats, kMatrixChunk * table.panel_rows / sizeof(float));
+    } else if (stripe_rows >= table.expand_rows[format]) {
+      floats = std::max(floats, kSegment * table.panel_rows);
+    }
+  }
+  for (std::vector<float>& room : scratch.expanded) {
+    if (room.size() < floats) room.resize(floats);
+  }
 }
 
 }  // namespace
@@ -183,8 +211,10 @@ void linear(const KernelTable& table, ThreadPool& pool, LinearScratch& scratch, 
   make_room(table, pool, scratch, std::min(rows, kStripeRows), parts);
   for (std::size_t first = 0; first < rows; first += kStripeRows) {
     const std::size_t count = std::min(kStripeRows, rows - first);
-    const Pass pass = {
-        table, {x, first, count, k, table.tile_rows}, {x, first, count, k, table.dot_tile_rows}};
+    const Pass pass = {table,
+                       {x, first, count, k, table.tile_rows},
+                       {x, first, count, k, table.dot_tile_rows},
+                       {x, first, count, k, std::max<std::size_t>(table.matrix.rows, 1)}};
     const std::vector<Task> tasks = split_tasks(pass, pool, scratch, parts);
     pool.run(tasks.size(), [&](std::size_t index, int thread) {
       compute(tasks[index], pass, scratch.expanded[static_cast<std::size_t>(thread)]);

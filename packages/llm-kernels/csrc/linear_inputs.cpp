@@ -110,20 +110,33 @@ float row_scale(const KernelTable& table, const InputForm& form, const float* ro
   return 0.0f;
 }
 
-// One row of a tile, [pair][row][2].
-void pack_bfloat16_row(const Stripe& stripe, std::size_t tile, std::size_t m, StripeInputs& out) {
-  const std::size_t rows = stripe.rows_in(tile);
-  const float* from = stripe.row(tile, m);
-  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile, 2) + 4 * m;
-  for (std::size_t i = 0; i < stripe.padded(); i += 2, to += 4 * rows) {
-    const std::uint16_t pair[2] = {
-        i < stripe.inputs ? bfloat16_bits(from[i]) : std::uint16_t{0},
-        i + 1 < stripe.inputs ? bfloat16_bits(from[i + 1]) : std::uint16_t{0}};
-    std::memcpy(to, pair, sizeof pair);
+// The codes of a row of a tile to their places, [run][row].
+void place_runs(const Stripe& stripe, const InputKey& key, std::size_t tile, std::size_t m,
+                const std::int8_t* codes, StripeInputs& out) {
+  const std::size_t step = stripe.rows_in(tile) * key.run;
+  const std::size_t bytes = stripe.padded() * key.code_bytes();
+  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile, key.code_bytes()) + key.run * m;
+  if (key.run == 4) {
+    for (std::size_t i = 0; i < bytes; i += 4, to += step) std::memcpy(to, codes + i, 4);
+  } else {
+    for (std::size_t i = 0; i < bytes; i += key.run, to += step) {
+      std::memcpy(to, codes + i, key.run);
+    }
   }
 }
 
-// One row of a tile: codes to [quad][row][4], scales and sums to [segment][row].
+void pack_bfloat16_row(const Stripe& stripe, const InputKey& key, std::size_t tile, std::size_t m,
+                       std::int8_t* codes, StripeInputs& out) {
+  const float* from = stripe.row(tile, m);
+  for (std::size_t i = 0; i < stripe.inputs; ++i) {
+    const std::uint16_t bits = bfloat16_bits(from[i]);
+    std::memcpy(codes + 2 * i, &bits, sizeof bits);
+  }
+  std::memset(codes + 2 * stripe.inputs, 0, 2 * (stripe.padded() - stripe.inputs));
+  place_runs(stripe, key, tile, m, codes, out);
+}
+
+// One row of a tile; its scales and sums to [segment][row].
 void pack_int8_row(const KernelTable& table, const Stripe& stripe, const InputKey& key,
                    std::size_t tile, std::size_t m, std::int8_t* codes, StripeInputs& out) {
   const std::size_t k = stripe.inputs;
@@ -141,8 +154,7 @@ void pack_int8_row(const KernelTable& table, const Stripe& stripe, const InputKe
     at = end;
   }
   std::memset(codes + k, 0, stripe.padded() - k);
-  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile, 1) + 4 * m;
-  for (std::size_t i = 0; i < stripe.padded(); i += 4) std::memcpy(to + i * rows, codes + i, 4);
+  place_runs(stripe, key, tile, m, codes, out);
 }
 
 void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
@@ -153,12 +165,12 @@ void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe
   out.scales.resize(segments * stripe.rows);
   out.sums.resize(segments * stripe.rows);
   pool.run(stripe.tiles(), [&](std::size_t tile, int) {
-    std::vector<std::int8_t> row(stripe.padded());
+    std::vector<std::int8_t> row(stripe.padded() * key.code_bytes());
     for (std::size_t m = 0; m < stripe.rows_in(tile); ++m) {
       if (key.form.is_int8()) {
         pack_int8_row(table, stripe, key, tile, m, row.data(), out);
       } else {
-        pack_bfloat16_row(stripe, tile, m, out);
+        pack_bfloat16_row(stripe, key, tile, m, row.data(), out);
       }
     }
   });
@@ -166,11 +178,27 @@ void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe
 
 }  // namespace
 
-InputKey input_key(const PackedLinear& weight) {
+// The longest run of which every segment of the weight's codes is a whole number; 4 where that is
+// none of a matrix unit's.
+std::size_t matrix_run(const PackedLinear& weight) {
+  const std::size_t code_bytes = weight.inputs_form().is_int8() ? 1 : 2;
+  for (const std::size_t run : {64, 32}) {
+    const bool whole = weight.inputs() * code_bytes % run == 0;
+    if (whole && weight.group() * code_bytes % run == 0) return run;
+  }
+  return 4;
+}
+
+InputKey input_key(const KernelTable& table, const PackedLinear& weight, std::size_t rows) {
+  std::size_t run = 0;
+  if (weight.is_dot()) {
+    const bool matrix = rows >= table.matrix.from[weight.format() - kFloatFormats];
+    run = matrix ? matrix_run(weight) : 4;
+  }
   const bool sums = !weight.is_dot() && weight.has_offsets();
   // A row of one scale is cut all the same: where a group ends, sums are scaled.
   const bool grouped = weight.group() < weight.inputs() && (weight.is_dot() || sums);
-  return {weight.is_dot(), weight.inputs_form(), grouped ? weight.group() : 0, sums};
+  return {run, weight.inputs_form(), grouped ? weight.group() : 0, sums};
 }
 
 std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inputs) {
@@ -181,7 +209,7 @@ std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inpu
 
 void pack_inputs(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
                  const InputKey& key, StripeInputs& out) {
-  if (key.dot) return pack_codes(table, pool, stripe, key, out);
+  if (key.is_codes()) return pack_codes(table, pool, stripe, key, out);
   pack_floats(pool, stripe, key, out);
   if (key.sums) sum_segments(stripe, key, out.sums);
 }

@@ -26,8 +26,8 @@ struct Stripe {
   std::size_t float_place(std::size_t begin, std::size_t chunk, std::size_t tile) const {
     return begin * rows + tile * tile_rows * chunk;
   }
-  // Where they lie in codes of `bytes` each, [tile][four bytes of a row][row]; rows are padded to
-  // whole octets of inputs.
+  // Where they lie in codes of `bytes` each, [tile][run][row]; rows are padded to whole octets of
+  // inputs.
   std::size_t code_place(std::size_t begin, std::size_t tile, std::size_t bytes) const {
     return (tile * tile_rows * padded() + begin * rows_in(tile)) * bytes;
   }
@@ -36,18 +36,21 @@ struct Stripe {
 
 // What decides how a weight's inputs are packed: parts that agree in it share them.
 struct InputKey {
-  bool dot;
+  std::size_t run;  // see DotTile; 0: floats
   InputForm form;
   std::size_t group;  // 0 where it decides nothing
   bool sums;
 
-  // Of an input's code; of dot formats only.
+  bool is_codes() const { return run > 0; }
+  bool is_matrix() const { return run > 4; }
+  // Of an input's code.
   std::size_t code_bytes() const { return form.is_int8() ? 1 : 2; }
   bool operator==(const InputKey& o) const {
-    return dot == o.dot && form == o.form && group == o.group && sums == o.sums;
+    return run == o.run && form == o.form && group == o.group && sums == o.sums;
   }
 };
-InputKey input_key(const PackedLinear& weight);
+// For `rows` rows of x.
+InputKey input_key(const KernelTable& table, const PackedLinear& weight, std::size_t rows);
 
 // Segments before input `k`, for sums and scales, [tile][segment][row of tile].
 std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inputs);

@@ -5,6 +5,7 @@
 #include "llm_kernels/kernel_table.h"
 #include "simd/avx512.h"
 #include "simd/dot512_vnni.h"
+#include "kernels/no_matrix.h"
 #include "kernels/table.h"
 // clang-format on
 

@@ -7,6 +7,7 @@
 // row.
 #pragma once
 
+#include "kernels/linear.h"
 #include "kernels/math.h"
 
 namespace llm_kernels::LLM_KERNELS_UNIT {

@@ -24,6 +24,7 @@ const KernelTable kTable = {
     {linear_tile<Float32>, linear_tile<BFloat16>, linear_tile<Float8>, linear_tile<Int8>,
      linear_tile<Int4>},
     {dot_tile<Int8Dot>, dot_tile<Int4Dot>, bfloat16_tile<kBFloat16Products>},
+    kMatrix,
     round_int8,
     {SIZE_MAX, kExpandFloatRows, kExpandFloatRows, kExpandInt8Rows, kExpandInt4Rows},
     {nullptr, expand<BFloat16>, expand<Float8>, expand<Int8>, expand_int4},

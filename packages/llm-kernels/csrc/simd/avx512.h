@@ -84,6 +84,7 @@ struct Bytes {
   __m512i v;
 };
 inline Bytes load_bytes(const uint8_t* p) { return {_mm512_loadu_si512(p)}; }
+inline void store_bytes(uint8_t* p, Bytes b) { _mm512_storeu_si512(p, b.v); }
 inline Bytes broadcast_quad(const int8_t* p) {
   int32_t quad;
   __builtin_memcpy(&quad, p, sizeof quad);

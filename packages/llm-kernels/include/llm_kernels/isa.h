@@ -8,7 +8,7 @@
 
 namespace llm_kernels {
 
-enum class Isa { scalar = 0, avx2 = 1, avx512 = 2, avx512bf16 = 3 };
+enum class Isa { scalar = 0, avx2 = 1, avx512 = 2, avx512bf16 = 3, amx = 4 };
 
 // The best level that this processor and this build can run.
 Isa detected_isa();

@@ -66,9 +66,10 @@ struct LinearTile {
   size_t group;  // inputs that share a scale
 };
 
-// Some rows of int8 inputs times one panel of integer weights, added to y.
+// Some rows of codes times one panel of weights, added to y. A run is what lies side by side of a
+// row: four bytes for the vectors of a dot_tile, 32 or 64 for a matrix_tile.
 struct DotTile {
-  const int8_t* x;        // [(k_end - k_begin) / 4, rows, 4], zeros behind the last input
+  const int8_t* x;        // [bytes / run, rows, run], zeros behind the last input
   const float* x_scales;  // [segments, rows]
   const float* x_sums;    // [segments, rows] scale times the sum of the codes
   const void* codes;      // the panel's codes from k_begin on
@@ -81,6 +82,7 @@ struct DotTile {
   size_t k_begin;  // multiples of 8, but for the last k_end
   size_t k_end;
   size_t group;  // inputs that share a scale
+  size_t run;
 };
 
 // How keys and values are kept. int8 codes count in steps of a scale: one that is given for every
@@ -136,6 +138,15 @@ inline size_t attention_scratch(size_t queries, size_t head_dim, size_t value_di
   return (queries + head_dim + (value_dim + 15) / 16 * 16) * block_size;
 }
 
+// The processor's matrix unit, where it has one. The arrays are indexed as KernelTable::dot_tile.
+struct MatrixKernels {
+  size_t rows;                // most rows of codes in a tile
+  size_t from[kDotFormats];   // the rows of x from which on the unit computes; SIZE_MAX: never
+  void (*tile[kDotFormats])(const DotTile& tile, size_t rows);  // of int4: null, it is expanded
+  // Codes of kInt4Dot of `count` inputs of a panel to those of kInt8Dot, not biased.
+  void (*expand_nibbles)(const void* codes, size_t count, uint8_t* out);
+};
+
 struct KernelTable {
   size_t panel_rows;       // weight rows interleaved in a panel
   size_t tile_rows;        // most rows of x in a tile
@@ -146,6 +157,7 @@ struct KernelTable {
   void (*linear_tile[kFloatFormats])(const LinearTile& tile, size_t rows);
   // Indexed by WeightFormat - kFloatFormats.
   void (*dot_tile[kDotFormats])(const DotTile& tile, size_t rows);
+  MatrixKernels matrix;
   // Rounds n inputs to codes of -127 to 127 by the scale max |x| / 127, or by `scale` where that is
   // not 0. Returns the scale; NaN where an input is no number. *sum is the codes' sum.
   float (*round_int8)(const float* x, size_t n, float scale, int8_t* codes, float* sum);
@@ -182,5 +194,6 @@ const KernelTable& scalar_table();
 const KernelTable& avx2_table();
 const KernelTable& avx512_table();
 const KernelTable& avx512bf16_table();  // with VNNI and BF16
+const KernelTable& amx_table();         // with AMX for int8 and bfloat16 besides
 
 }  // namespace llm_kernels

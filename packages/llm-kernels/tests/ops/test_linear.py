@@ -188,7 +188,7 @@ def test_threads_and_instruction_sets_that_are_not_there_are_refused() -> None:
     x, weight = normal(0, 2, 8), normal(0, 3, 8)
     with pytest.raises(ValueError, match="threads is 0"):
         ops.linear(x, weight, threads=0)
-    with pytest.raises(ValueError, match="choose scalar, avx2, avx512 or avx512bf16"):
+    with pytest.raises(ValueError, match="choose scalar, avx2, avx512, avx512bf16 or amx"):
         ops.linear(x, weight, isa="neon")
     with pytest.raises(ValueError, match="pass neither"):
         ops.linear(x, ops.pack(weight), isa="scalar")
