@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kStripeRows = 192;  // a multiple of every table's tile_rows
 constexpr std::size_t kCachedStripe = std::size_t{1} << 20;
-constexpr std::size_t kMatrixChunk = 1024;
+constexpr std::size_t kMatrixChunk = 256;
 constexpr std::size_t kMostPanelsPerTask = 8;
 constexpr std::size_t kTasksPerThread = 4;
 
@@ -80,7 +80,7 @@ float* output_at(const Task& task, const Pass& pass, std::size_t panel, std::siz
 
 // One panel meets inputs [begin, end) of every tile of the stripe.
 void meet_floats(const Task& task, const Pass& pass, std::size_t panel, std::size_t begin,
-                 std::size_t end, std::vector<float>& expanded) {
+                 std::size_t end, const GrowingBuffer<float>& expanded) {
   const KernelTable& table = pass.table;
   const Stripe& stripe = pass.floats;
   auto tile = panel_tile<LinearTile>(task, table, panel, begin, end);
@@ -103,7 +103,7 @@ void meet_floats(const Task& task, const Pass& pass, std::size_t panel, std::siz
 }
 
 void meet_codes(const Task& task, const Pass& pass, std::size_t panel, std::size_t begin,
-                std::size_t end, std::vector<float>& expanded) {
+                std::size_t end, const GrowingBuffer<float>& expanded) {
   const KernelTable& table = pass.table;
   const Stripe& stripe = pass.stripe(task.key);
   auto tile = panel_tile<DotTile>(task, table, panel, begin, end);
@@ -136,7 +136,7 @@ std::size_t chunk_of(const InputKey& key, const Stripe& stripe) {
   return stripe.tiles() == 1 ? stripe.inputs : kSegment;
 }
 
-void compute(const Task& task, const Pass& pass, std::vector<float>& expanded) {
+void compute(const Task& task, const Pass& pass, const GrowingBuffer<float>& expanded) {
   const Stripe& stripe = pass.stripe(task.key);
   start_outputs(task, pass.table, stripe);
   const std::size_t k = stripe.inputs;
@@ -198,9 +198,7 @@ void make_room(const KernelTable& table, const ThreadPool& pool, LinearScratch& 
       floats = std::max(floats, kSegment * table.panel_rows);
     }
   }
-  for (std::vector<float>& room : scratch.expanded) {
-    if (room.size() < floats) room.resize(floats);
-  }
+  for (GrowingBuffer<float>& room : scratch.expanded) room.reserve(floats);
 }
 
 }  // namespace

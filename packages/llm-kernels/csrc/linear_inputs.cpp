@@ -161,7 +161,7 @@ void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe
                 const InputKey& key, StripeInputs& out) {
   const std::size_t segments = segments_before(stripe.inputs, key, stripe.inputs);
   const std::size_t codes = stripe.rows * stripe.padded() * key.code_bytes();
-  if (out.codes.size() < codes) out.codes.resize(codes);
+  out.codes.reserve(codes);
   out.scales.resize(segments * stripe.rows);
   out.sums.resize(segments * stripe.rows);
   pool.run(stripe.tiles(), [&](std::size_t tile, int) {

@@ -21,30 +21,36 @@ struct MatrixBlock {
 // Columns [column, column + kColumns) of the tile's y, to the block or back.
 template <int Vectors, bool Out>
 inline void copy_block(const DotTile& tile, size_t column, size_t rows, float* block) {
-  for (size_t m = 0; m < rows; ++m) {
-    for (size_t v = 0; v < Vectors; ++v, block += kWidth) {
-      const size_t at = column + v * kWidth;
-      if (at >= tile.columns) continue;
-      const size_t left = tile.columns - at < kWidth ? tile.columns - at : kWidth;
-      float* y = tile.y + m * tile.y_stride + at;
-      if constexpr (Out) {
-        store_first(y, load(block), left);
-      } else {
-        store(block, load_first(y, left));
+  const size_t left = tile.columns - column;
+  float* y = tile.y + column;
+  for (size_t m = 0; m < rows; ++m, y += tile.y_stride, block += Vectors * kWidth) {
+#pragma GCC unroll 4
+    for (size_t at = 0; at < Vectors * kWidth; at += kWidth) {
+      if (at + kWidth <= left) {
+        Out ? store(y + at, load(block + at)) : store(block + at, load(y + at));
+      } else if (at < left) {
+        Out ? store_first(y + at, load(block + at), left - at)
+            : store(block + at, load_first(y + at, left - at));
       }
     }
   }
 }
 
+// A segment whose sums are stored, but not yet added to y.
+struct MatrixSegment {
+  size_t group;
+  const float* x_scales;
+  const float* x_sums;
+};
+
 // y += scale * (x scale * sum + offset * x sum); y += sum where there are no scales.
 template <class Format, int Vectors>
-inline void flush_matrix(const DotTile& tile, size_t group, size_t column, size_t rows,
-                         const float* x_scales, const float* x_sums,
-                         MatrixBlock<Vectors>& block) {
+inline void flush_matrix(const DotTile& tile, const MatrixSegment& segment, size_t column,
+                         size_t rows, MatrixBlock<Vectors>& block) {
   Vec scale[Vectors];
   Vec offset[Vectors];
   if constexpr (Format::kScaled) {
-    const size_t at = group * kPanelRows + column;
+    const size_t at = segment.group * kPanelRows + column;
     for (int v = 0; v < Vectors; ++v) {
       scale[v] = load(tile.scales + at + v * kWidth);
       offset[v] = tile.offsets ? load(tile.offsets + at + v * kWidth) : set(tile.offset);
@@ -57,7 +63,7 @@ inline void flush_matrix(const DotTile& tile, size_t group, size_t column, size_
     for (int v = 0; v < Vectors; ++v, sums += kWidth, y += kWidth) {
       const Vec sum = Format::load_sums(sums);
       if constexpr (Format::kScaled) {
-        const Vec part = fma(set(x_scales[m]), sum, mul(set(x_sums[m]), offset[v]));
+        const Vec part = fma(set(segment.x_scales[m]), sum, mul(set(segment.x_sums[m]), offset[v]));
         store(y, fma(scale[v], part, load(y)));
       } else {
         store(y, add(load(y), sum));
@@ -68,7 +74,7 @@ inline void flush_matrix(const DotTile& tile, size_t group, size_t column, size_
 
 template <class Format, int Vectors>
 inline void multiply_segment(const DotTile& tile, const int8_t* x, const uint8_t* codes,
-                             size_t runs, size_t rows, MatrixBlock<Vectors>& block) {
+                             size_t runs, size_t rows) {
   clear_sums();
   for (size_t i = 0; i < runs; ++i) {
     if constexpr (Vectors == 2) {
@@ -79,13 +85,10 @@ inline void multiply_segment(const DotTile& tile, const int8_t* x, const uint8_t
     x += rows * tile.run;
     codes += tile.run / 4 * kPanelBytes;
   }
-  if constexpr (Vectors == 2) {
-    store_sums_tall(block.sums);
-  } else {
-    store_sums_wide(block.sums);
-  }
 }
 
+// The sums of a segment are added while the tiles of the next are multiplied: the processor does
+// both at once, but only what is close together in the program.
 template <class Format, int Vectors>
 inline void multiply_columns(const DotTile& tile, size_t column, size_t rows) {
   constexpr size_t kCodeBytes = Format::kScaled ? 1 : 2;
@@ -94,19 +97,23 @@ inline void multiply_columns(const DotTile& tile, size_t column, size_t rows) {
   copy_block<Vectors, false>(tile, column, rows, block.y);
   const auto* codes = static_cast<const uint8_t*>(tile.codes) + 4 * column;
   const int8_t* x = tile.x;
-  const float* x_scales = tile.x_scales;
-  const float* x_sums = tile.x_sums;
+  MatrixSegment now = {0, tile.x_scales, tile.x_sums};
+  MatrixSegment stored = now;
   for (size_t k = tile.k_begin; k < tile.k_end;) {
     const size_t end = segment_end(k, tile.k_end, tile.group, kLongest);
     const size_t bytes = (end - k) * kCodeBytes;
-    multiply_segment<Format, Vectors>(tile, x, codes, bytes / tile.run, rows, block);
-    flush_matrix<Format, Vectors>(tile, k / tile.group, column, rows, x_scales, x_sums, block);
+    now.group = k / tile.group;
+    multiply_segment<Format, Vectors>(tile, x, codes, bytes / tile.run, rows);
+    if (k > tile.k_begin) flush_matrix<Format, Vectors>(tile, stored, column, rows, block);
+    store_sums<Vectors>(block.sums);
+    stored = now;
     codes += bytes / 4 * kPanelBytes;
     x += bytes * rows;
-    x_scales += rows;
-    x_sums += rows;
+    now.x_scales += rows;
+    now.x_sums += rows;
     k = end;
   }
+  flush_matrix<Format, Vectors>(tile, stored, column, rows, block);
   copy_block<Vectors, true>(tile, column, rows, block.y);
 }
 

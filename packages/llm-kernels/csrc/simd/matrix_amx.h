@@ -105,20 +105,16 @@ struct BFloat16Matrix {
   static Vec load_sums(const Sum* p) { return load(p); }
 };
 
-inline void store_sums_tall(void* to) {
+// To [32][32] of two vectors a row, or [16][64] of four.
+template <int Vectors>
+inline void store_sums(void* to) {
+  constexpr size_t kStride = 64 * Vectors;
   auto* bytes = static_cast<uint8_t*>(to);
-  _tile_stored(0, bytes, 128);
-  _tile_stored(1, bytes + 64, 128);
-  _tile_stored(2, bytes + kTileSide * 128, 128);
-  _tile_stored(3, bytes + kTileSide * 128 + 64, 128);
-}
-
-inline void store_sums_wide(void* to) {
-  auto* bytes = static_cast<uint8_t*>(to);
-  _tile_stored(0, bytes, 256);
-  _tile_stored(1, bytes + 64, 256);
-  _tile_stored(2, bytes + 128, 256);
-  _tile_stored(3, bytes + 192, 256);
+  auto* second = Vectors == 2 ? bytes + kTileSide * kStride : bytes + 128;
+  _tile_stored(0, bytes, kStride);
+  _tile_stored(1, bytes + 64, kStride);
+  _tile_stored(2, second, kStride);
+  _tile_stored(3, second + 64, kStride);
 }
 
 #undef LLM_KERNELS_MEET_TALL

@@ -31,6 +31,22 @@ Buffer<T> make_buffer(std::size_t count) {
   return Buffer<T>(static_cast<T*>(allocate_zeroed(bytes)), FreeBuffer{bytes, false});
 }
 
+// Scratch that grows, aligned likewise. What it held is lost when it does.
+template <class T>
+class GrowingBuffer {
+ public:
+  void reserve(std::size_t count) {
+    if (count <= count_) return;
+    data_ = make_buffer<T>(count);
+    count_ = count;
+  }
+  T* data() const { return data_.get(); }
+
+ private:
+  Buffer<T> data_;
+  std::size_t count_ = 0;
+};
+
 // Memory that outlives the buffer.
 template <class T>
 Buffer<T> borrow_buffer(const T* data, std::size_t count) {

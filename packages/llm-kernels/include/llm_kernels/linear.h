@@ -140,14 +140,14 @@ struct StripeInputs {
   const float* floats = nullptr;  // x where it is packed, or where it lies
   std::vector<float> x;
   std::vector<float> sums;
-  std::vector<std::int8_t> codes;
+  GrowingBuffer<std::int8_t> codes;
   std::vector<float> scales;
 };
 
 // Scratch of linear(), kept between calls so that a step allocates little.
 struct LinearScratch {
-  std::vector<StripeInputs> inputs;          // one for each kind of part
-  std::vector<std::vector<float>> expanded;  // one a thread
+  std::vector<StripeInputs> inputs;              // one for each kind of part
+  std::vector<GrowingBuffer<float>> expanded;  // one a thread
 };
 
 // Every part's y from x [rows, K] in one pass of the threads.
