@@ -56,7 +56,9 @@ class Samples:
         return figure.tokens / statistics.median(known) if known else 0.0
 
 
-def contestants(width: str, shape: str, models: Path, peers: Path, threads: int) -> list[Contestant]:
+def contestants(
+    width: str, shape: str, models: Path, peers: Path, threads: int
+) -> list[Contestant]:
     """Every engine that has a model of this width."""
     ours = {
         "int4": ("weight_only_int4", "float32"),
@@ -154,7 +156,9 @@ def rows_of(
                 "best_peer": best,
                 "ratio": round(rates[OURS] / peers[best], 3) if best else None,
                 "memory_gb_per_s": memory,
-                "samples": {n: [round(s, 5) for s in f.seconds[figure]] for n, f in samples.items()},
+                "samples": {
+                    n: [round(s, 5) for s in f.seconds[figure]] for n, f in samples.items()
+                },
             }
         )
     return rows

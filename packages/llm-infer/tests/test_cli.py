@@ -18,6 +18,7 @@ from llm_convert.model import open_model
 from llm_data.tokenizer import load_tokenizer
 from llm_infer.engine import SamplingParams
 from llm_infer.load import load_engine
+from llm_kernels import native
 
 
 def llm(*words, stdin="", **settings):
@@ -249,7 +250,7 @@ def test_benchmark_writes_its_figures(tiny_model, tmp_path):
     assert figures["same_tokens"] is True
     assert figures["accepted_tokens"] <= figures["drafted_tokens"]
     assert figures["quant_type"] == "weight_only_int8"
-    assert figures["isa"] in ("scalar", "avx2", "avx512")
+    assert figures["isa"] == native.selected_isa()
     assert figures["threads"] >= 1
     assert figures["weight_bytes"] > 10_000
     # 3 layers, 2 KV heads of 16 elements, keys and values in float32, 50 tokens on average.

