@@ -88,23 +88,27 @@ def test_workers_and_blocks_do_not_change_the_bytes(
 def test_killed_at_random_moments_and_started_again(
     corpus: Path, bpe: Tokenizer, tmp_path: Path
 ) -> None:
-    def started(name: str) -> subprocess.Popen[bytes]:
+    tokenize(_options(corpus, bpe, tmp_path / "whole"))
+    rng = random.Random(11)
+    kills = 0
+    until_work = 0.0
+    for attempt in range(40):
         command = [sys.executable, "-c", _SCRIPT, str(corpus), str(bpe.path)]
-        return subprocess.Popen(
-            [*command, str(tmp_path / name), str(BLOCK)],
+        process = subprocess.Popen(
+            [*command, str(tmp_path / "killed"), str(BLOCK)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-
-    start = time.monotonic()
-    assert started("whole").wait(timeout=60) == 0
-    undisturbed = time.monotonic() - start
-    rng = random.Random(11)
-    kills = 0
-    for attempt in range(40):
-        process = started("killed")
-        patience = rng.uniform(0.3, 0.9) * undisturbed if attempt < 8 else 60
+        if attempt >= 8:
+            assert process.wait(timeout=60) == 0
+            break
+        if attempt == 0:  # at the moment at which there is something to lose
+            start = time.monotonic()
+            while process.poll() is None and not list(tmp_path.glob("*killed*")):
+                time.sleep(0.001)
+            until_work = time.monotonic() - start
         try:
+            patience = until_work + rng.uniform(0.0, 0.2) if attempt else 0.0
             assert process.wait(timeout=patience) == 0
             break
         except subprocess.TimeoutExpired:
