@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import signal
 import subprocess
 import sys
@@ -61,3 +62,15 @@ def test_a_second_training_is_refused_and_the_first_goes_on(
     assert (Meddled.refused, result.steps) == (1, 12)
     assert not (run.output / LOCK_FILE).exists()
     assert (run.output / "COMPLETE").exists()
+
+
+def test_processes_of_one_run_may_look_at_the_same_time(tmp_path: Path) -> None:
+    with held(tmp_path / "out"):
+        pass
+    lock = tmp_path / "out" / LOCK_FILE
+    lock.touch()
+    with lock.open("r+b") as other:
+        fcntl.flock(other, fcntl.LOCK_SH)  # as another that looks, in the middle of it
+        refuse_held(tmp_path / "out")
+        with pytest.raises(RecipeError, match="Another run is writing"), held(tmp_path / "out"):
+            pass

@@ -38,7 +38,8 @@ def refuse_held(output_dir: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         descriptor = os.open(output_dir / LOCK_FILE, os.O_RDWR)
         try:
-            _lock(descriptor, output_dir)
+            # Shared, as all processes of a run look at the same time.
+            _lock(descriptor, output_dir, fcntl.LOCK_SH)
         finally:
             os.close(descriptor)
 
@@ -47,7 +48,7 @@ def _locked(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            _lock(descriptor, path.parent)
+            _lock(descriptor, path.parent, fcntl.LOCK_EX)
             with contextlib.suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), path.stat()):
                     return descriptor
@@ -57,9 +58,9 @@ def _locked(path: Path) -> int:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, output_dir: Path) -> None:
+def _lock(descriptor: int, output_dir: Path, kind: int) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except BlockingIOError as error:
         message = (
             f"Another run is writing {output_dir}. Wait for it or stop it first, or choose another "
