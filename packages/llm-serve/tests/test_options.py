@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from llm_cli.options import option_specs
+from llm_infer.errors import UnsupportedError
+from llm_infer.options.model import ModelOptions
 from llm_serve.errors import ServeError
 from llm_serve.options import KEY_VARIABLE, ServeOptions
 
@@ -36,11 +39,37 @@ def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
         ("request_timeout", -1.0),
         ("heartbeat", 0.0),
         ("shutdown_timeout", -0.1),
-        ("block_size", 0),
-        ("num_blocks", 0),
-        ("threads", 0),
+        ("max_length", 0),
     ],
 )
 def test_values_out_of_range_name_the_option(field: str, value: float) -> None:
     with pytest.raises(ServeError, match=f"--{field} is {value}"):
         ServeOptions(model_name_or_path="m", **{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("block_size", 0),
+        ("num_blocks", 0),
+        ("threads", 0),
+        ("speculate_ngram", -1),
+        ("cachekv_dtype", "float8"),
+        ("mode", "frozen"),
+        ("quant_type", "int3"),
+        ("device", "gpu"),
+    ],
+)
+def test_the_engines_options_are_checked_as_llm_infer_does(field: str, value: object) -> None:
+    with pytest.raises(UnsupportedError, match=f"--{field} (is )?'?{value}"):
+        ServeOptions(model_name_or_path="m", **{field: value})
+    with pytest.raises(UnsupportedError, match=f"--{field} (is )?'?{value}"):
+        ModelOptions(model_name_or_path="m", **{field: value})
+
+
+def test_every_option_of_the_engine_is_one_of_the_server_and_says_the_same() -> None:
+    served = {spec.name: spec for spec in option_specs(ServeOptions)}
+    for spec in option_specs(ModelOptions):
+        assert served[spec.name] == spec
+    both = ServeOptions(model_name_or_path="m", quant_type="a8w8c8", avx_type="bf16")
+    assert (both.quant_type, both.cachekv_int8_type, both.dtype) == ("a8w8", "dynamic", "bfloat16")

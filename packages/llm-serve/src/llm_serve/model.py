@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,27 +31,27 @@ class ServedModel:
 def load_model(options: ServeOptions) -> ServedModel:
     """Load tokenizer, template and weights; what the loaders raise is for the user."""
     from llm_data.chat_template import load_chat_template
-    from llm_data.template_lock import check_template_lock
+    from llm_data.template_lock import LOCK_FILE, check_template_lock
     from llm_data.tokenizer import load_tokenizer
-    from llm_infer.load import load_engine, open_model, resolve_model
+    from llm_infer.load import open_source, resolve_model
+    from llm_infer.named_paths import named_paths
+    from llm_infer.predict.session import open_engine
 
     assert options.served_model_name is not None
-    options.model_name_or_path = resolve_model(
-        options.model_name_or_path, from_aistudio=options.from_aistudio
-    )
-    model = open_model(options.model_name_or_path)
-    tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
+    folder = resolve_model(options.model_name_or_path, from_aistudio=options.from_aistudio)
+    options.model_name_or_path = folder
+    # The weights last: a folder without a tokenizer should not cost the time they take.
+    model = None
+    if not options.use_fake_parameter:
+        model = open_source(folder, options.mode, options.inference_model)
+    tokenizer = load_tokenizer(options.tokenizer_name_or_path or folder)
     template = load_chat_template(options.chat_template, tokenizer)
-    check_template_lock(options.model_name_or_path, tokenizer, template)
-    engine = load_engine(
-        model,
-        tokenizer=tokenizer,
-        quant_type=options.quant_type,
-        block_size=options.block_size,
-        num_blocks=options.num_blocks,
-        max_sequences=options.max_concurrency,
-        max_batch_tokens=options.max_batch_tokens,
-        max_length=options.max_length,
-        threads=options.threads,
-    )
+    # An adapter was trained last, so its lock is the one that holds.
+    adapters = named_paths("lora_path", options.lora_path).values()
+    locked = [path for path in adapters if (Path(path) / LOCK_FILE).is_file()]
+    for path in locked or [folder]:
+        check_template_lock(path, tokenizer, template)
+    # A length of 0 is the model's own.
+    length = options.max_length or 0
+    engine = open_engine(options, options.max_concurrency, length, tokenizer, model)
     return ServedModel(options.served_model_name, tokenizer, engine, template)

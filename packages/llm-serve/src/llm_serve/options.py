@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_cli.options import flag, option
-from llm_infer.bounds import ENGINE_BOUNDS, check_bounds
+from llm_infer.bounds import check_bounds
+from llm_infer.options.model import ModelOptions
+from llm_infer.options.template import TemplateOptions
 from llm_serve.errors import ServeError
 
 _SERVER = "Server"
-_ENGINE = "Engine"
 _LIMITS = "Limits"
 _BOUNDS = {
     "port": 0,
@@ -26,22 +27,13 @@ KEY_VARIABLE = "LLM_SERVE_API_KEY"
 
 
 @dataclass(kw_only=True)
-class ServeOptions:
+class ServeOptions(ModelOptions, TemplateOptions):
     """Serve a model over HTTP with the OpenAI interface.
 
     Answers /v1/completions, /v1/chat/completions and /v1/models, streaming or whole; /health,
     /ready and /metrics are for the machines around it; /docs lists everything.
     """
 
-    model_name_or_path: str = option(
-        help="Folder of the model, with its tokenizer; or its name on a hub, org/name[@revision]."
-    )
-    from_aistudio: bool = flag(
-        False, help="Load a model that is no folder here from AI Studio's hub."
-    )
-    tokenizer_name_or_path: str | None = option(
-        None, help="Folder of the tokenizer; the model's folder by default."
-    )
     served_model_name: str | None = option(
         None, help="Name that clients use; the folder's name by default.", group=_SERVER
     )
@@ -52,11 +44,6 @@ class ServeOptions:
     api_key: str | None = option(
         None,
         help=f"Key that clients must send; the environment's {KEY_VARIABLE} by default.",
-        group=_SERVER,
-    )
-    chat_template: str | None = option(
-        None,
-        help="chat_template.json to use instead of the model's own; 'none' for no chat.",
         group=_SERVER,
     )
     max_concurrency: int = option(
@@ -75,30 +62,16 @@ class ServeOptions:
         30.0, help="Seconds that running answers get to finish after SIGTERM.", group=_LIMITS
     )
     access_log: bool = flag(False, help="Log a line for every request.", group=_SERVER)
-    quant_type: str | None = option(
-        None,
-        help="Round the linear weights while loading: weight_only_int8 or weight_only_int4.",
-        group=_ENGINE,
-    )
-    block_size: int = option(64, help="Tokens of one block of the KV cache.", group=_ENGINE)
-    num_blocks: int | None = option(
-        None, help="Blocks of the KV cache; from the free memory by default.", group=_ENGINE
-    )
     max_length: int | None = option(
         None,
         help="Tokens a sequence for which the KV cache is sized; the model's context by default.",
-        group=_ENGINE,
-    )
-    max_batch_tokens: int = option(
-        2048, help="Most tokens of one step; longer prompts are read in chunks.", group=_ENGINE
-    )
-    threads: int | None = option(
-        None, help="Threads of the engine; all cores by default.", group=_ENGINE
+        group=_LIMITS,
     )
 
     def __post_init__(self) -> None:
-        """Check what the types cannot say; ServeError names the option."""
-        check_bounds(self, _BOUNDS | ENGINE_BOUNDS, ServeError)
+        """Check what the types cannot say; ServeError or UnsupportedError names the option."""
+        self.settle_model()
+        check_bounds(self, _BOUNDS, ServeError)
         if self.port > 65535:
             message = f"--port is {self.port}; ports end at 65535."
             raise ServeError(message)

@@ -8,6 +8,7 @@ from llm_cli.options import option
 from llm_infer.bounds import check_bounds
 from llm_infer.errors import UnsupportedError
 from llm_infer.options.refusals import refuse_sampling
+from llm_infer.options.template import TemplateOptions
 
 _LENGTHS = "Lengths"
 _SAMPLING = "Sampling"
@@ -15,7 +16,7 @@ _BOUNDS = {"src_length": 1, "max_length": 2, "min_length": 0, "num_beams": 1}
 
 
 @dataclass(kw_only=True)
-class AnswerOptions:
+class AnswerOptions(TemplateOptions):
     """Lengths and sampling."""
 
     src_length: int = option(1024, help="Most tokens of a prompt.", group=_LENGTHS)
@@ -29,11 +30,6 @@ class AnswerOptions:
         group=_LENGTHS,
     )
     min_length: int = option(1, help="Fewest new tokens of an answer.", group=_LENGTHS)
-    chat_template: str | None = option(
-        None,
-        help="chat_template.json or folder to use; the model's own by default, 'none' for none.",
-        group=_LENGTHS,
-    )
     decode_strategy: str = option(
         "greedy_search",
         help="greedy_search, sampling or beam_search, with the options below.",

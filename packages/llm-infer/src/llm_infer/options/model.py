@@ -32,13 +32,15 @@ class ModelOptions:
     lora_path: list[str] = option(
         [],
         help="Folder of a LoRA adapter; it is merged while the model loads. Several, as NAME=PATH, "
-        "stay beside the weights and are chosen by the key 'adapter' of a line of data_file.",
+        "stay beside the weights and are chosen by the key 'adapter' of a line of data_file, or by "
+        "the model that a request to a server names.",
         group=_MODEL,
     )
     prefix_path: list[str] = option(
         [],
         help="Folder of a tuned prefix, or its pre_caches.npy, which stands before every prompt. "
-        "Several, as NAME=PATH, are chosen by the key 'prefix' of a line of data_file.",
+        "Several, as NAME=PATH, are chosen by the key 'prefix' of a line of data_file, or by the "
+        "model that a request to a server names.",
         group=_MODEL,
     )
     dtype: str | None = option(
