@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from llm_serve.answers import ChatAnswer, CompletionAnswer
-from llm_serve.generation import Piece, Usage
+from llm_serve.generation import Gathered, Piece, Usage
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 
 
 def test_a_whole_completion() -> None:
-    body = CompletionAnswer("m", 12).whole(["a", "b"], ["stop", "length"], Usage(3, 4))
+    body = CompletionAnswer("m", 12).whole(
+        [Gathered("a", "stop"), Gathered("b", "length")], Usage(3, 4)
+    )
     assert body.pop("id").startswith("cmpl-")
     assert body == {
         "object": "text_completion",
@@ -36,7 +38,7 @@ def test_a_completion_chunk_and_the_counts_at_the_end() -> None:
 
 
 def test_a_whole_chat_answer() -> None:
-    body = ChatAnswer("m", 12).whole(["a"], ["stop"], Usage(3, 4))
+    body = ChatAnswer("m", 12).whole([Gathered("a", "stop")], Usage(3, 4))
     assert body.pop("id").startswith("chatcmpl-")
     message = {"role": "assistant", "content": "a"}
     assert body == {

@@ -87,14 +87,11 @@ def test_a_value_out_of_range_says_value_and_limit(field: str, value: object, pa
     ("kind", "field", "value"),
     [
         (CompletionRequest, "echo", True),
-        (CompletionRequest, "logprobs", 0),
         (CompletionRequest, "best_of", 3),
         (CompletionRequest, "suffix", "x"),
-        (CompletionRequest, "presence_penalty", 0.5),
-        (CompletionRequest, "logit_bias", {"5": 1}),
         (ChatRequest, "tools", [{}]),
         (ChatRequest, "response_format", {"type": "json_object"}),
-        (ChatRequest, "logprobs", True),
+        (ChatRequest, "tool_choice", "auto"),
     ],
 )
 def test_what_cannot_be_honoured_is_refused(kind: type, field: str, value: object) -> None:
@@ -148,3 +145,56 @@ def test_only_an_assistants_message_may_have_no_content() -> None:
     for message in ({"role": "user", "content": None}, {"role": "system"}):
         error = refused(ChatRequest, {"messages": [asked, message]})
         assert error.message.startswith("messages.1: a message of the role")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "part"),
+    [
+        ("min_p", 1.5, "less than or equal to 1, got 1.5"),
+        ("presence_penalty", 3, "less than or equal to 2, got 3"),
+        ("frequency_penalty", float("nan"), "got nan"),
+        ("stop_token_ids", ["a"], "valid integer, got 'a'"),
+        ("logit_bias", [1], "valid dictionary, got [1]"),
+        ("min_tokens", -1, "greater than or equal to 0, got -1"),
+    ],
+)
+def test_bounds_of_sampling(field: str, value: object, part: str) -> None:
+    error = refused(CompletionRequest, {"prompt": "a", field: value})
+    assert error.message.startswith(field)
+    assert part in error.message
+
+
+@pytest.mark.parametrize(
+    ("biases", "part"),
+    [
+        ({"a": 1}, "logit_bias: 'a' is no token id."),
+        ({"-1": 1}, "'-1' is no token id"),
+        ({"\N{ARABIC-INDIC DIGIT ONE}": 1}, "is no token id"),
+        ({"9" * 5000: 1}, "is no token id"),
+        ({"5": 101}, "logit_bias of token 5 is 101.0; it must be between -100 and 100."),
+        ({"5": float("nan")}, "token 5 is nan"),
+    ],
+)
+def test_a_bias_is_of_a_token_and_bounded(biases: dict[str, float], part: str) -> None:
+    request = parse(CompletionRequest, {"prompt": "a", "logit_bias": biases})
+    with pytest.raises(ApiError) as caught:
+        request.biases()
+    assert part in caught.value.message
+    assert caught.value.param == "logit_bias"
+
+
+def test_how_many_logprobs_are_told() -> None:
+    base = {"messages": [{"role": "user", "content": "a"}]}
+
+    def told(**fields: object) -> int | None:
+        return parse(ChatRequest, {**base, **fields}).told_logprobs()
+
+    assert told() is told(logprobs=False) is told(logprobs=None) is None
+    assert told(logprobs=True) == 0
+    assert told(logprobs=True, top_logprobs=4) == 4
+    with pytest.raises(ApiError, match="top_logprobs is 4, but logprobs is not true"):
+        told(top_logprobs=4)
+    assert parse(CompletionRequest, {"prompt": "a", "logprobs": 3}).told_logprobs() == 3
+    assert "20, got 21" in refused(CompletionRequest, {"prompt": "a", "logprobs": 21}).message
+    assert "20, got 21" in refused(ChatRequest, {**base, "top_logprobs": 21}).message
+    assert "boolean, got 1" in refused(ChatRequest, {**base, "logprobs": 1}).message

@@ -11,6 +11,7 @@ from llm_infer.engine import SamplingParams
 from llm_infer.errors import EngineStoppedError
 from llm_serve.errors import ApiError
 from llm_serve.model import ServedModel
+from llm_serve.names import Variant
 from llm_serve.state import Limits, ServerState
 
 LONG = SamplingParams(max_new_tokens=90, ignore_eos=True)
@@ -34,9 +35,9 @@ def test_only_a_ready_server_has_a_model(model: ServedModel) -> None:
 
 
 def test_names_other_than_the_models_are_refused(state: ServerState) -> None:
-    state.check_name("tiny")
+    assert state.variant("tiny") == Variant()
     with pytest.raises(ApiError, match="'gpt-4' does not exist; this server has 'tiny'"):
-        state.check_name("gpt-4")
+        state.variant("gpt-4")
 
 
 def test_a_full_server_says_so_and_takes_more_when_work_ends(state: ServerState) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-from llm_serve.generation import Piece, Usage
+from llm_infer.engine import Logprobs
+from llm_serve.generation import Gathered, Piece, Usage
+from llm_serve.logprobs import LogprobsBody
 
 
 def usage_body(usage: Usage) -> dict[str, int]:
@@ -21,6 +23,13 @@ def usage_body(usage: Usage) -> dict[str, int]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
     }
+
+
+def gathered(piece: Piece) -> Gathered:
+    """Return a choice of one piece."""
+    choice = Gathered()
+    choice.add(piece)
+    return choice
 
 
 class Answer(Protocol):
@@ -35,10 +44,8 @@ class Answer(Protocol):
     def last(self, usage: Usage) -> dict[str, Any]:
         """Return the chunk of token counts that may end a stream."""
 
-    def whole(
-        self, texts: Sequence[str], finishes: Sequence[str | None], usage: Usage
-    ) -> dict[str, Any]:
-        """Return the answer in one piece, choice i with texts[i] and finishes[i]."""
+    def whole(self, choices: Sequence[Gathered], usage: Usage) -> dict[str, Any]:
+        """Return the answer in one piece."""
 
 
 @dataclass
@@ -46,6 +53,7 @@ class _Base:
     model: str
     created: int
     counts_usage: bool = False
+    logprobs: LogprobsBody | None = None
     prefix: ClassVar[str]
     chunk_object: ClassVar[str]
     id: str = field(init=False)
@@ -56,6 +64,9 @@ class _Base:
     def last(self, usage: Usage) -> dict[str, Any]:
         """Return the chunk of token counts that may end a stream."""
         return {**self._head(self.chunk_object), "choices": [], "usage": usage_body(usage)}
+
+    def _logprobs(self, index: int, told: Sequence[Logprobs]) -> dict[str, Any] | None:
+        return self.logprobs(index, told) if self.logprobs else None
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
@@ -78,23 +89,23 @@ class CompletionAnswer(_Base):
 
     def chunk(self, piece: Piece) -> dict[str, Any]:
         """Return the chunk of a stream that carries a piece."""
-        return self._chunk(self._choice(piece.index, piece.text, piece.finish))
+        return self._chunk(self._choice(piece.index, gathered(piece)))
 
-    def whole(
-        self, texts: Sequence[str], finishes: Sequence[str | None], usage: Usage
-    ) -> dict[str, Any]:
-        """Return the answer in one piece, choice i with texts[i] and finishes[i]."""
-        pairs = zip(texts, finishes, strict=True)
-        choices = [self._choice(index, text, end) for index, (text, end) in enumerate(pairs)]
+    def whole(self, choices: Sequence[Gathered], usage: Usage) -> dict[str, Any]:
+        """Return the answer in one piece."""
         return {
             **self._head("text_completion"),
-            "choices": choices,
+            "choices": [self._choice(index, choice) for index, choice in enumerate(choices)],
             "usage": usage_body(usage),
         }
 
-    @staticmethod
-    def _choice(index: int, text: str, finish: str | None) -> dict[str, Any]:
-        return {"index": index, "text": text, "logprobs": None, "finish_reason": finish}
+    def _choice(self, index: int, choice: Gathered) -> dict[str, Any]:
+        return {
+            "index": index,
+            "text": choice.text,
+            "logprobs": self._logprobs(index, choice.logprobs),
+            "finish_reason": choice.finish,
+        }
 
 
 class ChatAnswer(_Base):
@@ -106,34 +117,36 @@ class ChatAnswer(_Base):
     def opening(self, choices: int) -> list[dict[str, Any]]:
         """Return one chunk a choice that names the role of the speaker."""
         return [
-            self._chunk(self._delta(index, {"role": "assistant", "content": ""}, None))
+            self._chunk(self._delta(index, {"role": "assistant", "content": ""}, Gathered()))
             for index in range(choices)
         ]
 
     def chunk(self, piece: Piece) -> dict[str, Any]:
         """Return the chunk of a stream that carries a piece."""
-        delta = {"content": piece.text} if piece.text else {}
-        return self._chunk(self._delta(piece.index, delta, piece.finish))
+        delta = {"content": piece.text} if piece.text or piece.logprobs else {}
+        return self._chunk(self._delta(piece.index, delta, gathered(piece)))
 
-    def whole(
-        self, texts: Sequence[str], finishes: Sequence[str | None], usage: Usage
-    ) -> dict[str, Any]:
-        """Return the answer in one piece, choice i with texts[i] and finishes[i]."""
-        choices = [
+    def whole(self, choices: Sequence[Gathered], usage: Usage) -> dict[str, Any]:
+        """Return the answer in one piece."""
+        bodies = [
             {
                 "index": index,
-                "message": {"role": "assistant", "content": text},
-                "logprobs": None,
-                "finish_reason": finish,
+                "message": {"role": "assistant", "content": choice.text},
+                "logprobs": self._logprobs(index, choice.logprobs),
+                "finish_reason": choice.finish,
             }
-            for index, (text, finish) in enumerate(zip(texts, finishes, strict=True))
+            for index, choice in enumerate(choices)
         ]
         return {
             **self._head("chat.completion"),
-            "choices": choices,
+            "choices": bodies,
             "usage": usage_body(usage),
         }
 
-    @staticmethod
-    def _delta(index: int, delta: dict[str, str], finish: str | None) -> dict[str, Any]:
-        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+    def _delta(self, index: int, delta: dict[str, str], choice: Gathered) -> dict[str, Any]:
+        return {
+            "index": index,
+            "delta": delta,
+            "logprobs": self._logprobs(index, choice.logprobs),
+            "finish_reason": choice.finish,
+        }

@@ -75,15 +75,15 @@ def _operations() -> APIRouter:
 def _openai() -> APIRouter:
     router = APIRouter(prefix="/v1", tags=["openai"], dependencies=[Depends(_authorized)])
 
-    @router.get("/models", summary="The served model")
+    @router.get("/models", summary="The served model, its adapters and tuned prefixes")
     async def models(request: Request) -> JSONResponse:
-        return JSONResponse({"object": "list", "data": [_model_card(_state(request))]})
+        state = _state(request)
+        cards = [_model_card(state, name) for name in state.variants]
+        return JSONResponse({"object": "list", "data": cards})
 
     @router.get("/models/{name:path}", summary="One model")
     async def model(request: Request, name: str) -> JSONResponse:
-        state = _state(request)
-        state.check_name(name)
-        return JSONResponse(_model_card(state))
+        return JSONResponse(_model_card(_state(request), name))
 
     @router.post("/completions", summary="Continue text", openapi_extra=_body(CompletionRequest))
     async def complete(request: Request) -> Response:
@@ -103,15 +103,17 @@ def _body(kind: type[GenerationRequest]) -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": content}}
 
 
-def _model_card(state: ServerState) -> dict[str, Any]:
+def _model_card(state: ServerState, name: str) -> dict[str, Any]:
+    variant = state.variant(name)
     card: dict[str, Any] = {
-        "id": state.name,
+        "id": name,
         "object": "model",
         "created": int(state.started),
         "owned_by": "llm-toolchain",
+        "parent": None if name == state.name else state.name,
     }
     if state.loaded is not None:
-        card["max_model_len"] = state.loaded.context_length
+        card["max_model_len"] = state.loaded.length_behind(variant.prefix)
     return card
 
 

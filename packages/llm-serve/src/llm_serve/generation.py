@@ -16,9 +16,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
+from llm_infer.engine import Logprobs
 from llm_infer.engine.engine import Engine
 from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.request import FinishReason, TokenEvent
@@ -31,11 +32,31 @@ ENGINE_STOPPED = "engine_stopped"
 
 @dataclass(frozen=True)
 class Piece:
-    """Text that may be sent for choice `index`; `finish` says why it ended, None while it runs."""
+    """Text that may be sent for choice `index`; `finish` says why it ended, None while it runs.
+
+    `logprobs` are of one token, where they were asked for; its text may come with a later piece.
+    """
 
     index: int
     text: str
     finish: str | None
+    logprobs: Logprobs | None = None
+
+
+@dataclass
+class Gathered:
+    """The pieces of one choice put together."""
+
+    text: str = ""
+    finish: str | None = None
+    logprobs: list[Logprobs] = field(default_factory=list)
+
+    def add(self, piece: Piece) -> None:
+        """Append the next piece."""
+        self.text += piece.text
+        self.finish = piece.finish
+        if piece.logprobs is not None:
+            self.logprobs.append(piece.logprobs)
 
 
 @dataclass
@@ -90,7 +111,7 @@ class Generation:
             self._engine.start()
         except InferError as error:
             self._abort()
-            raise _refusal(error) from error
+            raise refusal(error) from error
         except BaseException:
             self._abort()
             raise
@@ -143,14 +164,16 @@ class Generation:
         if event.finish_reason is FinishReason.ERROR and not self._engine.stopped:
             raise ApiError(500, event.error, kind="server_error", code="generation_failed")
         if event.finish_reason in (FinishReason.ERROR, FinishReason.ABORT):
-            raise _refusal(EngineStoppedError(event.error or "The engine was closed."))
+            raise refusal(EngineStoppedError(event.error or "The engine was closed."))
         if event.token_id is not None:
             self.usage.completion_tokens += 1
             if self.first_token_seconds is None:
                 self.first_token_seconds = self.seconds()
         choice.done = event.finish_reason is not None
         finish = str(event.finish_reason) if event.finish_reason else None
-        return Piece(index, event.text, finish) if event.text or finish else None
+        if not (event.text or finish or event.logprobs):
+            return None
+        return Piece(index, event.text, finish, event.logprobs)
 
     def _sampling_of(self, index: int) -> SamplingParams:
         seed = self._sampling.seed
@@ -174,7 +197,8 @@ class Generation:
                 choice.done = True
 
 
-def _refusal(error: InferError) -> ApiError:
+def refusal(error: InferError) -> ApiError:
+    """Return the answer for what the engine refuses."""
     if isinstance(error, EngineStoppedError):
         return ApiError(500, str(error), kind="server_error", code=ENGINE_STOPPED)
     if isinstance(error, PromptTooLongError):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from llm_serve.token_text import TokenTexts
 
 if TYPE_CHECKING:
     from llm_data.chat_template import ChatTemplate
@@ -25,7 +28,16 @@ class ServedModel:
     @property
     def context_length(self) -> int:
         """Tokens of prompt and answer together that one sequence may have."""
-        return self.engine.limits.max_length
+        return self.length_behind(None)
+
+    @cached_property
+    def token_texts(self) -> TokenTexts:
+        """Texts of single tokens, for logprobs."""
+        return TokenTexts(self.tokenizer)
+
+    def length_behind(self, prefix: str | None) -> int:
+        """Return how many of them there are behind a tuned prefix of the engine."""
+        return self.engine.limits.room(self.engine.prefix_tokens(prefix))
 
 
 def load_model(options: ServeOptions) -> ServedModel:

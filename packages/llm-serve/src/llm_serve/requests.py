@@ -16,11 +16,14 @@ from starlette.responses import JSONResponse, Response
 from llm_data.chat_template import encode_prompt, from_messages
 from llm_data.errors import DataError
 from llm_infer.engine.params import SamplingParams
+from llm_infer.errors import InferError
 from llm_serve.answers import Answer, ChatAnswer, CompletionAnswer
 from llm_serve.body import read_json
 from llm_serve.errors import ApiError
-from llm_serve.generation import Generation
+from llm_serve.generation import Gathered, Generation, refusal
+from llm_serve.logprobs import ChatLogprobs, CompletionLogprobs
 from llm_serve.model import ServedModel
+from llm_serve.names import Variant
 from llm_serve.schema import (
     ChatRequest,
     CompletionRequest,
@@ -42,16 +45,21 @@ async def completions(state: ServerState, request: Request) -> Response:
     """Answer `POST /v1/completions`."""
     asked = await _asked(CompletionRequest, state, request)
     prompts = asked.prompts()
-    model = _model(state, asked)
+    model, variant = _model(state, asked)
     _check_lengths(model, [prompt for prompt in prompts if isinstance(prompt, str)], "prompt")
-    answer = CompletionAnswer(state.name, int(time.time()), asked.include_usage())
+    answer = CompletionAnswer(
+        asked.named(state.name),
+        int(time.time()),
+        asked.include_usage(),
+        CompletionLogprobs(model.token_texts) if asked.logprobs is not None else None,
+    )
     work = _Work(
         state=state,
         model=model,
         asked=asked,
         prompts=len(prompts),
         token_ids=partial(_token_ids, model, prompts),
-        sampling=_sampling(asked, asked.max_tokens),
+        sampling=_sampling(asked, variant, asked.max_tokens),
         answer=answer,
     )
     return await _answer(request, work)
@@ -60,16 +68,21 @@ async def completions(state: ServerState, request: Request) -> Response:
 async def chat_completions(state: ServerState, request: Request) -> Response:
     """Answer `POST /v1/chat/completions`."""
     asked = await _asked(ChatRequest, state, request)
-    model = _model(state, asked)
+    model, variant = _model(state, asked)
     _check_lengths(model, ["".join(message.text() for message in asked.messages)], "messages")
-    answer = ChatAnswer(state.name, int(time.time()), asked.include_usage())
+    answer = ChatAnswer(
+        asked.named(state.name),
+        int(time.time()),
+        asked.include_usage(),
+        ChatLogprobs(model.token_texts) if asked.logprobs else None,
+    )
     work = _Work(
         state=state,
         model=model,
         asked=asked,
         prompts=1,
         token_ids=lambda: [_conversation_ids(model, asked)],
-        sampling=_sampling(asked, asked.max_completion_tokens or asked.max_tokens),
+        sampling=_sampling(asked, variant, asked.max_completion_tokens or asked.max_tokens),
         answer=answer,
     )
     return await _answer(request, work)
@@ -112,13 +125,11 @@ class _Work:
 
     async def whole(self) -> dict[str, Any]:
         """Return the answer in one piece."""
-        texts = [""] * self.choices
-        finishes: list[str | None] = [None] * self.choices
+        choices = [Gathered() for _ in range(self.choices)]
         async with self._generation() as generation:
             async for piece in generation:
-                texts[piece.index] += piece.text
-                finishes[piece.index] = piece.finish
-            return self.answer.whole(texts, finishes, generation.usage)
+                choices[piece.index].add(piece)
+            return self.answer.whole(choices, generation.usage)
 
     @asynccontextmanager
     async def _generation(self) -> AsyncIterator[Generation]:
@@ -153,10 +164,9 @@ async def _asked(kind: type[R], state: ServerState, request: Request) -> R:
         raise ApiError(400, message, code="invalid_json") from None
 
 
-def _model(state: ServerState, asked: GenerationRequest) -> ServedModel:
-    if asked.model is not None:
-        state.check_name(asked.model)
-    return state.model()
+def _model(state: ServerState, asked: GenerationRequest) -> tuple[ServedModel, Variant]:
+    variant = state.variant(asked.named(state.name))
+    return state.model(), variant
 
 
 def _token_ids(model: ServedModel, prompts: list[str] | list[list[int]]) -> list[list[int]]:
@@ -189,14 +199,26 @@ def _conversation_ids(model: ServedModel, asked: ChatRequest) -> list[int]:
         raise ApiError(400, message, param="messages", code="invalid_conversation") from error
 
 
-def _sampling(asked: GenerationRequest, max_tokens: int | None) -> SamplingParams:
-    return SamplingParams(
-        max_new_tokens=max_tokens,
-        temperature=asked.temperature,
-        top_p=asked.top_p,
-        top_k=max(asked.top_k, 0),
-        repetition_penalty=asked.repetition_penalty,
-        ignore_eos=asked.ignore_eos,
-        seed=None if asked.seed is None else asked.seed % 2**64,
-        stop=tuple(asked.stops()),
-    )
+def _sampling(asked: GenerationRequest, variant: Variant, max_tokens: int | None) -> SamplingParams:
+    try:
+        return SamplingParams(
+            max_new_tokens=max_tokens,
+            min_new_tokens=asked.min_tokens,
+            temperature=asked.temperature,
+            top_p=asked.top_p,
+            top_k=max(asked.top_k, 0),
+            min_p=asked.min_p,
+            repetition_penalty=asked.repetition_penalty,
+            presence_penalty=asked.presence_penalty,
+            frequency_penalty=asked.frequency_penalty,
+            logit_bias=asked.biases(),
+            ignore_eos=asked.ignore_eos,
+            seed=None if asked.seed is None else asked.seed % 2**64,
+            stop=tuple(asked.stops()),
+            stop_token_ids=tuple(asked.stop_token_ids),
+            logprobs=asked.told_logprobs(),
+            adapter=variant.adapter,
+            prefix=variant.prefix,
+        )
+    except InferError as error:
+        raise refusal(error) from error

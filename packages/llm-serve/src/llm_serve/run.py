@@ -18,6 +18,7 @@ from llm_cli.console import console
 from llm_serve.app import create_app
 from llm_serve.errors import ApiError, ServeError
 from llm_serve.model import ServedModel, load_model
+from llm_serve.names import variants
 from llm_serve.options import ServeOptions
 from llm_serve.state import Limits, ServerState
 
@@ -33,12 +34,14 @@ SPARE_CONNECTIONS = 1000
 def serve(options: ServeOptions) -> None:
     """Run `llm serve` until SIGINT or SIGTERM.
 
-    Raises ServeError when the port cannot be taken, and what the loaders raise for a bad model.
+    Raises ServeError when the port cannot be taken or a name stands for two things, and what the
+    loaders raise for a bad model.
     """
+    known = variants(options)
     listener = listen(options.host, options.port)
     name = options.served_model_name
     assert name is not None
-    state = ServerState(name, limits_of(options), api_key=options.api_key)
+    state = ServerState(name, limits_of(options), variants=known, api_key=options.api_key)
     server = Server(state, listener, options)
     # uvicorn raises the signal again once it has stopped; a clean stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):

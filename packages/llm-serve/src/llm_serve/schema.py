@@ -21,10 +21,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from llm_infer.engine.params import MAX_LOGPROBS
 from llm_serve.errors import ApiError
 
 MAX_CHOICES = 128
 MAX_STOPS = 16
+MAX_BIAS = 100
+_ID_DIGITS = 9
 
 _STRINGS = {"type": "array", "items": {"type": "string"}}
 _IDS = {"type": "array", "items": {"type": "integer"}}
@@ -55,10 +58,15 @@ class GenerationRequest(BaseModel):
     #: Fields declared but not honoured: the values that ask for nothing.
     unused: ClassVar[Neutral] = {}
 
-    model: str | None = Field(None, description="Name of the served model; left out: that model.")
+    model: str | None = Field(
+        None, description="Name of the served model (the default), an adapter or a tuned prefix."
+    )
     temperature: float = Field(1.0, ge=0, le=2, description="0 takes the likeliest token.")
     top_p: float = Field(1.0, ge=0, le=1, description="Keep the likeliest tokens up to this mass.")
     top_k: int = Field(0, ge=-1, description="Keep this many likeliest tokens; 0 or -1: all.")
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="Drop tokens less likely than this share of the likeliest."
+    )
     repetition_penalty: float = Field(
         1.0, ge=0.01, le=10, description="Above 1 makes tokens of prompt and answer less likely."
     )
@@ -69,9 +77,21 @@ class GenerationRequest(BaseModel):
     stream: bool = Field(False, description="Send the answer piece by piece.")
     stream_options: StreamOptions | None = None
     user: str | None = Field(None, description="Accepted and not used.")
-    presence_penalty: float | None = Field(None, description="Not supported.")
-    frequency_penalty: float | None = Field(None, description="Not supported.")
-    logit_bias: dict[str, float] | None = Field(None, description="Not supported.")
+    presence_penalty: float = Field(
+        0.0, ge=-2, le=2, description="Above 0: tokens of the answer become less likely."
+    )
+    frequency_penalty: float = Field(
+        0.0, ge=-2, le=2, description="The same, times how often the answer holds them."
+    )
+    logit_bias: dict[str, float] = Field(
+        {}, description=f"Token id to what is added to its logit, -{MAX_BIAS} to {MAX_BIAS}."
+    )
+    stop_token_ids: list[int] = Field([], description="Tokens that end the answer.")
+    min_tokens: int = Field(0, ge=0, description="Nothing ends the answer before so many tokens.")
+
+    def named(self, default: str) -> str:
+        """Return the name of the model that is asked for."""
+        return default if self.model is None else self.model
 
     def stops(self) -> list[str]:
         """Return the stop texts; ApiError when they are no texts, empty or too many."""
@@ -84,25 +104,36 @@ class GenerationRequest(BaseModel):
             raise ApiError(400, message, param="stop")
         return stops
 
+    def biases(self) -> dict[int, float]:
+        """Return what is added to the logits of tokens; ApiError for what is no token or bias."""
+        found = {}
+        for name, value in self.logit_bias.items():
+            if not (name.isascii() and name.isdecimal() and len(name) <= _ID_DIGITS):
+                message = f"logit_bias: {_shorten(name)} is no token id."
+                raise ApiError(400, message, param="logit_bias", code="invalid_value")
+            if not -MAX_BIAS <= value <= MAX_BIAS:
+                message = (
+                    f"logit_bias of token {name} is {value}; it must be between -{MAX_BIAS} and "
+                    f"{MAX_BIAS}."
+                )
+                raise ApiError(400, message, param="logit_bias", code="invalid_value")
+            found[int(name)] = value
+        return found
+
+    def told_logprobs(self) -> int | None:
+        """Return how many likeliest tokens are told beside each token, None for no logprobs."""
+        raise NotImplementedError
+
     def include_usage(self) -> bool:
         """Tell whether the stream ends with a chunk of token counts."""
         return self.stream_options is not None and self.stream_options.include_usage
-
-
-_PENALTIES: Neutral = {
-    "presence_penalty": (None, 0.0),
-    "frequency_penalty": (None, 0.0),
-    "logit_bias": (None, {}),
-}
 
 
 class CompletionRequest(GenerationRequest):
     """Body of `POST /v1/completions`."""
 
     unused: ClassVar[Neutral] = {
-        **_PENALTIES,
         "echo": (None, False),
-        "logprobs": (None,),
         "best_of": (None, 1),
         "suffix": (None, ""),
     }
@@ -110,9 +141,18 @@ class CompletionRequest(GenerationRequest):
     prompt: Prompt = Field(description="Text, list of texts, token ids or list of token id lists.")
     max_tokens: int | None = Field(16, ge=1, description="New tokens; null: all that fit.")
     echo: bool | None = Field(None, description="Not supported.")
-    logprobs: int | None = Field(None, description="Not supported.")
+    logprobs: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="Tell the log probability of each token and of so many likeliest ones.",
+    )
     best_of: int | None = Field(None, description="Not supported.")
     suffix: str | None = Field(None, description="Not supported.")
+
+    def told_logprobs(self) -> int | None:
+        """Return how many likeliest tokens are told beside each token, None for no logprobs."""
+        return self.logprobs
 
     def prompts(self) -> list[str] | list[list[int]]:
         """Return the prompts as a list of texts or a list of token id lists."""
@@ -171,9 +211,6 @@ class ChatRequest(GenerationRequest):
     """Body of `POST /v1/chat/completions`."""
 
     unused: ClassVar[Neutral] = {
-        **_PENALTIES,
-        "logprobs": (None, False),
-        "top_logprobs": (None, 0),
         "tools": (None, []),
         "tool_choice": (None, "none"),
         "response_format": (None, {"type": "text"}),
@@ -182,11 +219,20 @@ class ChatRequest(GenerationRequest):
     messages: list[Message] = Field(min_length=1, description="The conversation so far.")
     max_tokens: int | None = Field(None, ge=1, description="New tokens; null: all that fit.")
     max_completion_tokens: int | None = Field(None, ge=1, description="Newer name of max_tokens.")
-    logprobs: bool | None = Field(None, description="Not supported.")
-    top_logprobs: int | None = Field(None, description="Not supported.")
+    logprobs: bool = Field(False, description="Tell the log probability of each token.")
+    top_logprobs: int = Field(
+        0, ge=0, le=MAX_LOGPROBS, description="And of so many likeliest ones; needs logprobs."
+    )
     tools: list[Any] | None = Field(None, description="Not supported.")
     tool_choice: Any = Field(None, description="Not supported.")
     response_format: dict[str, Any] | None = Field(None, description="Not supported.")
+
+    def told_logprobs(self) -> int | None:
+        """Return how many likeliest tokens are told beside each token, None for no logprobs."""
+        if self.top_logprobs and not self.logprobs:
+            message = f"top_logprobs is {self.top_logprobs}, but logprobs is not true; add it."
+            raise ApiError(400, message, param="top_logprobs", code="invalid_value")
+        return self.top_logprobs if self.logprobs else None
 
 
 R = TypeVar("R", bound=GenerationRequest)

@@ -8,7 +8,7 @@ says 429 at once instead of letting clients wait without end.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -17,6 +17,7 @@ from llm_serve.errors import ApiError
 from llm_serve.generation import ENGINE_STOPPED, Generation
 from llm_serve.metrics import Metrics
 from llm_serve.model import ServedModel
+from llm_serve.names import Variant
 
 if TYPE_CHECKING:
     from llm_infer.engine.params import SamplingParams
@@ -41,10 +42,21 @@ class Limits:
 
 
 class ServerState:
-    """The one mutable thing of the server; used from the event loop's thread."""
+    """The one mutable thing of the server; used from the event loop's thread.
 
-    def __init__(self, name: str, limits: Limits, *, api_key: str | None = None) -> None:
+    `variants`: what each name of a request's `model` stands for; by default `name` alone is known.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        limits: Limits,
+        *,
+        variants: Mapping[str, Variant] | None = None,
+        api_key: str | None = None,
+    ) -> None:
         self.name = name
+        self.variants = variants or {name: Variant()}
         self.limits = limits
         self.api_key = api_key
         self.metrics = Metrics(self)
@@ -101,11 +113,13 @@ class ServerState:
             503, message, kind="server_error", code=self._phase, retry_after=RETRY_SECONDS
         )
 
-    def check_name(self, name: str) -> None:
-        """Raise ApiError 404 unless `name` is the served model."""
-        if name != self.name:
-            message = f"The model '{name}' does not exist; this server has '{self.name}'."
+    def variant(self, name: str) -> Variant:
+        """Return what a name stands for; ApiError 404 for one that is not served."""
+        if name not in self.variants:
+            known = ", ".join(f"'{one}'" for one in self.variants)
+            message = f"The model '{name}' does not exist; this server has {known}."
             raise ApiError(404, message, param="model", code="model_not_found")
+        return self.variants[name]
 
     @asynccontextmanager
     async def generation(
