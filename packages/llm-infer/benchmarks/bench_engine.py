@@ -3,8 +3,8 @@
     python packages/llm-infer/benchmarks/make_models.py MODELS --peers PEERS   (once; README.md)
     python packages/llm-infer/benchmarks/bench_engine.py MODELS --peers PEERS --output results.json
 
-Each round asks every engine of a width for one sample of a figure, and how fast memory is read just
-then. A figure's rate is the median of its samples; ours is divided by the best peer's of that width.
+Each round asks every engine of a width for one sample of a figure, and how fast memory is read
+just then. A figure's rate is the median of its samples; ours is divided by the best peer's.
 """
 
 from __future__ import annotations
@@ -98,22 +98,24 @@ def started(contestant: Contestant) -> Iterator[subprocess.Popen[str]]:
     try:
         assert process.stdout is not None
         if not process.stdout.readline():
-            raise SystemExit(f"{contestant.name} did not start: {contestant.command}")
+            msg = f"{contestant.name} did not start: {contestant.command}"
+            raise SystemExit(msg)
         yield process
     finally:
         process.kill()
         process.wait()
 
 
-def asked(process: subprocess.Popen[str], figure: Figure) -> float:
+def asked(name: str, process: subprocess.Popen[str], figure: Figure) -> float:
     """Seconds of one sample. Raises SystemExit with the engine's error."""
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(vars(figure)) + "\n")
     process.stdin.flush()
-    answer = json.loads(process.stdout.readline() or '{"error": "it ended"}')
+    answer = json.loads(process.stdout.readline() or '{"error": "it crashed"}')
     if "error" in answer:
-        raise SystemExit(f"{figure}: {answer['error']}")
+        msg = f"{name}, {figure}: {answer['error']}"
+        raise SystemExit(msg)
     return float(answer["seconds"])
 
 
@@ -125,16 +127,16 @@ def measured(
     bandwidth: dict[Figure, list[float]] = {}
     with ExitStack() as stack:
         processes = {e.name: stack.enter_context(started(e)) for e in engines}
-        for process in processes.values():
-            asked(process, Figure(64, steps=4))
+        for name, process in processes.items():
+            asked(name, process, Figure(64, steps=4))
         for number in range(rounds):
             for figure in figures:
                 for name, process in processes.items():
-                    seconds = asked(process, figure)
+                    seconds = asked(name, process, figure)
                     samples[name].seconds.setdefault(figure, []).append(seconds)
                 read = subprocess.run(memory, capture_output=True, text=True, check=True)
                 bandwidth.setdefault(figure, []).append(float(read.stdout))
-            print(f"round {number + 1} of {rounds}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"round {number + 1} of {rounds}\n")
     return samples, {figure: statistics.median(found) for figure, found in bandwidth.items()}
 
 
@@ -201,7 +203,8 @@ def main() -> None:
                 samples, bandwidth = measured(engines, figures, chosen.rounds, memory)
                 found = rows_of(shape, width, samples, bandwidth)
                 rows += found
-                print("\n".join(map(printed, found)), flush=True)
+                sys.stdout.write("".join(f"{printed(row)}\n" for row in found))
+                sys.stdout.flush()
                 if chosen.output:
                     chosen.output.write_text(json.dumps(rows, indent=1))
 

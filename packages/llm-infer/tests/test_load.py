@@ -342,6 +342,7 @@ def test_a_real_model_tells_its_golden_story(shared_real):
     "settings",
     [
         {"dtype": "bfloat16"},
+        {"dtype": "bfloat16", "act_quant_type": "int8_block"},
         {"quant_type": "a8w8"},
         {"quant_type": "a8w8_fp8"},
         {"quant_type": "weight_only_int4", "act_quant_type": "int8_block"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from llm_infer.quantize import (
     rounded,
     to_int4,
     to_int8,
+    with_bfloat16_inputs,
     with_inputs,
 )
 from llm_kernels.families import ParameterKey
@@ -72,3 +74,13 @@ def test_only_integers_meet_rounded_inputs():
     get = with_inputs(lambda key: stored if key.slot == "q" else dense, "int8_block")
     assert get(ParameterKey("q", 0)).weight is stored
     assert get(ParameterKey("k", 0)) is dense
+
+
+def test_linears_in_bfloat16_meet_inputs_in_bfloat16():
+    narrow = np.ones((4, 64), ml_dtypes.bfloat16)
+    stored = Int4Weight.from_dense(np.ones((4, 64), np.float32), 32)
+    get = with_bfloat16_inputs(lambda key: stored if key.slot == "q" else narrow)
+    assert get(ParameterKey("k", 0)).rounding.kind == "bfloat16"
+    assert get(ParameterKey("k", 0)).weight is narrow
+    assert get(ParameterKey("embed")) is narrow
+    assert get(ParameterKey("q", 0)) is stored

@@ -30,7 +30,8 @@ class LlamaCpp:
         parameters = llama_cpp.llama_model_default_params()
         self.model = llama_cpp.llama_model_load_from_file(path.encode(), parameters)
         if not self.model:
-            raise SystemExit(f"llama.cpp does not load {path}.")
+            msg = f"llama.cpp does not load {path}."
+            raise SystemExit(msg)
         self.batch = llama_cpp.llama_batch_init(BATCH, 0, 1)
         self.contexts: dict[tuple[int, int], Any] = {}
 
@@ -58,7 +59,8 @@ class LlamaCpp:
             batch.seq_id[i][0] = sequence
             batch.logits[i] = wanted
         if llama_cpp.llama_decode(context, batch) != 0:
-            raise RuntimeError("llama_decode failed")
+            msg = "llama_decode failed"
+            raise RuntimeError(msg)
         llama_cpp.llama_get_logits_ith(context, len(rows) - 1)
 
     def measure(self, figure: Figure) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 import time
 
-
 import numpy as np
 import openvino
 import openvino_genai

@@ -35,11 +35,16 @@ def serve(measure: Callable[[Figure], float]) -> None:
     """Answer {"context", "batch", "steps"} lines with {"seconds"} or {"error"} until stdin ends."""
     answers = sys.stdout
     sys.stdout = sys.stderr  # libraries print
-    print(json.dumps({"ready": True}), file=answers, flush=True)
+
+    def tell(answer: dict[str, object]) -> None:
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+    tell({"ready": True})
     for line in sys.stdin:
         try:
             answer: dict[str, object] = {"seconds": measure(Figure(**json.loads(line)))}
         except Exception as error:
             traceback.print_exc()
             answer = {"error": repr(error)}
-        print(json.dumps(answer), file=answers, flush=True)
+        tell(answer)

@@ -37,7 +37,9 @@ from llm_infer.quantize import (
     Weight,
     narrowed,
     rounded,
+    to_bfloat16_inputs,
     to_int8_head,
+    with_bfloat16_inputs,
     with_inputs,
 )
 from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph_runner
@@ -91,6 +93,7 @@ def load_engine(
     `dtype` bfloat16 rounds what is not quantized to half the bytes. `quant_type`:
     weight_only_int8, weight_only_int4, a8w8 or a8w8_fp8 (see `llm_infer.quantize`);
     `act_quant_type`: int8_block or int8_token, how inputs of int8 and int4 weights are rounded;
+    with it, `dtype` bfloat16 rounds the inputs of its linears to bfloat16;
     `quantize_head`: keep the head in int8 where the linears are quantized.
     `cachekv_dtype`: float32, bfloat16 or, where `cachekv_int8_type` is dynamic or static, int8.
     `lora_path`: an adapter, merged while the weights are read; `lora_paths`: adapters that stay
@@ -120,7 +123,9 @@ def load_engine(
         cache_scales=_cache_scales(model, cachekv_int8_type),
     )
     adapters = _adapters(model, lora_paths, mode)
-    head = head_type(model, quant_type) if quantize_head else None
+    head = None
+    if quantize_head:
+        head = head_type(model, quant_type, rounds=dtype == "bfloat16" and bool(act_quant_type))
     how = (threads, native, mode, model_prefix)
     runner, plan = _built(model, weight, sizing, *how, adapters, head)
     _tell(model, sizing, plan, start)
@@ -182,9 +187,16 @@ def _built(
     return native_runner(model, weight, sizing, threads, adapters, head=head)
 
 
-def head_type(model: Source, quant_type: str | None) -> Callable[[np.ndarray], Weight] | None:
-    """What the head's floats are kept as: int8 beside quantized linears, else as they are."""
-    return to_int8_head if quant_type or model.quantization is not None else None
+def head_type(
+    model: Source, quant_type: str | None, *, rounds: bool
+) -> Callable[[np.ndarray], Weight] | None:
+    """What the head's floats are kept as: int8 beside quantized linears, else as they are.
+
+    `rounds`: over inputs in bfloat16, unless the embedding's rows are read from it.
+    """
+    if quant_type or model.quantization is not None:
+        return to_int8_head
+    return to_bfloat16_inputs if rounds and not model.sizes.tied else None
 
 
 def _adapters(model: Source, paths: Mapping[str, str | Path], mode: str) -> list[LoraAdapter]:
@@ -223,7 +235,10 @@ def chosen_weights(
         _refuse_quantized(model, quant_type)
     weight = _quantized(weight, quant_type)
     weight = narrowed(weight) if dtype == "bfloat16" else weight
-    return with_inputs(weight, act_quant_type) if act_quant_type else weight
+    if act_quant_type is None:
+        return weight
+    weight = with_bfloat16_inputs(weight) if dtype == "bfloat16" else weight
+    return with_inputs(weight, act_quant_type)
 
 
 def _refuse_changes(

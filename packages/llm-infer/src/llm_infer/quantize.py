@@ -102,6 +102,25 @@ def with_inputs(weight: GetWeight, kind: str) -> GetWeight:
     return get
 
 
+def with_bfloat16_inputs(weight: GetWeight) -> GetWeight:
+    """`weight`, whose linears in bfloat16 meet inputs in bfloat16, as in other engines."""
+
+    def get(key: ParameterKey) -> Weight:
+        value = weight(key)
+        return to_bfloat16_inputs(value) if quantizable(key) and _is_bfloat16(value) else value
+
+    return get
+
+
+def to_bfloat16_inputs(dense: np.ndarray) -> RoundedInputs:
+    """A weight [N, K] in bfloat16 over inputs in bfloat16; products are added in float32."""
+    return RoundedInputs(dense.astype(ml_dtypes.bfloat16, copy=False), InputRounding("bfloat16"))
+
+
+def _is_bfloat16(weight: Weight) -> TypeGuard[np.ndarray]:
+    return isinstance(weight, np.ndarray) and weight.dtype == ml_dtypes.bfloat16
+
+
 def _takes_int8(weight: Weight) -> TypeGuard[Int4Weight | Int8Weight]:
     """Whether kernels have the product of int8 inputs with it: in whole rows, or groups of 8."""
     if not isinstance(weight, Int4Weight | Int8Weight):

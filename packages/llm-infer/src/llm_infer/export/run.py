@@ -44,7 +44,10 @@ def _write_bundle(options: ExportOptions, model: Model, folder: Path) -> str:
     weight = chosen_weights(
         model, options.dtype or "float32", options.quant_type, act, options.lora_path
     )
-    head = head_type(model, options.quant_type) if options.quantize_head else None
+    head = None
+    if options.quantize_head:
+        rounds = options.dtype == "bfloat16" and act is not None
+        head = head_type(model, options.quant_type, rounds=rounds)
     with progress("packing", total=len(model.parameters), unit="weights") as bar:
         size = write_bundle(model.spec, model.sizes, weight, folder, head=head, advance=bar.advance)
     return f"a packed bundle of {scaled(size, 'B')}; run it with --mode static"

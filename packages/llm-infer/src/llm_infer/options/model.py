@@ -46,7 +46,7 @@ class ModelOptions:
     dtype: str | None = option(
         None,
         help="Data type of unquantized weights: float32 (the default; bfloat16 files stay as they "
-        "are), or bfloat16. Activations are float32.",
+        "are), or bfloat16, which the inputs of linears become too, unless --act_quant_type none.",
         group=_MODEL,
     )
     quant_type: str | None = option(
@@ -60,7 +60,7 @@ class ModelOptions:
         None,
         help="How the native engine rounds the inputs of int8 and int4 weights: int8_block (the "
         "default: int8 with a scale for 128 inputs), int8_token (a scale a token), or none "
-        "(products in float32, several times slower).",
+        "(products in float32, several times slower; with --dtype bfloat16 too).",
         group=_MODEL,
     )
     quantize_head: bool = flag(
