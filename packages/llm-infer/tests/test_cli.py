@@ -253,8 +253,9 @@ def test_benchmark_writes_its_figures(tiny_model, tmp_path):
     assert figures["isa"] == native.selected_isa()
     assert figures["threads"] >= 1
     assert figures["weight_bytes"] > 10_000
-    # 3 layers, 2 KV heads of 16 elements, keys and values in float32, 50 tokens on average.
-    assert figures["bytes_per_step"] == figures["weight_bytes"] + 3 * 50 * 3 * 2 * 2 * 16 * 4
+    # 3 layers, 2 KV heads of 16 elements, keys and values in bfloat16, 50 tokens on average.
+    assert figures["cachekv"] == "bfloat16"
+    assert figures["bytes_per_step"] == figures["weight_bytes"] + 3 * 50 * 3 * 2 * 2 * 16 * 2
     assert 0 <= figures["python_share"] < 1
     refused = llm(*words, "--max_length", "41")
     assert refused.returncode == 2

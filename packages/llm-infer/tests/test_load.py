@@ -356,7 +356,7 @@ def test_every_rounding_answers_as_the_reference_does_with_it(golden, make_harne
     weight = chosen_weights(model, lora_path=None, **given)
     weights = {key: weight(key) for key in model.parameters}
     oracle = make_harness(lambda ids: forward(model.spec, model.sizes, weights, ids)[-1])
-    engine = load_engine(golden / "llama_v2_gqa", threads=1, **settings)
+    engine = load_engine(golden / "llama_v2_gqa", threads=1, cachekv_dtype="float32", **settings)
     params = SamplingParams(max_new_tokens=4, ignore_eos=True, logprobs=0)
     for prompt in prompts:
         number = engine.add_request(prompt, params)
@@ -400,3 +400,18 @@ def test_smaller_caches_stay_close_and_take_less(golden, make_harness, tmp_path,
     difference = np.abs(np.subtract(*told)).max()
     assert 0 < difference < most
     assert engines[1].runner.cache_bytes < 0.6 * engines[0].runner.cache_bytes
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "float32"),
+        ({"quant_type": "weight_only_int4"}, "float32"),
+        ({"quant_type": "weight_only_int4", "act_quant_type": "int8_block"}, "bfloat16"),
+        ({"dtype": "bfloat16", "act_quant_type": "int8_block"}, "bfloat16"),
+        ({"quant_type": "a8w8", "cachekv_dtype": "float32"}, "float32"),
+    ],
+)
+def test_the_cache_is_as_exact_as_the_linears_inputs(golden, settings, expected):
+    engine = load_engine(golden / "llama_v2_gqa", threads=1, **settings)
+    assert engine.runner.cache_dtype == expected

@@ -72,10 +72,8 @@ void paged_attention(const KernelTable& table, ThreadPool& pool, AttentionScratc
   const std::size_t blocks =
       attention_scratch(plan.most_queries, shape.head_dim, shape.value_dim, shape.block_size);
   scratch.threads.resize(static_cast<std::size_t>(pool.threads()));
-  for (std::vector<float>& one : scratch.threads) {
-    one.resize(std::max(one.size(), 2 * states + blocks));
-  }
-  scratch.results.resize(std::max(scratch.results.size(), plan.results * states));
+  for (GrowingBuffer<float>& one : scratch.threads) one.reserve(2 * states + blocks);
+  scratch.results.reserve(plan.results * states);
 
   const auto attend = [&](AttentionItem& item, std::size_t part, float* result) {
     item.states = result;

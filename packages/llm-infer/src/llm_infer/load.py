@@ -36,6 +36,7 @@ from llm_infer.quantize import (
     GetWeight,
     Weight,
     narrowed,
+    quantizable,
     rounded,
     to_bfloat16_inputs,
     to_int8_head,
@@ -46,7 +47,9 @@ from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph
 from llm_infer.sources import Source, open_source
 from llm_infer.tuned_prefix import read_prefix
 from llm_kernels.cache_layout import CacheScales
+from llm_kernels.families import parameters
 from llm_kernels.reference import CacheDtype
+from llm_kernels.weights import PackedArrays, RoundedInputs
 
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
@@ -72,7 +75,7 @@ def load_engine(
     quant_type: str | None = None,
     act_quant_type: str | None = None,
     quantize_head: bool = False,
-    cachekv_dtype: CacheDtype = "float32",
+    cachekv_dtype: CacheDtype | None = None,
     cachekv_int8_type: str | None = None,
     lora_path: str | Path | None = None,
     lora_paths: Mapping[str, str | Path] = MappingProxyType({}),
@@ -95,7 +98,8 @@ def load_engine(
     `act_quant_type`: int8_block or int8_token, how inputs of int8 and int4 weights are rounded;
     with it, `dtype` bfloat16 rounds the inputs of its linears to bfloat16;
     `quantize_head`: keep the head in int8 where the linears are quantized.
-    `cachekv_dtype`: float32, bfloat16 or, where `cachekv_int8_type` is dynamic or static, int8.
+    `cachekv_dtype`: float32, bfloat16 or, where `cachekv_int8_type` is dynamic or static, int8;
+    None: bfloat16 where the inputs of linears are rounded, else float32.
     `lora_path`: an adapter, merged while the weights are read; `lora_paths`: adapters that stay
     beside the weights, by the names that requests use for them. `max_length`: tokens a sequence for
     which the cache is sized; longer ones are taken as long as they fit. `prefix_paths`: tuned
@@ -119,7 +123,9 @@ def load_engine(
         max_batch_tokens=max_batch_tokens,
         max_length=min(max_length or model.sizes.max_positions or DEFAULT_LENGTH, positions),
         reserved_blocks=sum(prefix.blocks(block_size) for prefix in tuned.values()),
-        cache_dtype="int8" if cachekv_int8_type else cachekv_dtype,
+        cache_dtype="int8"
+        if cachekv_int8_type
+        else cachekv_dtype or _cache_dtype(model, weight, native=native),
         cache_scales=_cache_scales(model, cachekv_int8_type),
     )
     adapters = _adapters(model, lora_paths, mode)
@@ -143,6 +149,19 @@ def load_engine(
     for name, prefix in tuned.items():
         engine.add_prefix(name, prefix)
     return engine
+
+
+def _cache_dtype(model: Source, weight: GetWeight, *, native: bool) -> CacheDtype:
+    """Where inputs of linears are rounded, keys and values in float32 would be twice the memory for
+    digits that are none; one linear of the layers stands for all of them.
+    """
+    if not native:
+        return "float32"
+    first = weight(next(key for key in parameters(model.spec, model.sizes) if quantizable(key)))
+    rounds = isinstance(first, RoundedInputs) or (
+        isinstance(first, PackedArrays) and first.rounding is not None
+    )
+    return "bfloat16" if rounds else "float32"
 
 
 def _cache_scales(model: Source, cachekv_int8_type: str | None) -> CacheScales | None:

@@ -81,7 +81,7 @@ def test_the_weights_of_the_file_are_run(golden, tmp_path, name):
     described = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**described, "quantization_config": config}))
     model = open_model(folder)
-    engine = load_engine(folder, threads=1)
+    engine = load_engine(folder, threads=1, cachekv_dtype="float32")
     tokens = [5, 6, 7, 8, 9]
     params = SamplingParams(max_new_tokens=5, ignore_eos=True, logprobs=0)
     for event in engine.submit(tokens, params):

@@ -6,6 +6,7 @@
 #include "simd/dot512_vnni.h"
 #include "simd/matrix_amx.h"
 #include "kernels/linear_matrix.h"
+#include "kernels/attention_matrix.h"
 #include "kernels/table.h"
 // clang-format on
 

@@ -184,8 +184,7 @@ inline CacheBlock<Float32Items> packed(const AttentionItem& item, const CacheBlo
   return {keys, values, block.key_scales, block.value_scales, block.first_key, nullptr, nullptr};
 }
 
-template <class Items>
-void attend(const AttentionItem& item) {
+inline void start_states(const AttentionItem& item) {
   const size_t queries = item.rows * item.heads;
   for (size_t d = 0; d < queries * item.value_dim; ++d) item.states[d] = 0.0f;
   for (size_t n = 0; n < queries; ++n) {
@@ -193,6 +192,11 @@ void attend(const AttentionItem& item) {
     *state.highest = kLowest;
     *state.total = 0.0f;
   }
+}
+
+// visit(block) for each block of which the item sees anything.
+template <class Items, class Visit>
+inline void visit_blocks(const AttentionItem& item, const Visit& visit) {
   const int64_t size = static_cast<int64_t>(item.block_size);
   const int64_t last_row = item.first_index + static_cast<int64_t>(item.rows);
   int64_t end = last_row > item.prefix ? last_row : item.prefix;
@@ -200,14 +204,20 @@ void attend(const AttentionItem& item) {
   int64_t begin = item.window > 0 ? item.first_index + 1 - item.window : 0;
   begin = begin > item.first_key ? begin : item.first_key;
   for (int64_t index = begin / size; index * size < end; ++index) {
-    const int64_t next = (index + 1) * size < end ? index + 1 : index;
-    const CacheBlock<Items> block = block_at<Items>(item, index, next);
-    if (queries >= kPackTiles * kAttendRows) {
+    visit(block_at<Items>(item, index, (index + 1) * size < end ? index + 1 : index));
+  }
+}
+
+template <class Items>
+void attend(const AttentionItem& item) {
+  start_states(item);
+  visit_blocks<Items>(item, [&](const CacheBlock<Items>& block) {
+    if (item.rows * item.heads >= kPackTiles * kAttendRows) {
       visit_block<Float32Items, Packed, kPackVectors>(item, packed(item, block));
     } else {
       visit_block<Items, InPlace, 0>(item, block);
     }
-  }
+  });
 }
 
 // The states of later keys, `from`, into those of the item.

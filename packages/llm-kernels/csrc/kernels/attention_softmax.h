@@ -82,11 +82,7 @@ inline void multiply_by(const float* factors, size_t size, float* x) {
 inline float highest_of(const float* scores, size_t size) {
   Vec most = set(kLowest);
   for (size_t j = 0; j < size; j += kWidth) most = max(most, load(scores + j));
-  float lanes[kWidth];
-  store(lanes, most);
-  float highest = lanes[0];
-  for (size_t i = 1; i < kWidth; ++i) highest = lanes[i] > highest ? lanes[i] : highest;
-  return highest;
+  return highest(most);
 }
 
 inline void scale_by(float factor, size_t size, float* x) {

@@ -162,18 +162,14 @@ void dot_tile(const DotTile& tile, size_t rows) {
 
 // See KernelTable::round_int8.
 float round_int8(const float* x, size_t n, float scale, int8_t* codes, float* sum) {
-  Vec highest = zero();
+  Vec largest = zero();
   Vec trace = zero();  // NaN where an input is no number or infinite
   for (size_t i = 0; i < n; i += kWidth) {
     const Vec part = load_live(x + i, n - i < kWidth ? n - i : kWidth);
-    highest = max(highest, max(part, sub(zero(), part)));
+    largest = max(largest, max(part, sub(zero(), part)));
     trace = fma(part, zero(), trace);
   }
-  float lanes[kWidth];
-  store(lanes, highest);
-  float most = lanes[0];
-  for (size_t i = 1; i < kWidth; ++i) most = lanes[i] > most ? lanes[i] : most;
-  const float used = scale != 0.0f ? scale : most / 127.0f;
+  const float used = scale != 0.0f ? scale : highest(largest) / 127.0f;
   // A scale so small that it has no inverse stands for zeros.
   const Vec inverse = set(used > 1e-37f ? 1.0f / used : 0.0f);
   Vec total = zero();

@@ -72,16 +72,12 @@ inline void flush_matrix(const DotTile& tile, const MatrixSegment& segment, size
   }
 }
 
-template <class Format, int Vectors>
+template <class Format, Shape shape>
 inline void multiply_segment(const DotTile& tile, const int8_t* x, const uint8_t* codes,
                              size_t runs, size_t rows) {
   clear_sums();
   for (size_t i = 0; i < runs; ++i) {
-    if constexpr (Vectors == 2) {
-      Format::meet_tall(x, tile.run, codes, kPanelBytes);
-    } else {
-      Format::meet_wide(x, tile.run, codes, kPanelBytes);
-    }
+    Format::template meet<shape>(x, tile.run, codes, kPanelBytes);
     x += rows * tile.run;
     codes += tile.run / 4 * kPanelBytes;
   }
@@ -91,6 +87,7 @@ inline void multiply_segment(const DotTile& tile, const int8_t* x, const uint8_t
 // both at once, but only what is close together in the program.
 template <class Format, int Vectors>
 inline void multiply_columns(const DotTile& tile, size_t column, size_t rows) {
+  constexpr Shape kShape = Vectors == 2 ? Shape::tall : Shape::wide;
   constexpr size_t kCodeBytes = Format::kScaled ? 1 : 2;
   constexpr size_t kLongest = Format::kScaled ? kDotSegment : kSegment;
   MatrixBlock<Vectors> block;
@@ -103,9 +100,9 @@ inline void multiply_columns(const DotTile& tile, size_t column, size_t rows) {
     const size_t end = segment_end(k, tile.k_end, tile.group, kLongest);
     const size_t bytes = (end - k) * kCodeBytes;
     now.group = k / tile.group;
-    multiply_segment<Format, Vectors>(tile, x, codes, bytes / tile.run, rows);
+    multiply_segment<Format, kShape>(tile, x, codes, bytes / tile.run, rows);
     if (k > tile.k_begin) flush_matrix<Format, Vectors>(tile, stored, column, rows, block);
-    store_sums<Vectors>(block.sums);
+    store_sums<kShape>(block.sums, MatrixBlock<Vectors>::kColumns * sizeof(float));
     stored = now;
     codes += bytes / 4 * kPanelBytes;
     x += bytes * rows;

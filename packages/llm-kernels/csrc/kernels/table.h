@@ -35,7 +35,7 @@ const KernelTable kTable = {
     {activate<Silu>, activate<Gelu>, activate<GeluTanh>, activate<Relu>},
     {activate_gated<Silu>, activate_gated<Gelu>, activate_gated<GeluTanh>, activate_gated<Relu>},
     add_scaled,
-    {attend<Float32Items>, attend<BFloat16Items>, attend<Int8Items>, attend<Int8Items>},
+    {attend<Float32Items>, attend_bfloat16, attend<Int8Items>, attend<Int8Items>},
     merge_attention,
     finish_attention,
     transpose<uint16_t>,

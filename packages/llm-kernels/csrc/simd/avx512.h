@@ -45,6 +45,7 @@ inline Vec where_negative(Vec x, Vec a, Vec b) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), b.v, a.v)};
 }
 inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
+inline float highest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 
 inline Vec load_int8(const int8_t* p) {
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));

@@ -57,38 +57,35 @@ inline void clear_sums() {
   _tile_zero(3);
 }
 
-// Two tiles of x, the second after the rows of the first; two of weights, side by side.
-#define LLM_KERNELS_MEET_TALL(multiply, x, run, codes, stride)   \
+// What of x meets what of the weights, by tiles: two by two, one by two, or one by four.
+enum class Shape { tall, small, wide };
+
+// x: runs of `run` bytes, one behind the other; tall: the second tile's behind those of the first.
+// codes: [run / 4] rows, `stride` bytes apart.
+#define LLM_KERNELS_MEET(multiply, shape, x, run, codes, stride) \
   _tile_loadd(4, x, run);                                        \
   _tile_loadd(6, codes, stride);                                 \
-  _tile_loadd(7, static_cast<const uint8_t*>(codes) + 64, stride); \
+  _tile_loadd(7, (codes) + 64, stride);                          \
   multiply(0, 4, 6);                                             \
   multiply(1, 4, 7);                                             \
-  _tile_loadd(5, (x) + kTileSide * (run), run);                  \
-  multiply(2, 5, 6);                                             \
-  multiply(3, 5, 7)
-
-// One tile of x, four of weights.
-#define LLM_KERNELS_MEET_WIDE(multiply, x, run, codes, stride)      \
-  _tile_loadd(4, x, run);                                           \
-  _tile_loadd(6, codes, stride);                                    \
-  _tile_loadd(7, static_cast<const uint8_t*>(codes) + 64, stride);  \
-  multiply(0, 4, 6);                                                \
-  multiply(1, 4, 7);                                                \
-  _tile_loadd(6, static_cast<const uint8_t*>(codes) + 128, stride); \
-  _tile_loadd(7, static_cast<const uint8_t*>(codes) + 192, stride); \
-  multiply(2, 4, 6);                                                \
-  multiply(3, 4, 7)
+  if constexpr (shape == Shape::tall) {                          \
+    _tile_loadd(5, (x) + kTileSide * (run), run);                \
+    multiply(2, 5, 6);                                           \
+    multiply(3, 5, 7);                                           \
+  } else if constexpr (shape == Shape::wide) {                   \
+    _tile_loadd(6, (codes) + 128, stride);                       \
+    _tile_loadd(7, (codes) + 192, stride);                       \
+    multiply(2, 4, 6);                                           \
+    multiply(3, 4, 7);                                           \
+  }
 
 // Signed codes of x meet weights to which 128 was added, or which are nibbles.
 struct Int8Matrix {
   using Sum = int32_t;
   static constexpr bool kScaled = true;
-  static void meet_tall(const int8_t* x, size_t run, const uint8_t* codes, size_t stride) {
-    LLM_KERNELS_MEET_TALL(_tile_dpbsud, x, run, codes, stride);
-  }
-  static void meet_wide(const int8_t* x, size_t run, const uint8_t* codes, size_t stride) {
-    LLM_KERNELS_MEET_WIDE(_tile_dpbsud, x, run, codes, stride);
+  template <Shape shape>
+  static void meet(const int8_t* x, size_t run, const uint8_t* codes, size_t stride) {
+    LLM_KERNELS_MEET(_tile_dpbsud, shape, x, run, codes, stride);
   }
   static Vec load_sums(const Sum* p) { return {_mm512_cvtepi32_ps(_mm512_load_si512(p))}; }
 };
@@ -96,28 +93,51 @@ struct Int8Matrix {
 struct BFloat16Matrix {
   using Sum = float;
   static constexpr bool kScaled = false;
-  static void meet_tall(const int8_t* x, size_t run, const uint8_t* codes, size_t stride) {
-    LLM_KERNELS_MEET_TALL(_tile_dpbf16ps, x, run, codes, stride);
-  }
-  static void meet_wide(const int8_t* x, size_t run, const uint8_t* codes, size_t stride) {
-    LLM_KERNELS_MEET_WIDE(_tile_dpbf16ps, x, run, codes, stride);
+  template <Shape shape>
+  static void meet(const int8_t* x, size_t run, const uint8_t* codes, size_t stride) {
+    LLM_KERNELS_MEET(_tile_dpbf16ps, shape, x, run, codes, stride);
   }
   static Vec load_sums(const Sum* p) { return load(p); }
 };
 
-// To [32][32] of two vectors a row, or [16][64] of four.
-template <int Vectors>
-inline void store_sums(void* to) {
-  constexpr size_t kStride = 64 * Vectors;
+#undef LLM_KERNELS_MEET
+
+// Sums to rows that are `stride` bytes apart.
+template <Shape shape>
+inline void store_sums(void* to, size_t stride) {
   auto* bytes = static_cast<uint8_t*>(to);
-  auto* second = Vectors == 2 ? bytes + kTileSide * kStride : bytes + 128;
-  _tile_stored(0, bytes, kStride);
-  _tile_stored(1, bytes + 64, kStride);
-  _tile_stored(2, second, kStride);
-  _tile_stored(3, second + 64, kStride);
+  _tile_stored(0, bytes, stride);
+  _tile_stored(1, bytes + 64, stride);
+  if constexpr (shape != Shape::small) {
+    auto* second = shape == Shape::tall ? bytes + kTileSide * stride : bytes + 128;
+    _tile_stored(2, second, stride);
+    _tile_stored(3, second + 64, stride);
+  }
 }
 
-#undef LLM_KERNELS_MEET_TALL
-#undef LLM_KERNELS_MEET_WIDE
+// Sums that go on from what rows hold.
+template <Shape shape>
+inline void load_sums(const void* from, size_t stride) {
+  const auto* bytes = static_cast<const uint8_t*>(from);
+  _tile_loadd(0, bytes, stride);
+  _tile_loadd(1, bytes + 64, stride);
+  if constexpr (shape != Shape::small) {
+    const auto* second = shape == Shape::tall ? bytes + kTileSide * stride : bytes + 128;
+    _tile_loadd(2, second, stride);
+    _tile_loadd(3, second + 64, stride);
+  }
+}
+
+// 32 numbers in bfloat16, rounded to even; numbers below the least normal one are zeros.
+inline void store_bfloat16(uint16_t* p, Vec low, Vec high) {
+  _mm512_storeu_si512(p, (__m512i)_mm512_cvtne2ps_pbh(high.v, low.v));
+}
+// 16 numbers of two rows side by side, in pairs.
+inline void store_pairs(uint16_t* p, const uint16_t* first, const uint16_t* second) {
+  const auto wide = [](const uint16_t* from) {
+    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+  };
+  _mm512_storeu_si512(p, _mm512_or_si512(wide(first), _mm512_slli_epi32(wide(second), 16)));
+}
 
 }  // namespace llm_kernels::LLM_KERNELS_UNIT

@@ -88,6 +88,11 @@ inline Vec where_negative(Vec x, Vec a, Vec b) {
   return each([=](size_t i) { return x.v[i] < 0.0f ? a.v[i] : b.v[i]; });
 }
 inline float sum(Vec a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
+inline float highest(Vec a) {
+  float most = a.v[0];
+  for (int i = 1; i < 4; ++i) most = a.v[i] > most ? a.v[i] : most;
+  return most;
+}
 
 inline Vec load_int8(const int8_t* p) {
   return each([=](size_t i) { return static_cast<float>(p[i]); });

@@ -129,13 +129,15 @@ struct AttentionItem {
   float cap;            // not 0: scores become cap * tanh(score / cap)
 };
 
-// Floats of states and of scratch for an item of `queries` = rows * heads.
+// Floats of states and of scratch for an item of `queries` = rows * heads; whole cache lines.
 inline size_t attention_states(size_t queries, size_t value_dim) {
-  return queries * (value_dim + 2);
+  return (queries * (value_dim + 2) + 15) / 16 * 16;
 }
+// Scores, a block laid out, and on a matrix unit the queries and a tile's shares in half floats.
 inline size_t attention_scratch(size_t queries, size_t head_dim, size_t value_dim,
                                 size_t block_size) {
-  return (queries + head_dim + (value_dim + 15) / 16 * 16) * block_size;
+  const size_t laid_out = head_dim + (value_dim + 15) / 16 * 16;
+  return (queries + laid_out + 16) * block_size + (queries * head_dim + 1) / 2;
 }
 
 // The processor's matrix unit, where it has one. The arrays are indexed as KernelTable::dot_tile.

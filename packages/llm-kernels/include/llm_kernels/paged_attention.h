@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "llm_kernels/buffer.h"
 #include "llm_kernels/kernel_table.h"
 #include "llm_kernels/thread_pool.h"
 
@@ -102,8 +103,8 @@ AttentionPlan plan_attention(const SequenceBatch& batch, const CacheShape& shape
 
 // Kept between calls; it grows to the largest seen.
 struct AttentionScratch {
-  std::vector<std::vector<float>> threads;
-  std::vector<float> results;
+  std::vector<GrowingBuffer<float>> threads;
+  GrowingBuffer<float> results;
 };
 
 void paged_attention(const KernelTable& table, ThreadPool& pool, AttentionScratch& scratch,

@@ -98,6 +98,7 @@ class NativeDecoder:
             self._native = extension().Decoder(config, *resolve(isa, threads))
         except ValueError as error:
             raise KernelsError(str(error)) from error
+        self.cache_dtype = cache_dtype
         self._spec, self._sizes, self._weight, self._head = spec, sizes, weight, head
         self._shapes = parameters(spec, sizes)
         for key in self._shapes:

@@ -101,8 +101,11 @@ class ModelOptions:
         "(the model's cachekv_scales.json).",
         group=_ENGINE,
     )
-    cachekv_dtype: str = option(
-        "float32", help="What the KV cache is kept in: float32 or bfloat16.", group=_ENGINE
+    cachekv_dtype: str | None = option(
+        None,
+        help="What the KV cache is kept in: float32 or bfloat16; bfloat16 by default where inputs "
+        "of linears are rounded too (quantized weights, --dtype bfloat16).",
+        group=_ENGINE,
     )
     max_batch_tokens: int = option(
         2048, help="Most tokens of one step; longer prompts are read in chunks.", group=_ENGINE
@@ -162,6 +165,7 @@ class ModelOptions:
         """Give synonyms their meaning and refuse what cannot be. Raises UnsupportedError."""
         self.quant_type = self.quant_type or None
         self.cachekv_int8_type = self.cachekv_int8_type or None
+        self.cachekv_dtype = self.cachekv_dtype or None
         self.dtype = self.dtype or "float32"
         self.act_quant_type = self.act_quant_type or None
         refuse_model(self)

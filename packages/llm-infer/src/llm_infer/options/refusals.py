@@ -148,7 +148,7 @@ def _check_paddle(options: Any) -> None:
             raise UnsupportedError(message)
     for name in ("dtype", "cachekv_dtype"):
         value = getattr(options, name)
-        if value != "float32":
+        if value not in (None, "float32"):
             message = f"--{name} {value} needs the native engine; Paddle computes in float32 here."
             raise UnsupportedError(message)
     if options.mode == "static":

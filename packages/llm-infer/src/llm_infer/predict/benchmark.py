@@ -68,7 +68,7 @@ def measure(engine: Engine, options: PredictOptions) -> dict[str, Any]:
         "dtype": options.dtype,
         "quant_type": options.quant_type or "",
         "act_quant_type": options.act_quant_type or "",
-        "cachekv": options.cachekv_int8_type or options.cachekv_dtype,
+        "cachekv": options.cachekv_int8_type or getattr(engine.runner, "cache_dtype", "float32"),
         "batch_size": batch,
         "src_length": source,
         "new_tokens": new_tokens,

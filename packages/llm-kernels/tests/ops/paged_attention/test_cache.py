@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from llm_kernels import ops, reference
+from llm_kernels import native, ops, reference
 from llm_kernels.native import runnable_isas
 
 LAYOUTS = ["float32", "bfloat16", "int8-static", "int8-dynamic"]
@@ -152,15 +152,39 @@ def test_long_contexts_are_cut_and_joined(isa: str, options: dict[str, Any]) -> 
     np.testing.assert_allclose(found, cache.expected(q, table, 540, **options), atol=5e-6)
 
 
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS.keys())
+@pytest.mark.parametrize(("dim", "wide", "block"), [(64, 32, 32), (96, 64, 64)])
+def test_a_matrix_unit_rounds_queries_and_shares_to_bfloat16(
+    dim: int, wide: int, block: int, options: dict[str, Any]
+) -> None:
+    """Where there is one; the widths are those that its tiles take."""
+    blocks = 700 // block + 1
+    cache = Cache.filled("bfloat16", blocks, dim=dim, wide=wide, block=block)
+    q = queries(90, dim=dim)
+    table = np.random.default_rng(5).permutation(blocks)
+    found = cache.attend(q, sequences((90, 640), tables=[table]), threads=3, **options)
+    if native.selected_isa() != "amx":
+        expected = cache.expected(q, table, 640, **options)
+        np.testing.assert_allclose(found, expected, atol=5e-6)
+        return
+    scale = np.float32(dim**-0.5)
+    rounded = (q * scale).astype(ml_dtypes.bfloat16).astype(np.float32) / scale
+    expected = cache.expected(rounded, table, 640, **options)
+    # A share that is rounded is off by 2^-9 of itself at most, and values are below 5.
+    np.testing.assert_allclose(found, expected, atol=5 * 2**-9)
+
+
 @pytest.mark.parametrize("isa", ISAS)
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dim", [24, 64])
 @pytest.mark.parametrize("window", [0, 200])
 def test_results_do_not_depend_on_threads_or_on_other_rows(
-    isa: str, layout: str, window: int
+    isa: str, layout: str, dim: int, window: int
 ) -> None:
-    cache = Cache.filled(layout, 44)
-    q = queries(61)
-    table = list(np.random.default_rng(6).permutation(44))
+    block = dim // 24 * 16
+    cache = Cache.filled(layout, 704 // block, dim=dim, wide=dim, block=block)
+    q = queries(61, dim=dim)
+    table = list(np.random.default_rng(6).permutation(704 // block))
     spans = [(60, 540), (1, 700)]
     together = cache.attend(
         q, sequences(*spans, tables=[table, table]), isa=isa, threads=1, window=window
