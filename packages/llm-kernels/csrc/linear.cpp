@@ -14,7 +14,10 @@
 namespace llm_kernels {
 namespace {
 
-constexpr std::size_t kStripeRows = 192;  // a multiple of every table's tile_rows
+constexpr std::size_t kStripeRows = 192;  // a multiple of every tile's rows
+// Where inputs are few, more rows fit the cache for which a matrix unit's codes are expanded once.
+constexpr std::size_t kTallStripeRows = 2 * kStripeRows;
+constexpr std::size_t kTallStripeInputs = 2048;
 constexpr std::size_t kCachedStripe = std::size_t{1} << 20;
 constexpr std::size_t kMatrixChunkBytes = 2048;  // of a row; its codes and a panel's fit the second cache
 constexpr std::size_t kMostPanelsPerTask = 8;
@@ -40,6 +43,9 @@ struct Pass {
     return key.is_matrix() ? matrices : key.is_codes() ? codes : floats;
   }
 };
+
+// Whether the first tile sets the outputs, instead of adding to what they begin with.
+bool sets_outputs(const Task& task) { return task.key.is_matrix() && !task.part->accumulate; }
 
 void start_outputs(const Task& task, const KernelTable& table, const Stripe& stripe) {
   const PackedLinear& weight = *task.part->weight;
@@ -109,6 +115,8 @@ void meet_codes(const Task& task, const Pass& pass, std::size_t panel, std::size
   auto tile = panel_tile<DotTile>(task, table, panel, begin, end);
   tile.offset = task.part->weight->offset();
   tile.run = task.key.run;
+  tile.fresh = begin == 0 && sets_outputs(task);
+  if (const float* bias = task.part->weight->bias()) tile.bias = bias + panel * table.panel_rows;
   WeightFormat format = task.part->weight->format();
   if (task.key.is_matrix() && format == kInt4Dot) {
     auto* bytes = reinterpret_cast<std::uint8_t*>(expanded.data());
@@ -138,7 +146,7 @@ std::size_t chunk_of(const InputKey& key, const Stripe& stripe) {
 
 void compute(const Task& task, const Pass& pass, const GrowingBuffer<float>& expanded) {
   const Stripe& stripe = pass.stripe(task.key);
-  start_outputs(task, pass.table, stripe);
+  if (!sets_outputs(task)) start_outputs(task, pass.table, stripe);
   const std::size_t k = stripe.inputs;
   const std::size_t chunk = chunk_of(task.key, stripe);
   const std::size_t chunks = (k + chunk - 1) / chunk;
@@ -206,9 +214,11 @@ void make_room(const KernelTable& table, const ThreadPool& pool, LinearScratch& 
 void linear(const KernelTable& table, ThreadPool& pool, LinearScratch& scratch, const float* x,
             std::size_t rows, const std::vector<LinearPart>& parts) {
   const std::size_t k = parts.front().weight->inputs();
-  make_room(table, pool, scratch, std::min(rows, kStripeRows), parts);
-  for (std::size_t first = 0; first < rows; first += kStripeRows) {
-    const std::size_t count = std::min(kStripeRows, rows - first);
+  const bool tall = table.matrix.rows > 0 && k <= kTallStripeInputs;
+  const std::size_t stripe_rows = tall ? kTallStripeRows : kStripeRows;
+  make_room(table, pool, scratch, std::min(rows, stripe_rows), parts);
+  for (std::size_t first = 0; first < rows; first += stripe_rows) {
+    const std::size_t count = std::min(stripe_rows, rows - first);
     const Pass pass = {table,
                        {x, first, count, k, table.tile_rows},
                        {x, first, count, k, table.dot_tile_rows},

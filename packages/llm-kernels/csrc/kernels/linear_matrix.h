@@ -18,19 +18,37 @@ struct MatrixBlock {
   alignas(64) int32_t sums[kRows * kColumns];
 };
 
-// Columns [column, column + kColumns) of the tile's y, to the block or back.
-template <int Vectors, bool Out>
-inline void copy_block(const DotTile& tile, size_t column, size_t rows, float* block) {
+inline Vec load_some(const float* p, size_t live) {
+  return live < kWidth ? load_first(p, live) : load(p);
+}
+
+// What columns [column, column + kColumns) of the tile add up to so far, to the block.
+template <int Vectors>
+inline void start_block(const DotTile& tile, size_t column, size_t rows, float* block) {
+  const bool clear = tile.fresh && tile.bias == nullptr;
+  const float* from = tile.fresh ? tile.bias : tile.y;
+  const size_t stride = tile.fresh ? 0 : tile.y_stride;
+  for (size_t m = 0; m < rows; ++m, block += Vectors * kWidth) {
+#pragma GCC unroll 4
+    for (size_t v = 0; v < Vectors; ++v) {
+      const size_t at = column + v * kWidth;
+      const bool none = clear || at >= tile.columns;
+      store(block + v * kWidth, none ? zero() : load_some(from + m * stride + at, tile.columns - at));
+    }
+  }
+}
+
+template <int Vectors>
+inline void finish_block(const DotTile& tile, size_t column, size_t rows, const float* block) {
   const size_t left = tile.columns - column;
   float* y = tile.y + column;
   for (size_t m = 0; m < rows; ++m, y += tile.y_stride, block += Vectors * kWidth) {
 #pragma GCC unroll 4
     for (size_t at = 0; at < Vectors * kWidth; at += kWidth) {
       if (at + kWidth <= left) {
-        Out ? store(y + at, load(block + at)) : store(block + at, load(y + at));
+        store(y + at, load(block + at));
       } else if (at < left) {
-        Out ? store_first(y + at, load(block + at), left - at)
-            : store(block + at, load_first(y + at, left - at));
+        store_first(y + at, load(block + at), left - at);
       }
     }
   }
@@ -91,7 +109,7 @@ inline void multiply_columns(const DotTile& tile, size_t column, size_t rows) {
   constexpr size_t kCodeBytes = Format::kScaled ? 1 : 2;
   constexpr size_t kLongest = Format::kScaled ? kDotSegment : kSegment;
   MatrixBlock<Vectors> block;
-  copy_block<Vectors, false>(tile, column, rows, block.y);
+  start_block<Vectors>(tile, column, rows, block.y);
   const auto* codes = static_cast<const uint8_t*>(tile.codes) + 4 * column;
   const int8_t* x = tile.x;
   MatrixSegment now = {0, tile.x_scales, tile.x_sums};
@@ -111,7 +129,7 @@ inline void multiply_columns(const DotTile& tile, size_t column, size_t rows) {
     k = end;
   }
   flush_matrix<Format, Vectors>(tile, stored, column, rows, block);
-  copy_block<Vectors, true>(tile, column, rows, block.y);
+  finish_block<Vectors>(tile, column, rows, block.y);
 }
 
 template <class Format>

@@ -83,6 +83,10 @@ struct DotTile {
   size_t k_end;
   size_t group;  // inputs that share a scale
   size_t run;
+  // Read by a matrix_tile: y is set, not added to, and begins at the bias of the panel's outputs, or
+  // at 0 where that is null.
+  bool fresh;
+  const float* bias;
 };
 
 // How keys and values are kept. int8 codes count in steps of a scale: one that is given for every
