@@ -10,6 +10,7 @@ from timing import arguments, best_seconds, normal
 
 from llm_cli.console import table
 from llm_kernels import ops
+from llm_kernels.ops.merge_low_rank import memory_for_sum
 
 ROWS, COLUMNS = 5632, 2048
 RANKS = (8, 64)
@@ -28,7 +29,8 @@ def main() -> None:
     """Print one row for each way and rank; the rate counts what is read and what is written."""
     isas, threads = arguments(__doc__ or "")
     w = normal(ROWS, COLUMNS).astype(ml_dtypes.bfloat16)
-    out, turned = np.empty_like(w), np.empty_like(w, order="F")
+    out = np.empty_like(w)
+    turned = memory_for_sum((ROWS, COLUMNS), w.dtype, turned=True)
     results = []
 
     def measured(way: str, rank: str, call: Callable[[], object]) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from llm_kernels import ops
+from llm_kernels.ops.merge_low_rank import memory_for_sum
 from llm_kernels.reference import merge_low_rank
 
 RNG = np.random.default_rng(9)
@@ -39,7 +40,7 @@ def test_the_sum_of_float64(
     isa: str, threads: int, shape: tuple[int, int], dtype: Any, to: Any, turned: bool
 ) -> None:
     w, b, a = problem(shape, 3, dtype)
-    out = np.empty(shape, to, order="F" if turned else "C")
+    out = memory_for_sum(shape, to, turned=turned)
     result = ops.merge_low_rank(w, b, a, 0.5, out=out, isa=isa, threads=threads)
     assert result.shape == shape
     assert np.shares_memory(result, out) or not result.size
@@ -67,12 +68,14 @@ def test_columns_of_a_fused_weight(isa: str) -> None:
 
 @pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: np.dtype(dtype).name)
 def test_large_in_place_and_the_same_bits_in_every_way(isa: str, threads: int, dtype: Any) -> None:
-    w, b, a = problem((530, 1030), 5, dtype)
+    w, b, a = problem((544, 1030), 5, dtype)
     once = ops.merge_low_rank(w, b, a, 0.5, isa=isa, threads=threads)
     assert_sum(once, w, b, a)
-    turned = np.empty(w.shape, dtype, order="F")
-    ops.merge_low_rank(w, b, a, 0.5, out=turned, isa=isa, threads=threads)
-    assert turned.tobytes() == once.tobytes()
+    # At a cache line and beside one: lines are written whole, past the caches, or in parts.
+    beside = np.empty(w.size + 1, dtype)[1:].reshape(w.shape[::-1]).T
+    for turned in (memory_for_sum(w.shape, dtype, turned=True), beside):
+        ops.merge_low_rank(w, b, a, 0.5, out=turned, isa=isa, threads=threads)
+        assert turned.tobytes() == once.tobytes()
     some = ops.merge_low_rank(w[7:300, :].copy(), b[7:300], a, 0.5, isa=isa, threads=threads)
     assert some.tobytes() == once[7:300].tobytes()
     assert ops.merge_low_rank(w, b, a, 0.5, out=w, isa=isa, threads=threads) is w
@@ -117,6 +120,15 @@ def test_the_reference_is_the_same_sum(isa: str) -> None:
     out = ops.merge_low_rank(w, b, a, 0.5, out=np.empty(w.shape, np.float32), isa=isa)
     np.testing.assert_allclose(out, expected, rtol=0, atol=1e-5)
     assert merge_low_rank(w, b, a).dtype == np.float16
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_memory_begins_at_a_cache_line(turned: bool) -> None:
+    for shape in ((5, 7), (0, 4)):
+        memory = memory_for_sum(shape, np.float16, turned=turned)
+        assert memory.shape == shape
+        assert (memory.T if turned else memory).flags.c_contiguous
+        assert memory.ctypes.data % 64 == 0
 
 
 W, B, A = np.zeros((4, 8), np.float32), np.zeros((4, 2), np.float32), np.zeros((2, 8), np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 from llm_kernels import ops
 from llm_kernels.errors import NativeUnavailableError
 from llm_kernels.native import extension
-from llm_kernels.ops.merge_low_rank import TYPES
+from llm_kernels.ops.merge_low_rank import TYPES, memory_for_sum
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def low_rank_sum(
     """
     if turned is None:
         turned = _lies_turned(base)
-    out = np.empty(base.shape, dtype, order="F" if turned else "C")
+    out = memory_for_sum((base.shape[0], base.shape[1]), dtype, turned=turned)
     if base.dtype in TYPES and dtype in TYPES and _native():
         rows = base.T if _lies_turned(base) else base
         if rows.strides[-1] != rows.itemsize:
