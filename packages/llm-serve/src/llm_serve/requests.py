@@ -201,6 +201,9 @@ def _conversation_ids(model: ServedModel, asked: ChatRequest) -> list[int]:
 
 
 def _sampling(asked: GenerationRequest, variant: Variant, max_tokens: int | None) -> SamplingParams:
+    if max_tokens is not None and asked.min_tokens > max_tokens:
+        message = f"min_tokens is {asked.min_tokens}, but max_tokens is {max_tokens}; lower it."
+        raise ApiError(400, message, param="min_tokens", code="invalid_value")
     try:
         return SamplingParams(
             max_new_tokens=max_tokens,
