@@ -124,7 +124,7 @@ def test_every_command_and_request(folder: Path) -> None:
                 subprocess.run([*LLM, *words[1:]], check=True, cwd=folder)
             else:
                 check(words, server.request(words))
-        assert [words[0] for words in seen].count("curl") == 7
+        assert [words[0] for words in seen].count("curl") == 10
         assert seen.count(["llm", "serve"]) == 4
     finally:
         server.stop()
