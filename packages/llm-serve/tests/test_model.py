@@ -137,6 +137,20 @@ def test_a_prompt_beyond_the_context_is_refused_with_numbers(server: Process) ->
     assert "4090 prompt tokens and 10 new tokens make 4100" in answer.json()["error"]["message"]
 
 
+def test_paddles_decoder_answers_and_stops_as_the_native_engine_does(
+    server: Process, model_folder: Path
+) -> None:
+    pytest.importorskip("paddle", reason="needs the extra llm-infer[paddle]")
+    ask = {"prompt": "hello", "max_tokens": 8, "temperature": 0}
+    wanted = httpx.post(f"{server.url}/v1/completions", json=ask).json()["choices"]
+    paddle = Process(model_folder, "--num_blocks", "64", "--inference_model", "false")
+    paddle.wait_until_ready()
+    answer = httpx.post(f"{paddle.url}/v1/completions", json=ask, timeout=30)
+    code, errors = paddle.stop()
+    assert answer.json()["choices"] == wanted
+    assert code == 0, errors
+
+
 def test_a_port_in_use_ends_the_command_with_a_sentence(model_folder: Path) -> None:
     with listen("127.0.0.1", 0) as taken:
         port = str(taken.getsockname()[1])

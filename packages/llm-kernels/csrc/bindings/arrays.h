@@ -45,6 +45,7 @@ inline py::ssize_t signed_size(std::size_t n) { return static_cast<py::ssize_t>(
 
 void bind_ops(py::module_& m);
 void bind_linear(py::module_& m);
+void bind_merge_low_rank(py::module_& m);
 void bind_paged_attention(py::module_& m);
 void bind_decoder(py::module_& m);
 void bind_decoder_cache(py::module_& m);

@@ -16,6 +16,7 @@ PYBIND11_MODULE(_native, m) {
   });
   bind_ops(m);
   bind_linear(m);
+  bind_merge_low_rank(m);
   bind_paged_attention(m);
   bind_decoder(m);
   bind_decoder_cache(m);

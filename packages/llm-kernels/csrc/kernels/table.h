@@ -6,6 +6,7 @@
 #include "kernels/linear_bfloat16.h"
 #include "kernels/linear_dot.h"
 #include "kernels/math.h"
+#include "kernels/merge_low_rank.h"
 #include "kernels/norm_rope.h"
 #include "kernels/transpose.h"
 
@@ -40,6 +41,12 @@ const KernelTable kTable = {
     finish_attention,
     transpose<uint16_t>,
     transpose<uint32_t>,
+    {{merge_rows<Float32Type, Float32Type>, merge_rows<Float32Type, BFloat16Type>,
+      merge_rows<Float32Type, Float16Type>},
+     {merge_rows<BFloat16Type, Float32Type>, merge_rows<BFloat16Type, BFloat16Type>,
+      merge_rows<BFloat16Type, Float16Type>},
+     {merge_rows<Float16Type, Float32Type>, merge_rows<Float16Type, BFloat16Type>,
+      merge_rows<Float16Type, Float16Type>}},
 };
 
 }  // namespace llm_kernels::LLM_KERNELS_UNIT

@@ -99,6 +99,28 @@ enum CacheLayout {
   kCacheLayouts = 4,
 };
 
+// Types of a weight that an adapter is merged into.
+enum FloatType {
+  kTypeFloat32 = 0,
+  kTypeBFloat16 = 1,
+  kTypeFloat16 = 2,
+  kFloatTypes = 3,
+};
+
+// Some rows of a weight plus a product of low rank: out = w + b a.
+struct LowRankRows {
+  const void* w;  // [rows, w_stride]
+  size_t w_stride;
+  const float* b;  // [rows, rank]
+  const float* a;  // [rank, a_stride]
+  size_t a_stride;
+  size_t rank;
+  size_t rows;
+  size_t columns;
+  void* out;  // [rows, out_stride]
+  size_t out_stride;
+};
+
 // Attention of `rows` consecutive tokens of one sequence, for `heads` query heads that share one
 // key/value head, over the keys [first_key, end_key) of a cache of blocks.
 struct AttentionItem {
@@ -146,8 +168,8 @@ inline size_t attention_scratch(size_t queries, size_t head_dim, size_t value_di
 
 // The processor's matrix unit, where it has one. The arrays are indexed as KernelTable::dot_tile.
 struct MatrixKernels {
-  size_t rows;                // most rows of codes in a tile
-  size_t from[kDotFormats];   // the rows of x from which on the unit computes; SIZE_MAX: never
+  size_t rows;               // most rows of codes in a tile
+  size_t from[kDotFormats];  // the rows of x from which on the unit computes; SIZE_MAX: never
   void (*tile[kDotFormats])(const DotTile& tile, size_t rows);  // of int4: null, it is expanded
   // Codes of kInt4Dot of `count` inputs of a panel to those of kInt8Dot, not biased.
   void (*expand_nibbles)(const void* codes, size_t count, uint8_t* out);
@@ -194,6 +216,8 @@ struct KernelTable {
                       uint16_t* out, size_t out_stride);
   void (*transpose32)(const uint32_t* in, size_t in_stride, size_t rows, size_t columns,
                       uint32_t* out, size_t out_stride);
+  // Indexed by the FloatType of w, then of out.
+  void (*merge_rows[kFloatTypes][kFloatTypes])(const LowRankRows& part);
 };
 
 const KernelTable& scalar_table();

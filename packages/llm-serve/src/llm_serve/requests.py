@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -38,15 +38,13 @@ CHARACTERS_A_TOKEN = 128
 SEND_SECONDS = 5.0
 """What a client gets beyond the time limit to read that it was exceeded."""
 
-R = TypeVar("R", bound=GenerationRequest)
-
 
 async def completions(state: ServerState, request: Request) -> Response:
     """Answer `POST /v1/completions`."""
-    asked = await _asked(CompletionRequest, state, request)
-    prompts = asked.prompts()
+    asked, prompts = await read_json(state.limits, request, _completion)
     model, variant = _model(state, asked)
-    _check_lengths(model, [prompt for prompt in prompts if isinstance(prompt, str)], "prompt")
+    state.check_count(len(prompts) * asked.n)
+    _check_lengths(model, prompts, "prompt")
     answer = CompletionAnswer(
         asked.named(state.name),
         int(time.time()),
@@ -67,7 +65,7 @@ async def completions(state: ServerState, request: Request) -> Response:
 
 async def chat_completions(state: ServerState, request: Request) -> Response:
     """Answer `POST /v1/chat/completions`."""
-    asked = await _asked(ChatRequest, state, request)
+    asked = await read_json(state.limits, request, partial(parse, ChatRequest))
     model, variant = _model(state, asked)
     _check_lengths(model, ["".join(message.text() for message in asked.messages)], "messages")
     answer = ChatAnswer(
@@ -142,26 +140,29 @@ class _Work:
                 yield generation
 
 
-def _check_lengths(model: ServedModel, texts: Sequence[str], param: str) -> None:
+def _check_lengths(model: ServedModel, prompts: Sequence[str | list[int]], param: str) -> None:
     """Refuse what cannot fit before time goes into its tokens."""
-    limit = model.context_length * CHARACTERS_A_TOKEN
-    for text in texts:
-        if len(text) > limit:
+    context = model.context_length
+    limit = context * CHARACTERS_A_TOKEN
+    for prompt in prompts:
+        if isinstance(prompt, str) and len(prompt) > limit:
             message = (
-                f"A prompt of {len(text)} characters does not fit in {model.context_length} tokens "
-                f"of context; this server reads at most {limit} characters. Shorten it."
+                f"A prompt of {len(prompt)} characters does not fit in {context} tokens of "
+                f"context; this server reads at most {limit} characters. Shorten it."
             )
-            raise ApiError(400, message, param=param, code="context_length_exceeded")
+        elif not isinstance(prompt, str) and len(prompt) > context:
+            message = (
+                f"A prompt of {len(prompt)} tokens does not fit in {context} tokens of context. "
+                "Shorten it."
+            )
+        else:
+            continue
+        raise ApiError(400, message, param=param, code="context_length_exceeded")
 
 
-async def _asked(kind: type[R], state: ServerState, request: Request) -> R:
-    body = await read_json(state.limits, request)
-    try:
-        return parse(kind, body)
-    except RecursionError:
-        # What JSON's reader still takes may be too deep for whoever looks at it further down.
-        message = "The body is nested too deeply; send a flatter one."
-        raise ApiError(400, message, code="invalid_json") from None
+def _completion(body: object) -> tuple[CompletionRequest, list[str] | list[list[int]]]:
+    asked = parse(CompletionRequest, body)
+    return asked, asked.prompts()
 
 
 def _model(state: ServerState, asked: GenerationRequest) -> tuple[ServedModel, Variant]:
@@ -200,6 +201,9 @@ def _conversation_ids(model: ServedModel, asked: ChatRequest) -> list[int]:
 
 
 def _sampling(asked: GenerationRequest, variant: Variant, max_tokens: int | None) -> SamplingParams:
+    if max_tokens is not None and asked.min_tokens > max_tokens:
+        message = f"min_tokens is {asked.min_tokens}, but max_tokens is {max_tokens}; lower it."
+        raise ApiError(400, message, param="min_tokens", code="invalid_value")
     try:
         return SamplingParams(
             max_new_tokens=max_tokens,

@@ -46,7 +46,17 @@ def serve(options: ServeOptions) -> None:
     # uvicorn raises the signal again once it has stopped; a clean stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _ignore)
-    server.run_until_stopped(lambda: load_model(options))
+    server.run_until_stopped(_loader(options))
+
+
+def _loader(options: ServeOptions) -> Callable[[], ServedModel]:
+    """Return what the server calls from a thread of its own to have its model."""
+    if options.inference_model:
+        return lambda: load_model(options)
+    # Paddle computes nothing where its first import was not the main thread's, and takes over the
+    # signals, which the server takes back when it starts: it must be there before.
+    model = load_model(options)
+    return lambda: model
 
 
 def limits_of(options: ServeOptions) -> Limits:

@@ -8,7 +8,9 @@ for it is an error and never ignored. Knows nothing of models or text.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from collections.abc import Mapping
+from itertools import islice
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import (
@@ -26,6 +28,9 @@ from llm_serve.errors import ApiError
 
 MAX_CHOICES = 128
 MAX_STOPS = 16
+MAX_STOP_IDS = 1024
+MAX_MESSAGES = 16_384
+MAX_PARTS = 1024
 MAX_BIAS = 100
 _ID_DIGITS = 9
 
@@ -86,7 +91,9 @@ class GenerationRequest(BaseModel):
     logit_bias: dict[str, float] = Field(
         {}, description=f"Token id to what is added to its logit, -{MAX_BIAS} to {MAX_BIAS}."
     )
-    stop_token_ids: list[int] = Field([], description="Tokens that end the answer.")
+    stop_token_ids: list[int] = Field(
+        [], max_length=MAX_STOP_IDS, description="Tokens that end the answer."
+    )
     min_tokens: int = Field(0, ge=0, description="Nothing ends the answer before so many tokens.")
 
     def named(self, default: str) -> str:
@@ -188,7 +195,7 @@ class Message(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = Field(
+    content: str | Annotated[list[TextPart], Field(max_length=MAX_PARTS)] | None = Field(
         None, description="Only an assistant's may be null, which is an empty text."
     )
     name: str | None = Field(None, description="Accepted and not used.")
@@ -216,7 +223,9 @@ class ChatRequest(GenerationRequest):
         "response_format": (None, {"type": "text"}),
     }
 
-    messages: list[Message] = Field(min_length=1, description="The conversation so far.")
+    messages: list[Message] = Field(
+        min_length=1, max_length=MAX_MESSAGES, description="The conversation so far."
+    )
     max_tokens: int | None = Field(None, ge=1, description="New tokens; null: all that fit.")
     max_completion_tokens: int | None = Field(None, ge=1, description="Newer name of max_tokens.")
     logprobs: bool = Field(False, description="Tell the log probability of each token.")
@@ -234,6 +243,17 @@ class ChatRequest(GenerationRequest):
             raise ApiError(400, message, param="top_logprobs", code="invalid_value")
         return self.top_logprobs if self.logprobs else None
 
+
+class _Brief(reprlib.Repr):
+    """Looks at the beginning of a value only: it may be the whole of a large body."""
+
+    def repr_dict(self, x: dict[Any, Any], level: int) -> str:
+        return super().repr_dict(dict(islice(x.items(), self.maxdict + 1)), level)
+
+
+_brief = _Brief()
+_brief.maxlist = _brief.maxdict = 16
+_brief.maxstring = _brief.maxother = 100
 
 R = TypeVar("R", bound=GenerationRequest)
 
@@ -281,5 +301,5 @@ def _is_id(item: object) -> bool:
 
 
 def _shorten(value: object) -> str:
-    text = repr(value)
+    text = _brief.repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -154,9 +154,8 @@ class ServerState:
         for generation in self._generations:
             generation.fail(error)
 
-    @contextmanager
-    def admitted(self, count: int) -> Iterator[None]:
-        """Hold room for `count` sequences; ApiError 429 when the server is full."""
+    def check_count(self, count: int) -> None:
+        """Raise ApiError 400 for more sequences than there is ever room for."""
         limit = self.limits.max_sequences
         if count > limit:
             message = (
@@ -164,6 +163,12 @@ class ServerState:
                 f"{limit} at a time. Send fewer prompts or a smaller n."
             )
             raise ApiError(400, message, param="n", code="too_many_sequences")
+
+    @contextmanager
+    def admitted(self, count: int) -> Iterator[None]:
+        """Hold room for `count` sequences; ApiError 429 when the server is full."""
+        self.check_count(count)
+        limit = self.limits.max_sequences
         if self.in_flight + count > limit:
             message = (
                 f"The server is full: {self.in_flight} of {limit} sequences are running or "

@@ -67,7 +67,10 @@ def test_the_tokens_are_the_reference_however_they_are_computed(
 @pytest.mark.parametrize(
     ("options", "settings"),
     [
-        ({"dtype": "bfloat16"}, {"dtype": "bfloat16"}),
+        (
+            {"dtype": "bfloat16"},
+            {"dtype": "bfloat16", "act_quant_type": "int8_block", "quantize_head": True},
+        ),
         ({"cachekv_dtype": "bfloat16"}, {"cachekv_dtype": "bfloat16"}),
         ({"cachekv_int8_type": "dynamic"}, {"cachekv_int8_type": "dynamic"}),
         (

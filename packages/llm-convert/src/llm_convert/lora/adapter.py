@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from llm_convert.errors import AdapterError
+from llm_convert.layout import Layout
+from llm_convert.lora.summing import low_rank_sum
 from llm_convert.model import Model
 from llm_kernels.families import ParameterKey
 
 Pair = tuple[np.ndarray, np.ndarray]
-# What fits a processor's cache in float32.
-_BLOCK_NUMBERS = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,14 @@ def merged(
     model: Model,
     adapter: LoraAdapter,
     dtypes: Mapping[ParameterKey, np.dtype] = MappingProxyType({}),
+    layout: Layout | None = None,
 ) -> Callable[[ParameterKey], np.ndarray]:
     """The weights of `model` with the adapter folded in, computed when asked for.
 
     Sums in float32 and rounds once, to the type of `dtypes`, or else to the one the base is stored
     in; a quantized base is dequantized, which is what training on it saw, and its merged weights
-    stay float32. Besides the sum only a few rows are in memory.
+    stay float32. A sum lies in memory as `layout` is going to store it, or else as the base does;
+    nothing besides it is in memory.
 
     Raises:
         AdapterError: the adapter has weights that the model lacks, or of another shape.
@@ -76,28 +78,10 @@ def merged(
             return model.dense(key, dtype)
         base = stored if isinstance(stored, np.ndarray) else stored.dequantize()
         a, b = adapter.pairs[key]
-        return _sum(base, b.T, a.T, adapter.scaling_of(key), dtype)
+        turned = None if layout is None else layout.tensors[layout.source[key]].transposed
+        return low_rank_sum(base, b.T, a.T, adapter.scaling_of(key), dtype, turned=turned)
 
     return weight
-
-
-def _sum(
-    base: np.ndarray, left: np.ndarray, right: np.ndarray, scaling: float, dtype: np.dtype
-) -> np.ndarray:
-    """base [N, K] + scaling * (left [N, r] @ right [r, K]), some rows at a time in float32."""
-    if base.flags.f_contiguous and not base.flags.c_contiguous:
-        # In the order of the memory; the result lies as the base does.
-        return _sum(base.T, right.T, left.T, scaling, dtype).T
-    factors = np.float32(scaling) * left.astype(np.float32, copy=False)
-    right = np.ascontiguousarray(right, np.float32)
-    whole = np.empty(base.shape, dtype)
-    rows = max(1, _BLOCK_NUMBERS // base.shape[1])
-    for start in range(0, len(base), rows):
-        place = slice(start, start + rows)
-        block = base[place].astype(np.float32)
-        block += factors[place] @ right
-        whole[place] = block
-    return whole
 
 
 def _check(model: Model, adapter: LoraAdapter) -> None:

@@ -73,6 +73,13 @@ def _transpose(rng: np.random.Generator, isa: str) -> Outcome:
     return _outcome(ops.transpose(x, isa=isa), x.T, float(np.finfo(np.float32).tiny))
 
 
+def _merge_low_rank(rng: np.random.Generator, isa: str) -> Outcome:
+    rows, inputs, rank = _rows(rng), int(rng.integers(1, 900)), int(rng.integers(1, 20))
+    w, b, a = _normal(rng, rows, inputs), _normal(rng, rows, rank), _normal(rng, rank, inputs)
+    found = ops.merge_low_rank(w, b, a, 0.5, isa=isa)
+    return _outcome(found, reference.merge_low_rank(w, b, a, 0.5), 1e-5)
+
+
 def _layer_norm(rng: np.random.Generator, isa: str) -> Outcome:
     width = int(rng.integers(2, 900))
     x, weight, bias = _normal(rng, _rows(rng), width), _normal(rng, width), _normal(rng, width)
@@ -169,6 +176,7 @@ CHECKS: Mapping[str, Check] = {
     "rms_norm": _rms_norm,
     "layer_norm": _layer_norm,
     "transpose": _transpose,
+    "merge_low_rank": _merge_low_rank,
     "rope half": _rope("half"),
     "rope interleaved": _rope("interleaved"),
     **{f"activation {kind}": _activation(kind, False) for kind in reference.ACTIVATIONS},

@@ -11,6 +11,7 @@ from __future__ import annotations
 from llm_kernels.ops.activation import activation
 from llm_kernels.ops.layer_norm import layer_norm
 from llm_kernels.ops.linear import PackedLinear, linear, pack
+from llm_kernels.ops.merge_low_rank import merge_low_rank
 from llm_kernels.ops.paged_attention import paged_attention, store_key_value
 from llm_kernels.ops.rms_norm import rms_norm
 from llm_kernels.ops.rope import rope
@@ -21,6 +22,7 @@ __all__ = [
     "activation",
     "layer_norm",
     "linear",
+    "merge_low_rank",
     "pack",
     "paged_attention",
     "rms_norm",

@@ -34,6 +34,7 @@ from llm_kernels.reference.key_value_cache import (
     quantize_cache,
 )
 from llm_kernels.reference.linear import Adapted, Quantized, Weight, dense, linear
+from llm_kernels.reference.merge_low_rank import merge_low_rank
 from llm_kernels.reference.norms import layer_norm, rms_norm, unit_rows
 from llm_kernels.reference.rope import (
     apply_rope,
@@ -71,6 +72,7 @@ __all__ = [
     "layer_norm",
     "linear",
     "logn_scale",
+    "merge_low_rank",
     "mix_experts",
     "paged_attention",
     "quantize_cache",

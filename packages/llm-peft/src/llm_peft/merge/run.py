@@ -17,8 +17,10 @@ from llm_convert.errors import AdapterError
 from llm_convert.files.dtypes import floating
 from llm_convert.files.json_file import read_json
 from llm_convert.hub import hub_name, resolve_model
+from llm_convert.layout import Layout
 from llm_convert.lora import LoraAdapter, check_base, is_lora, merged, read_lora
 from llm_convert.model import Model, copy_companions, open_model, save_model
+from llm_convert.saving import Naming
 from llm_convert.verify.certificate import LIMIT, write_certificate
 from llm_kernels.families import ParameterKey
 from llm_peft.errors import BaseError, CertificateError
@@ -26,6 +28,9 @@ from llm_peft.merge.certificate import PASSES, Certificate, certify
 from llm_peft.merge.options import MergeOptions
 
 logger = logging.getLogger(__name__)
+
+NAMING: Naming = "paddlenlp"
+"""What the merged model is written in."""
 
 
 def merge(options: MergeOptions) -> None:
@@ -82,14 +87,15 @@ def _write(options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Pat
         for key in base.parameters
     }
     total = sum(prod(shape) * types[key].itemsize for key, shape in base.parameters.items())
+    layout = Layout.of(base.spec, base.sizes, NAMING)
     with progress("merge", total=total, unit="B") as bar:
         save_model(
             folder,
             config=base.config,
             spec=base.spec,
             sizes=base.sizes,
-            parameters=_streamed(base, merged(base, adapter, types)),
-            naming="paddlenlp",
+            parameters=_streamed(base, merged(base, adapter, types, layout)),
+            naming=NAMING,
             dtype=types,
             max_shard_size=options.max_shard_size,
             written=bar.advance,
