@@ -123,15 +123,12 @@ def load_engine(
         max_batch_tokens=max_batch_tokens,
         max_length=min(max_length or model.sizes.max_positions or DEFAULT_LENGTH, positions),
         reserved_blocks=sum(prefix.blocks(block_size) for prefix in tuned.values()),
-        cache_dtype="int8"
-        if cachekv_int8_type
-        else cachekv_dtype or _cache_dtype(model, weight, native=native),
+        cache_dtype=_cache_dtype(model, weight, cachekv_dtype, cachekv_int8_type, native),
         cache_scales=_cache_scales(model, cachekv_int8_type),
     )
     adapters = _adapters(model, lora_paths, mode)
-    head = None
-    if quantize_head:
-        head = head_type(model, quant_type, rounds=dtype == "bfloat16" and bool(act_quant_type))
+    rounds = dtype == "bfloat16" and bool(act_quant_type)
+    head = head_type(model, quant_type, rounds=rounds) if quantize_head else None
     how = (threads, native, mode, model_prefix)
     runner, plan = _built(model, weight, sizing, *how, adapters, head)
     _tell(model, sizing, plan, start)
@@ -151,12 +148,18 @@ def load_engine(
     return engine
 
 
-def _cache_dtype(model: Source, weight: GetWeight, *, native: bool) -> CacheDtype:
-    """Where inputs of linears are rounded, keys and values in float32 would be twice the memory for
-    digits that are none; one linear of the layers stands for all of them.
+def _cache_dtype(
+    model: Source,
+    weight: GetWeight,
+    asked: CacheDtype | None,
+    int8_type: str | None,
+    native: bool,
+) -> CacheDtype:
+    """What was asked for; else bfloat16 where inputs of linears are rounded, as float32 would be
+    twice the memory for digits that are none. One linear of the layers stands for all of them.
     """
-    if not native:
-        return "float32"
+    if int8_type or asked or not native:
+        return "int8" if int8_type else asked or "float32"
     first = weight(next(key for key in parameters(model.spec, model.sizes) if quantizable(key)))
     rounds = isinstance(first, RoundedInputs) or (
         isinstance(first, PackedArrays) and first.rounding is not None
