@@ -108,9 +108,7 @@ def load_engine(
     llm_convert and llm_kernels raise.
     """
     start = time.perf_counter()
-    if not native:
-        need_paddle("--inference_model false")
-    model = open_source(path, mode, native) if isinstance(path, str | Path) else path
+    model = _opened(path, mode, native=native)
     endings = ending_tokens(model, tokenizer)
     layout = prefix_layout(model, tokenizer)
     weight = chosen_weights(model, dtype, quant_type, act_quant_type, lora_path)
@@ -146,6 +144,12 @@ def load_engine(
     for name, prefix in tuned.items():
         engine.add_prefix(name, prefix)
     return engine
+
+
+def _opened(path: str | Path | Source, mode: str, *, native: bool) -> Source:
+    if not native:
+        need_paddle("--inference_model false")
+    return open_source(path, mode, native) if isinstance(path, str | Path) else path
 
 
 def _cache_dtype(
