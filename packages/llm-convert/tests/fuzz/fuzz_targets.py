@@ -51,11 +51,30 @@ def _weights(suffix: str) -> Callable[[bytes, Path], None]:
 
 def _gguf(data: bytes, folder: Path) -> None:
     from llm_convert.foreign.gguf_reading import GgufTensors, open_gguf
+    from llm_convert.foreign.gguf_tokenizer import read_tokenizer
+    from llm_convert.tokenizers import write_folder
 
     path = folder / "x.gguf"
     path.write_bytes(data)
     _walk(GgufTensors(path))
+    found = read_tokenizer(path)
+    if found is not None:
+        write_folder(found, folder)
     open_gguf(path)
+
+
+def _tokenizer(name: str) -> Callable[[bytes, Path], None]:
+    def read(data: bytes, folder: Path) -> None:
+        from llm_convert.tokenizers import read_folder, write_folder
+
+        for other in ("tokenizer.model", "tokenizer.json", "tokenizer_config.json"):
+            (folder / other).unlink(missing_ok=True)
+        (folder / name).write_bytes(data)
+        found = read_folder(folder)
+        assert found is not None
+        write_folder(found, folder)
+
+    return read
 
 
 def _walk(file: TensorFile) -> None:
@@ -114,6 +133,8 @@ TARGETS: Mapping[str, Callable[[bytes, Path], None]] = MappingProxyType(
         "config": _config,
         "golden": _golden,
         "adapter": _adapter,
+        "sentencepiece": _tokenizer("tokenizer.model"),
+        "tokenizer": _tokenizer("tokenizer.json"),
     }
 )
 

@@ -23,6 +23,10 @@ import numpy as np
 from fuzz_targets import CORPUS, GOLDEN
 from safetensors.numpy import save
 
+from llm_convert.tokenizers import Kind, Vocabulary
+from llm_convert.tokenizers.byte_level import byte_level_json
+from llm_convert.tokenizers.sentencepiece import sentencepiece_bytes
+
 Files = dict[str, bytes]
 FLOATS = np.arange(12, dtype=np.float32)
 
@@ -190,7 +194,13 @@ def gguf_files() -> Files:
         writer.add_head_count_kv(1)
         writer.add_feed_forward_length(32)
         writer.add_layer_norm_rms_eps(1e-5)
-        writer.add_token_list(["a", "b", "c"])
+        writer.add_tokenizer_model("gpt2")
+        writer.add_tokenizer_pre("qwen2")
+        writer.add_token_list(["a", "b", "ab"])
+        writer.add_token_types([3, 1, 1])
+        writer.add_token_merges(["a b"])
+        writer.add_eos_token_id(0)
+        writer.add_chat_template("{{ messages }}")
         writer.add_tensor("token_embd.weight", np.ones((3, 32), np.float32))
         writer.add_tensor("output_norm.weight", np.ones(32, np.float16))
         q8_0 = gguf.GGMLQuantizationType.Q8_0
@@ -207,6 +217,28 @@ def gguf_files() -> Files:
         "hostile-tensors": whole[:8] + huge + whole[16:],
         "hostile-fields": whole[:16] + huge + whole[24:],
         "hostile-text": whole[:24] + huge + whole[32:],
+    }
+
+
+def tokenizer_files() -> dict[str, Files]:
+    """A vocabulary as sentencepiece's and as the tokenizers library's file."""
+    kinds = (Kind.UNKNOWN, Kind.CONTROL, Kind.CONTROL, *[Kind.BYTE] * 256)
+    texts = ("<unk>", "<s>", "</s>", *(f"<0x{i:02X}>" for i in range(256)))
+    pieces = Vocabulary("sentencepiece", texts, kinds, scores=(0.0,) * 259, ids={"unk": 0})
+    words = ("<s>", "a", "b", "ab")
+    bpe = Vocabulary(
+        "bpe",
+        words,
+        (Kind.CONTROL, *[Kind.NORMAL] * 3),
+        merges=("a b",),
+        words="dbrx",
+        ids={"bos": 0},
+        add_bos=True,
+    )
+    whole = sentencepiece_bytes(pieces)
+    return {
+        "sentencepiece": {"plain": whole, "hostile-size": whole + b"\x0a\xff\xff\xff\xff\x7f"},
+        "tokenizer": {"plain": json.dumps(byte_level_json(bpe)).encode()},
     }
 
 
@@ -274,6 +306,7 @@ def main() -> None:
         "pdparams": pdparams_files(),
         "gguf": gguf_files(),
         "golden": golden_files(),
+        **tokenizer_files(),
         **json_files(),
     }
     for kind, files in kinds.items():

@@ -17,6 +17,7 @@ from llm_convert.convert.encoder import convert_encoder
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.report import peak_memory, report
 from llm_convert.convert.target import Target, check_packed, target_of
+from llm_convert.convert.tokenizer import tokenizer_of, write_tokenizer
 from llm_convert.encoders import find_encoder
 from llm_convert.files.dtypes import floating
 from llm_convert.foreign import gguf_module
@@ -63,6 +64,8 @@ def convert(options: ConvertOptions) -> int:
         with progress("convert", total=_output_bytes(model, options.dtype), unit="B") as bar:
             opened = _WRITERS[target](options, model, folder, bar.advance)
         companions = copy_companions(source if source.is_dir() else source.parent, folder)
+        if options.gguf is not None and target != "gguf":
+            companions += write_tokenizer(source, folder)
         peak = peak_memory()
         certificate = certified(
             model, folder, wanted=options.verified, max_kl=options.max_kl, opened=opened
@@ -131,6 +134,7 @@ def _write_gguf(
         sizes=model.sizes,
         parameters=streamed(model, dense=True),
         dtype=options.dtype or {key: model.dtype(key) for key in model.parameters},
+        vocabulary=tokenizer_of(model.path, model.sizes.vocab),
         written=written,
     )
     return lambda _: gguf_module("reading").open_gguf(path)

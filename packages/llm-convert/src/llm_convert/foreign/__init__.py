@@ -1,8 +1,9 @@
 """Models in files that have no config.json: Meta's consolidated shards, and GGUF.
 
 Each is opened as a `Model` whose config.json is made from what the format states: `meta.open_meta`,
-`gguf_reading.open_gguf`. GGUF is written, too: `gguf_writing.write_gguf`. The package `gguf` (extra
-`gguf`) is imported by the modules of that name only; `gguf_module` asks for them.
+`gguf_reading.open_gguf`. GGUF is written, too: `gguf_writing.write_gguf`; `gguf_tokenizer` has its
+tokenizers. The package `gguf` (extra `gguf`) is imported by the modules of that name only;
+`gguf_module` asks for them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from llm_convert.errors import ConvertError
 
 
 def gguf_module(what: str) -> Any:
-    """The module `gguf_reading` or `gguf_writing`; ConvertError without the package gguf."""
+    """The module gguf_{what}: reading, writing or tokenizer. ConvertError without the package."""
     try:
         return import_module(f"llm_convert.foreign.gguf_{what}")
     except ImportError as error:

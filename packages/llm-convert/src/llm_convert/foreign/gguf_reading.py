@@ -79,6 +79,8 @@ class GgufTensors(TensorFile):
         """The tensor, dequantized where it is quantized. Raises KeyError."""
         kind, info, start, stop = self._places[name]
         data = np.frombuffer(self._source.data, np.uint8, stop - start, start)
+        if not data.size:
+            return np.zeros(info.shape, info.dtype)
         if kind in _PLAIN:
             return data.view(info.dtype).reshape(info.shape)
         rows = data.reshape(prod(info.shape[:-1]), -1)

@@ -1,19 +1,22 @@
 """Whether a GGUF file's counts and lengths fit the file, before the package gguf believes them.
 
-It walks over as many elements as a file states, whether they are there or not.
+It walks over as many elements as a file states, whether they are there or not. It also makes an
+object of every element of an array; `stated` reads a tokenizer's without that.
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from llm_convert.errors import FileFormatError
 from llm_convert.files.tensor_file import FileMap
 
-# Bytes of a value by the number of its type; 8 is a text, 9 an array.
+# Bytes of a value by the number of its type, and how struct names it; 8 is a text, 9 an array.
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
+_CODES = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _ARRAY = 8, 9
 _SMALLEST_FIELD = 8 + 4 + 1
 _SMALLEST_TENSOR = 8 + 4 + 4 + 8
@@ -34,6 +37,51 @@ def check_lengths(source: FileMap) -> None:
     except (ValueError, struct.error) as error:
         message = f"{source.path} is truncated or no GGUF file: {error}."
         raise FileFormatError(message) from error
+
+
+def stated(source: FileMap, wanted: Callable[[str], bool]) -> dict[str, Any]:
+    """The values of the wanted keys of a file that `check_lengths` has seen; arrays as lists.
+
+    Raises FileFormatError where a text is not UTF-8.
+    """
+    (fields,) = struct.unpack_from("<Q", source.data, 16)
+    at = 24
+    found = {}
+    try:
+        for _ in range(fields):
+            key, at = _read_text(source, at)
+            (kind,) = struct.unpack_from("<I", source.data, at)
+            if wanted(key):
+                found[key], at = _read(source, at + 4, kind)
+            else:
+                at = _value(source, at + 4, kind)
+    except ValueError as error:
+        message = f"{source.path} is no GGUF file: {error}."
+        raise FileFormatError(message) from error
+    return found
+
+
+def _read(source: FileMap, at: int, kind: int) -> tuple[Any, int]:
+    if kind == _TEXT:
+        return _read_text(source, at)
+    if kind != _ARRAY:
+        (value,) = struct.unpack_from(f"<{_CODES[kind]}", source.data, at)
+        return value, at + _size(kind)
+    inner, count = struct.unpack_from("<IQ", source.data, at)
+    at += 12
+    if inner != _TEXT:
+        values = list(struct.unpack_from(f"<{count}{_CODES[inner]}", source.data, at))
+        return values, at + count * _size(inner)
+    texts = []
+    for _ in range(count):
+        text, at = _read_text(source, at)
+        texts.append(text)
+    return texts, at
+
+
+def _read_text(source: FileMap, at: int) -> tuple[str, int]:
+    end = _text(source, at)
+    return bytes(source.data[at + 8 : end]).decode("utf-8"), end
 
 
 def _within(source: FileMap, at: int, size: int) -> int:

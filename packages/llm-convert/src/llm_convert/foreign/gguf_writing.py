@@ -1,7 +1,7 @@
 """A model as one GGUF file, tensor by tensor.
 
 Matrices keep their type, or become F32, F16 or Q8_0; norms and biases are F32 always, as llama.cpp
-wants them. The tokenizer is not written: llama.cpp's own scripts add it.
+wants them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from gguf import GGMLQuantizationType as Kind
 from llm_convert.errors import ConvertError
 from llm_convert.files.dtypes import BFLOAT16
 from llm_convert.foreign.gguf_metadata import divisors, metadata_of
+from llm_convert.foreign.gguf_tokenizer import add_tokenizer, tokenizer_metadata
 from llm_convert.layout import Layout, StoredTensor, Weight
 from llm_convert.names.gguf import FREQUENCIES, architecture
+from llm_convert.tokenizers import Vocabulary
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 
 FILE = "model.gguf"
@@ -51,6 +53,7 @@ def write_gguf(
     sizes: Sizes,
     parameters: Callable[[ParameterKey], Weight],
     dtype: str | Mapping[ParameterKey, np.dtype],
+    vocabulary: Vocabulary | None = None,
     written: Callable[[int], None] = lambda _: None,
 ) -> Path:
     """Write model.gguf into an existing folder (use `written_folder` around it); its path.
@@ -60,17 +63,22 @@ def write_gguf(
         parameters: canonical key -> dense array, asked in file order.
         dtype: "float32", "float16", "bfloat16" or "q8_0" for all matrices, or the type of each.
             Matrices whose rows are no multiple of 32 become F16 instead of Q8_0.
+        vocabulary: the tokenizer; its special tokens go before those of `config`.
         written: told the bytes written after each tensor, for a progress bar.
 
-    Raises ConvertError for a family or a variant that GGUF has no place for.
+    Raises ConvertError for a family or a variant that GGUF has no place for, UncarriedError for a
+    vocabulary of more tokens than the model has.
     """
+    tokenizer = tokenizer_metadata(vocabulary, sizes.vocab) if vocabulary else {}
     layout = Layout.of(spec, sizes, "gguf")
     metadata = metadata_of(spec, sizes, config)
     kinds = {name: _kind(tensor, dtype) for name, tensor in layout.tensors.items()}
     writer = gguf.GGUFWriter(None, architecture(spec))
     try:
         for key, value in metadata.items():
-            _add(writer, key, value)
+            if key not in tokenizer:
+                _add(writer, key, value)
+        add_tokenizer(writer, tokenizer)
         matrices = [kinds[name] for name, tensor in layout.tensors.items() if len(tensor.shape) > 1]
         writer.add_file_type(_FILE_TYPES[max(set(matrices), key=matrices.count)])
         factors = divisors(spec, sizes)

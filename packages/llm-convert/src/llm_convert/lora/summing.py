@@ -37,7 +37,7 @@ def low_rank_sum(
     """
     if turned is None:
         turned = _lies_turned(base)
-    out = memory_for_sum((base.shape[0], base.shape[1]), dtype, turned=turned)
+    out = memory_for_sum(base.shape, dtype, turned=turned)
     if base.dtype in TYPES and dtype in TYPES and _native():
         rows = base.T if _lies_turned(base) else base
         if rows.strides[-1] != rows.itemsize:
