@@ -16,15 +16,16 @@ _LINE = 64
 
 
 def memory_for_sum(
-    shape: tuple[int, int], dtype: npt.DTypeLike, *, turned: bool = False
+    shape: tuple[int, ...], dtype: npt.DTypeLike, *, turned: bool = False
 ) -> npt.NDArray[Any]:
     """Memory [N, K] for a sum, that lies as [K, N] where `turned`; it begins at a cache line.
 
     Only there are turned sums written past the caches, which is twice as fast.
     """
     dtype = np.dtype(dtype)
-    lying = shape[::-1] if turned else shape
-    size = dtype.itemsize * shape[0] * shape[1]
+    rows, columns = shape
+    lying = (columns, rows) if turned else (rows, columns)
+    size = dtype.itemsize * rows * columns
     room = np.empty(size + _LINE, np.uint8)
     start = -room.ctypes.data % _LINE
     out = room[start : start + size].view(dtype).reshape(lying)
