@@ -128,7 +128,7 @@ def test_memory_begins_at_a_cache_line(turned: bool) -> None:
         memory = memory_for_sum(shape, np.float16, turned=turned)
         assert memory.shape == shape
         assert (memory.T if turned else memory).flags.c_contiguous
-        assert memory.ctypes.data % 64 == 0
+        assert memory.ctypes.data % 64 == 0 or not memory.size
 
 
 W, B, A = np.zeros((4, 8), np.float32), np.zeros((4, 2), np.float32), np.zeros((2, 8), np.float32)
