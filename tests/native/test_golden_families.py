@@ -21,7 +21,6 @@ FAMILIES = sorted(path.parent.name for path in GOLDEN.glob("*/config.json"))
 TOLERANCE = 5e-5
 BLOCKS_EACH = 4
 GENERATED = 16
-LONGEST = 13 + GENERATED
 
 
 @dataclass
@@ -32,6 +31,7 @@ class Sequence:
     positions: np.ndarray  # [2, any], for a prompt and what is generated after it
     prefix: int
     blocks: list[int]
+    rope_length: int  # of its prompt, in every step of it
     done: int = 0
 
 
@@ -48,7 +48,8 @@ def sequence(
         answer = np.stack([np.zeros(GENERATED, int), np.arange(1, GENERATED + 1)])
         positions = np.concatenate([prompt_positions, last + answer], axis=1)
     blocks = list(range(slot * BLOCKS_EACH, (slot + 1) * BLOCKS_EACH))
-    return Sequence([int(token) for token in prompt], positions, prefix, blocks[::-1])
+    tokens = [int(token) for token in prompt]
+    return Sequence(tokens, positions, prefix, blocks[::-1], len(tokens))
 
 
 def step(decoder: NativeDecoder, spec: FamilySpec, *work: tuple[Sequence, int]) -> list[np.ndarray]:
@@ -66,6 +67,7 @@ def step(decoder: NativeDecoder, spec: FamilySpec, *work: tuple[Sequence, int]) 
             context_length=np.array([span.stop for _, span in spans], np.int32),
             prefix_length=np.array([one.prefix for one, _ in spans], np.int32) if two else None,
             block_tables=np.array([one.blocks for one, _ in spans], np.int32),
+            rope_length=np.array([one.rope_length for one, _ in spans], np.int32),
             logits_rows=np.arange(rows[-1], dtype=np.int32),
         )
     )
@@ -95,8 +97,6 @@ def case(request: pytest.FixtureRequest) -> Iterator[Case]:
     model = open_model(GOLDEN / family)
     if lacking := unsupported(model.spec, model.sizes):
         pytest.skip(f"the native decoder lacks {'; '.join(lacking)}")
-    if model.config.get("original_max_position_embeddings", LONGEST) < LONGEST:
-        pytest.skip("longrope beyond the original length has a test of its own below")
     decoder = NativeDecoder(
         model.spec, model.sizes, model.weight, num_blocks=12, block_size=16, threads=2, isa=isa
     )
@@ -141,11 +141,15 @@ def test_greedy_generation_beside_another_sequence(case: Case) -> None:
     assert one.tokens[-GENERATED:] == wanted.reshape(-1, GENERATED)[0].tolist()
 
 
-def test_longrope_beyond_the_original_length() -> None:
+def test_longrope_in_chunks_needs_the_length_that_chooses_its_factors() -> None:
+    """By the tokens so far, the first chunk would be turned by the short factors."""
     model = open_model(GOLDEN / "phi3_long")
-    decoder = NativeDecoder(model.spec, model.sizes, model.weight, num_blocks=4, block_size=16)
+    decoder = NativeDecoder(model.spec, model.sizes, model.weight, num_blocks=8, block_size=16)
     with np.load(GOLDEN / "phi3_long" / "golden.npz") as golden:
-        prompt = sequence(model.spec, model.config, golden["prompt_0"], 0)
-        expected = golden["logits_0"]
-    (logits,) = step(decoder, model.spec, (prompt, len(prompt.tokens)))
-    np.testing.assert_allclose(logits, expected, atol=TOLERANCE)
+        prompt, expected = golden["prompt_0"], golden["logits_0"]
+    right, wrong = (sequence(model.spec, model.config, prompt, slot) for slot in (0, 1))
+    wrong.rope_length = 5
+    for one, close in ((right, True), (wrong, False)):
+        first, second = (step(decoder, model.spec, (one, count))[0] for count in (5, 14))
+        off = np.abs(np.concatenate([first, second]) - expected).max()
+        assert (off < TOLERANCE) == close
