@@ -82,5 +82,9 @@ def test_linears_in_bfloat16_meet_inputs_in_bfloat16():
     get = with_bfloat16_inputs(lambda key: stored if key.slot == "q" else narrow)
     assert get(ParameterKey("k", 0)).rounding.kind == "bfloat16"
     assert get(ParameterKey("k", 0)).weight is narrow
+    turned = np.arange(12, dtype=ml_dtypes.bfloat16).reshape(4, 3).T
+    kept = with_bfloat16_inputs(lambda _: turned)(ParameterKey("k", 0)).weight
+    assert kept.flags.c_contiguous
+    np.testing.assert_array_equal(kept, turned)
     assert get(ParameterKey("embed")) is narrow
     assert get(ParameterKey("q", 0)) is stored

@@ -114,7 +114,9 @@ def with_bfloat16_inputs(weight: GetWeight) -> GetWeight:
 
 def to_bfloat16_inputs(dense: np.ndarray) -> RoundedInputs:
     """A weight [N, K] in bfloat16 over inputs in bfloat16; products are added in float32."""
-    return RoundedInputs(dense.astype(ml_dtypes.bfloat16, copy=False), InputRounding("bfloat16"))
+    # Paddle's files hold linears the other way round, so that `dense` may be a turned view.
+    weight = np.ascontiguousarray(dense, ml_dtypes.bfloat16)
+    return RoundedInputs(weight, InputRounding("bfloat16"))
 
 
 def _is_bfloat16(weight: Weight) -> TypeGuard[np.ndarray]:
