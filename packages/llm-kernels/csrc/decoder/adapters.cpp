@@ -7,6 +7,8 @@
 namespace llm_kernels {
 
 const PackedLinear& Decoder::adaptable(const std::string& slot, int layer) const {
+  if (!sealed_)
+    throw std::invalid_argument("Adapters are added after the last weight: seal first.");
   if (layer < 0 || static_cast<std::size_t>(layer) >= layers_.size()) {
     throw std::invalid_argument("There is no layer " + std::to_string(layer) + "; the model has " +
                                 std::to_string(layers_.size()) + ".");
@@ -26,7 +28,6 @@ const PackedLinear& Decoder::adaptable(const std::string& slot, int layer) const
 
 void Decoder::add_adapter(const std::string& slot, int layer, std::size_t number, const float* a,
                           const float* b, std::size_t rank) {
-  if (!sealed_) throw std::invalid_argument("Adapters are added after the last weight.");
   adapters_.add(&adaptable(slot, layer), number, a, b, rank);
 }
 

@@ -90,6 +90,20 @@ def test_a_step_before_and_a_weight_after_the_seal_are_refused(
         fill(decoder, model)
 
 
+def test_an_adapter_before_the_seal_is_refused(random_model: Callable[..., Any]) -> None:
+    """Without weights there is no linear to stand beside."""
+    model = random_model("llama")
+    decoder = empty(model)
+    a, b = np.zeros((2, 24), np.float32), np.zeros((2, 32), np.float32)
+    with pytest.raises(ValueError, match="after the last weight"):
+        decoder.add_adapter("q", 0, 0, a, b)
+    fill(decoder, model)
+    decoder.seal()
+    decoder.add_adapter("q", 0, 0, a, b)
+    with pytest.raises(ValueError, match="no layer 2"):
+        decoder.add_adapter("q", 2, 0, a, b)
+
+
 def test_experts_that_are_missing_are_counted(random_model: Callable[..., Any]) -> None:
     model = random_model("mixtral")
     decoder = empty(model)
