@@ -22,22 +22,19 @@ float dot(const float* a, const float* x, std::size_t n) {
 
 }  // namespace
 
-void Adapters::add(const PackedLinear* weight, std::size_t number, const float* a, const float* b,
+void Adapters::add(const PackedLinear* weight, std::int32_t number, const float* a, const float* b,
                    std::size_t rank) {
-  std::vector<Pair>& pairs = pairs_[weight];
-  if (pairs.size() <= number) pairs.resize(number + 1);
-  pairs[number] = {{a, a + rank * weight->inputs()}, {b, b + rank * weight->rows()}, rank};
+  pairs_[weight][number] = {{a, a + rank * weight->inputs()}, {b, b + rank * weight->rows()}, rank};
+  numbers_.insert(number);
 }
 
-void Adapters::place(const SequenceBatch& batch) {
-  if (sequences_.empty()) {
-    rows_.clear();
-    return;
-  }
+void Adapters::place(const SequenceBatch& batch, const std::int32_t* sequences) {
+  rows_.clear();
+  if (sequences == nullptr) return;
   rows_.resize(batch.rows());
   for (std::size_t s = 0; s < batch.sequences; ++s) {
     std::fill(rows_.begin() + batch.query_start[s], rows_.begin() + batch.query_start[s + 1],
-              s < sequences_.size() ? sequences_[s] : -1);
+              sequences[s]);
   }
 }
 
@@ -47,12 +44,12 @@ void Adapters::apply(const KernelTable& table, ThreadPool& pool, const float* x,
   for (const LinearPart& part : parts) {
     const auto found = pairs_.find(part.weight);
     if (found == pairs_.end()) continue;
-    const std::vector<Pair>& pairs = found->second;
+    const auto& pairs = found->second;
     const std::size_t inputs = part.weight->inputs(), outputs = part.weight->rows();
     pool.run(rows, [&](std::size_t row, int) {
-      const std::int32_t number = rows_[row];
-      if (number < 0 || static_cast<std::size_t>(number) >= pairs.size()) return;
-      const Pair& pair = pairs[static_cast<std::size_t>(number)];
+      const auto chosen = pairs.find(rows_[row]);
+      if (chosen == pairs.end()) return;
+      const Pair& pair = chosen->second;
       for (std::size_t j = 0; j < pair.rank; ++j) {
         const float narrow = dot(pair.a.data() + j * inputs, x + row * inputs, inputs);
         table.add_scaled(pair.b.data() + j * outputs, narrow, outputs,

@@ -2,16 +2,15 @@
 
 The choice is the memory that the asked number of full-length sequences needs, but never more than
 half of what is free beside the weights, nor more than CACHE_CAP unless one sequence needs it.
-Reads /proc and the limits of the control group (a container may have less than the machine).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from llm_cli.progress import scaled
 from llm_infer.errors import InferError
+from llm_kernels import memory
 
 CACHE_CAP = 4 * 10**9
 """Most bytes that are taken without being asked for with num_blocks, but for one sequence."""
@@ -30,21 +29,10 @@ class CachePlan:
     """Tokens up to which the decoder is right, where that is less than the model's; 0: not."""
 
 
-def available_bytes(root: Path = Path("/")) -> int:
-    """Memory that this process may still take; `root` is where proc and sys are mounted."""
-    limits = [_machine(root / "proc/meminfo")]
-    group = root / "sys/fs/cgroup"
-    for limit, used, statistics in (
-        ("memory.max", "memory.current", "memory.stat"),
-        (
-            "memory/memory.limit_in_bytes",
-            "memory/memory.usage_in_bytes",
-            "memory/memory.stat",
-        ),
-    ):
-        limits.append(_group(group / limit, group / used, group / statistics))
-    known = [limit for limit in limits if limit is not None]
-    return max(0, min(known, default=CACHE_CAP))
+def available_bytes() -> int:
+    """Memory that this process may still take; CACHE_CAP where the system does not say."""
+    available = memory.available()
+    return CACHE_CAP if available is None else available
 
 
 def plan_cache(
@@ -98,25 +86,3 @@ def asked_cache(num_blocks: int, free: int, weight_bytes: int, bytes_per_block: 
 
 def _text(amount: int) -> str:
     return scaled(amount, "B")
-
-
-def _machine(meminfo: Path) -> int | None:
-    try:
-        lines = meminfo.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    available = fields.get("MemAvailable", "").split()
-    return int(available[0]) * 1024 if available else None
-
-
-def _group(limit: Path, used: Path, statistics: Path) -> int | None:
-    """Bytes left in a control group; pages of files in `used` can be given back, so they count."""
-    try:
-        bound = limit.read_text(encoding="ascii").strip()
-        if not bound.isdigit():
-            return None
-        fields = dict(line.split() for line in statistics.read_text("ascii").splitlines())
-        return int(bound) - int(used.read_text(encoding="ascii")) + int(fields["inactive_file"])
-    except (OSError, KeyError, ValueError):
-        return None

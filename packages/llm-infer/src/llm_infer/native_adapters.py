@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_convert.lora import LoraAdapter
-from llm_infer.engine.batch import AdaptedBatch
 from llm_infer.errors import UnsupportedError
 from llm_kernels.decoder import NativeDecoder, StepBatch
 
@@ -34,8 +33,6 @@ class AdaptedDecoder:
 
     def step(self, batch: StepBatch) -> NDArray[np.float32]:
         """Logits, float32 [R, V], of the rows that `batch.logits_rows` names."""
-        chosen = batch.adapters if isinstance(batch, AdaptedBatch) else None
-        self._decoder.choose_adapters(chosen)
         return self._decoder.step(batch)
 
     def copy_blocks(self, copies: Sequence[tuple[int, int]]) -> None:

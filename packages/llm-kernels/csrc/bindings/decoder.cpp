@@ -106,7 +106,7 @@ py::array_t<float> step(Decoder& decoder, const py::array& token_ids, const py::
                         const OptionalArray& block_positions, const py::array& query_start,
                         const py::array& context_length, const OptionalArray& prefix_length,
                         const py::array& block_tables, const py::array& logits_rows,
-                        const OptionalArray& rope_length) {
+                        const OptionalArray& rope_length, const OptionalArray& adapters) {
   Step input = {};
   input.batch = sequence_batch(query_start, context_length, block_tables, prefix_length);
   const py::ssize_t rows = input.batch.query_start[input.batch.sequences];
@@ -115,8 +115,9 @@ py::array_t<float> step(Decoder& decoder, const py::array& token_ids, const py::
   input.block_positions = checked<std::int32_t>("block_positions", block_positions, {rows});
   input.logits_rows = checked<std::int32_t>("logits_rows", logits_rows, {kAny});
   input.logits_count = length(logits_rows, 0);
-  input.rope_length =
-      checked<std::int32_t>("rope_length", rope_length, {signed_size(input.batch.sequences)});
+  const py::ssize_t sequences = signed_size(input.batch.sequences);
+  input.rope_length = checked<std::int32_t>("rope_length", rope_length, {sequences});
+  input.adapters = checked<std::int32_t>("adapters", adapters, {sequences});
   py::array_t<float> logits({logits_rows.shape(0), signed_size(decoder.config().vocab)});
   float* out = logits.mutable_data();
   const Unlocked nogil;

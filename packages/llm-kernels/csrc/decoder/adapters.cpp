@@ -3,6 +3,7 @@
 #include <string>
 
 #include "llm_kernels/decoder.h"
+#include "llm_kernels/fork_guard.h"
 
 namespace llm_kernels {
 
@@ -26,8 +27,14 @@ const PackedLinear& Decoder::adaptable(const std::string& slot, int layer) const
                               " that an adapter may stand beside; merge the adapter instead.");
 }
 
-void Decoder::add_adapter(const std::string& slot, int layer, std::size_t number, const float* a,
+void Decoder::add_adapter(const std::string& slot, int layer, std::int32_t number, const float* a,
                           const float* b, std::size_t rank) {
+  if (number < 0) {
+    throw std::invalid_argument("An adapter's number is " + std::to_string(number) +
+                                "; it must be 0 or more.");
+  }
+  const ForkGuard no_fork;
+  std::lock_guard<std::mutex> lock(one_step_);
   adapters_.add(&adaptable(slot, layer), number, a, b, rank);
 }
 

@@ -73,7 +73,6 @@ void Decoder::project_heads(const LayerWeights& weights, const float* x, State& 
 
 void Decoder::attention(std::size_t layer, const float* x, State& state) {
   const LayerWeights& weights = layers_[layer];
-  adapters_.place(state.batch);
   project_heads(weights, x, state);
   heads_to_cache(layer, state);
 

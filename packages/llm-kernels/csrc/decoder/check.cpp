@@ -19,10 +19,22 @@ void check_range(const char* name, const std::int32_t* values, std::size_t count
 
 }  // namespace
 
+void Decoder::check_adapters(const Step& step) const {
+  for (std::size_t s = 0; step.adapters != nullptr && s < step.batch.sequences; ++s) {
+    if (step.adapters[s] != -1 && !adapters_.has(step.adapters[s])) {
+      throw std::invalid_argument("adapters[" + std::to_string(s) + "] is " +
+                                  std::to_string(step.adapters[s]) +
+                                  ", which was never added; it must be the number of an adapter "
+                                  "that was, or -1 for none.");
+    }
+  }
+}
+
 void Decoder::check(const Step& step) const {
   if (!sealed_) throw std::invalid_argument("The decoder is not whole: seal it before a step.");
   check_batch(step.batch, caches_.shape());
   check_rotation(step);
+  check_adapters(step);
   const std::size_t rows = step.batch.rows();
   if (rows == 0 || rows > config_.max_batch_tokens) {
     throw std::invalid_argument(

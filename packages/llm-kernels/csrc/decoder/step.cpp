@@ -90,6 +90,7 @@ void Decoder::start(const Step& step, State& state) {
   rotation(step, state);
   state.slots = cache_slots(step.batch, config_.block_size);
   state.plan = plan_attention(step.batch, caches_.shape(), config_.heads, pool_.threads());
+  adapters_.place(step.batch, step.adapters);
 }
 
 // What the block reads. Afterwards state.x holds the skip path, to which the block adds.
@@ -186,9 +187,9 @@ bool Decoder::is_small(const Step& step) const {
 }
 
 void Decoder::step(const Step& step, float* out) {
-  check(step);
   const ForkGuard no_fork;  // a child would find the lock held and the scratch half grown
   std::lock_guard<std::mutex> lock(one_step_);
+  check(step);
   pool_.set_alone(is_small(step));
   State state = {};
   start(step, state);

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "llm_kernels/linear.h"
@@ -15,15 +16,14 @@ namespace llm_kernels {
 class Adapters {
  public:
   // y += B (A x) for rows of adapter `number`: a [rank, K], b [rank, N], scaling included.
-  void add(const PackedLinear* weight, std::size_t number, const float* a, const float* b,
+  void add(const PackedLinear* weight, std::int32_t number, const float* a, const float* b,
            std::size_t rank);
 
-  // The adapter of each sequence of the steps to come, -1 for none; empty: none at all.
-  void choose(std::vector<std::int32_t> sequences) { sequences_ = std::move(sequences); }
-  const std::vector<std::int32_t>& chosen() const { return sequences_; }
+  bool has(std::int32_t number) const { return numbers_.count(number) > 0; }
 
-  // Which rows of this step have which adapter; before the first apply() of a step.
-  void place(const SequenceBatch& batch);
+  // Which rows of a step have which adapter: `sequences` [batch.sequences], -1 for none; null: none
+  // at all. Before the first apply() of the step.
+  void place(const SequenceBatch& batch, const std::int32_t* sequences);
 
   // What the adapters add to what linear() gave for x [rows, K]. Rows of x are those of the step.
   // A row's sum does not depend on the rows beside it.
@@ -33,10 +33,10 @@ class Adapters {
  private:
   struct Pair {
     std::vector<float> a, b;
-    std::size_t rank = 0;  // 0: this adapter leaves the linear alone
+    std::size_t rank;
   };
-  std::unordered_map<const PackedLinear*, std::vector<Pair>> pairs_;
-  std::vector<std::int32_t> sequences_;
+  std::unordered_map<const PackedLinear*, std::unordered_map<std::int32_t, Pair>> pairs_;
+  std::unordered_set<std::int32_t> numbers_;
   std::vector<std::int32_t> rows_;
 };
 

@@ -94,6 +94,7 @@ struct Step {
   const std::int32_t* logits_rows;      // [R]
   const std::int32_t* rope_length;      // [sequences] what the frequencies follow; null: context
   std::size_t logits_count;
+  const std::int32_t* adapters;  // [sequences] numbers of add_adapter, -1 for none; null: none
   SequenceBatch batch;
 };
 
@@ -168,13 +169,10 @@ class Decoder {
                    const float* keys, const float* values);
 
   // Adapter `number` beside the linear `slot` of a layer (q, k, v, out, gate, up, down), see
-  // Adapters; after seal(). choose_adapters says which one each sequence of the steps to come has,
-  // -1 for none. std::invalid_argument for a linear that is not there.
-  void add_adapter(const std::string& slot, int layer, std::size_t number, const float* a,
+  // Adapters; after seal(), between steps. std::invalid_argument for a linear that is not there and
+  // for a number below 0.
+  void add_adapter(const std::string& slot, int layer, std::int32_t number, const float* a,
                    const float* b, std::size_t rank);
-  void choose_adapters(std::vector<std::int32_t> sequences) {
-    adapters_.choose(std::move(sequences));
-  }
   const PackedLinear& adaptable(const std::string& slot, int layer) const;
 
   const DecoderConfig& config() const { return config_; }
@@ -195,6 +193,7 @@ class Decoder {
 
   void check(const Step& step) const;
   void check_rotation(const Step& step) const;
+  void check_adapters(const Step& step) const;
   void start(const Step& step, State& state);
   void embed(const Step& step, float* x);
   void rotation(const Step& step, State& state) const;

@@ -45,6 +45,8 @@ class StepBatch:
     Qwen-1): the length that chooses those of a sequence, the same in every step of it, such as that
     of its prompt, or the longest that it may reach. None: context_length, which is refused where
     keys in the cache were turned by other frequencies.
+    `adapters` [S]: the number of each sequence's adapter (`add_adapter`), -1 for none. None: no
+    sequence has one.
     """
 
     token_ids: npt.NDArray[np.int32]
@@ -56,6 +58,7 @@ class StepBatch:
     block_positions: npt.NDArray[np.int32] | None = None
     prefix_length: npt.NDArray[np.int32] | None = None
     rope_length: npt.NDArray[np.int32] | None = None
+    adapters: npt.NDArray[np.int32] | None = None
 
 
 class NativeDecoder:
@@ -116,8 +119,8 @@ class NativeDecoder:
         """Run the tokens of `batch` through the model: float32 logits [R, V].
 
         Keys and values of the tokens are in the cache afterwards. Raises ShapeError, and changes
-        nothing, for arrays of another dtype or shape, and for ids, positions, blocks or lengths
-        that are out of range.
+        nothing, for arrays of another dtype or shape, for ids, positions, blocks or lengths that
+        are out of range, and for adapters that were never added.
         """
         try:
             logits: npt.NDArray[np.float32] = self._native.step(
@@ -130,6 +133,7 @@ class NativeDecoder:
                 batch.block_tables,
                 batch.logits_rows,
                 batch.rope_length,
+                batch.adapters,
             )
         except ValueError as error:
             raise ShapeError(str(error)) from error
@@ -172,8 +176,9 @@ class NativeDecoder:
     ) -> None:
         """Put adapter `number` beside the linear `key`: y += B (A x), a [r, K], b [r, N].
 
-        Scaling is part of `b`. Sequences have it where `choose_adapters` says so. Raises ShapeError
-        for matrices that do not fit, and for a linear that no adapter can stand beside (experts).
+        Scaling is part of `b`. Sequences have it where `StepBatch.adapters` says so. Raises
+        ShapeError for matrices that do not fit, for a number below 0, and for a linear that no
+        adapter can stand beside (experts).
         """
         if key.expert is not None:
             message = f"{key.name} is an expert's; merge the adapter instead."
@@ -182,10 +187,6 @@ class NativeDecoder:
             self._native.add_adapter(key.slot, _index(key.layer), number, a, b)
         except ValueError as error:
             raise ShapeError(str(error)) from error
-
-    def choose_adapters(self, numbers: npt.NDArray[np.int32] | None) -> None:
-        """Which adapter each sequence of the next steps has, int32 [S], -1 for none; None: none."""
-        self._native.choose_adapters([] if numbers is None else numbers.tolist())
 
     @property
     def isa(self) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_kernels import native
+from llm_kernels import memory, native
 from llm_kernels.commands import doctor as module
 from llm_kernels.commands import machine
 from llm_kernels.commands.doctor import doctor
@@ -33,8 +33,8 @@ def test_what_is_missing_comes_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(machine, "version_of", lambda name: None)
-    monkeypatch.setattr(machine, "memory", lambda: (2 * GIB, GIB))
-    monkeypatch.setattr(machine, "memory_limit", lambda: GIB // 2)
+    monkeypatch.setattr(memory, "total", lambda: GIB)
+    monkeypatch.setattr(memory, "available", lambda: GIB // 2)
     monkeypatch.setattr(machine, "disk", lambda folder: (9 * GIB, GIB))
     code, text = run(capsys)
     assert code == 0

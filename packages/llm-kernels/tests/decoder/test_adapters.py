@@ -48,7 +48,6 @@ def test_each_sequence_has_its_own(made: tuple[Any, NativeDecoder, list[dict[Any
     model, decoder, sums = made
     prompts = [[3, 1, 4, 1], [5, 9, 2], [6, 5], [3, 5, 8, 9, 7]]
     chosen = [1, -1, 0, 1]
-    decoder.choose_adapters(int32(chosen))
     starts = np.cumsum([0, *map(len, prompts)])
     logits = decoder.step(
         StepBatch(
@@ -58,6 +57,7 @@ def test_each_sequence_has_its_own(made: tuple[Any, NativeDecoder, list[dict[Any
             context_length=int32([len(prompt) for prompt in prompts]),
             block_tables=int32([[0], [1], [2], [3]]),
             logits_rows=int32(starts[1:] - 1),
+            adapters=int32(chosen),
         )
     )
     for row, (prompt, number) in enumerate(zip(prompts, chosen, strict=True)):
@@ -66,27 +66,44 @@ def test_each_sequence_has_its_own(made: tuple[Any, NativeDecoder, list[dict[Any
         np.testing.assert_allclose(logits[row], expected, rtol=1e-3, atol=1e-3)
 
 
-def test_none_are_chosen_until_they_are(
-    made: tuple[Any, NativeDecoder, list[dict[Any, Any]]],
-) -> None:
-    model, decoder, _ = made
-    plain = NativeDecoder(
-        model.spec, model.sizes, model.parameters.__getitem__, num_blocks=8, block_size=16
-    )
-    batch = StepBatch(
+def one_sequence(adapter: int | None = None) -> StepBatch:
+    return StepBatch(
         token_ids=int32([7, 8]),
         positions=int32([0, 1]),
         query_start=int32([0, 2]),
         context_length=int32([2]),
         block_tables=int32([[0]]),
         logits_rows=int32([1]),
+        adapters=None if adapter is None else int32([adapter]),
     )
-    np.testing.assert_array_equal(decoder.step(batch), plain.step(batch))
-    decoder.choose_adapters(int32([0]))
-    changed = decoder.step(batch)
-    decoder.choose_adapters(None)
-    np.testing.assert_array_equal(decoder.step(batch), plain.step(batch))
-    assert np.abs(changed - plain.step(batch)).max() > 1e-3
+
+
+def test_a_step_has_those_that_it_names_alone(
+    made: tuple[Any, NativeDecoder, list[dict[Any, Any]]],
+) -> None:
+    model, decoder, _ = made
+    plain = NativeDecoder(
+        model.spec, model.sizes, model.parameters.__getitem__, num_blocks=8, block_size=16
+    )
+    wanted = plain.step(one_sequence())
+    np.testing.assert_array_equal(decoder.step(one_sequence()), wanted)
+    changed = decoder.step(one_sequence(0))
+    np.testing.assert_array_equal(decoder.step(one_sequence()), wanted)
+    np.testing.assert_array_equal(decoder.step(one_sequence(-1)), wanted)
+    assert np.abs(changed - wanted).max() > 1e-3
+
+
+@pytest.mark.parametrize("number", [2, -2, 2**31 - 1])
+def test_a_number_that_was_never_added_is_refused(
+    made: tuple[Any, NativeDecoder, list[dict[Any, Any]]], number: int
+) -> None:
+    _, decoder, _ = made
+    with pytest.raises(ShapeError, match=rf"adapters\[0\] is {number}, which was never added"):
+        decoder.step(one_sequence(number))
+    batch = one_sequence()
+    batch.adapters = int32([0, 0])
+    with pytest.raises(ShapeError, match=r"adapters has shape \[2\]"):
+        decoder.step(batch)
 
 
 def test_what_does_not_fit_is_refused(
@@ -101,5 +118,7 @@ def test_what_does_not_fit_is_refused(
         decoder.add_adapter(0, ParameterKey("router", 0), a, b)
     with pytest.raises(ShapeError, match="a has"):
         decoder.add_adapter(0, ParameterKey("q", 0), a[:, 1:].copy(), b)
+    with pytest.raises(ShapeError, match="number is -1"):
+        decoder.add_adapter(-1, ParameterKey("q", 0), a, b)
     with pytest.raises(ShapeError, match="an expert's"):
         decoder.add_adapter(0, ParameterKey("expert_up", 0, 1), a, b)

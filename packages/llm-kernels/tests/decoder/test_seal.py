@@ -46,7 +46,7 @@ def fill(decoder: Any, model: Any, leave_out: str = "", cut: str = "") -> None:
 def step(decoder: Any) -> Any:
     one, first = np.array([1], np.int32), np.array([0], np.int32)
     starts = np.array([0, 1], np.int32)
-    return decoder.step(first, first, None, starts, one, None, first[None], first, None)
+    return decoder.step(first, first, None, starts, one, None, first[None], first, None, None)
 
 
 SLOTS = ["embed", "head", "q", "k", "v", "out", "gate", "up", "down", "attn_norm", "mlp_norm"]

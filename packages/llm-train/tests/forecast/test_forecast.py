@@ -103,6 +103,14 @@ def test_this_machine_has_memory_and_a_speed() -> None:
     assert numpy_peak(0.01) > 1e8
 
 
+def test_memory_is_what_the_control_group_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_train.forecast.forecast.available", lambda: 12345)
+    assert free_memory() == 12345
+    monkeypatch.setattr("llm_train.forecast.forecast.available", lambda: None)
+    with pytest.raises(RecipeError, match="--memory_gb"):
+        free_memory()
+
+
 @pytest.mark.parametrize("family", ["bloom", "qwen2_moe", "deepseek_v3", "gpt2"])
 def test_every_kind_of_family_is_counted(family: str, golden: Path) -> None:
     config = json.loads((golden / family / "config.json").read_text())

@@ -60,6 +60,11 @@ def test_workers_share_the_processors_and_see_no_empty_list_of_gpus() -> None:
     assert kept == {"CUDA_VISIBLE_DEVICES": "1", "OMP_NUM_THREADS": "7"}
 
 
+def test_workers_share_what_the_control_group_pays_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llm_kernels.processors.available", lambda: 6)
+    assert worker_environment(2, {})["OMP_NUM_THREADS"] == "3"
+
+
 @pytest.mark.slow
 def test_the_failure_of_one_ends_all_and_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

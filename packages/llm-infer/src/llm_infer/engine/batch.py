@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -25,19 +24,9 @@ class StepRunner(Protocol):
         ...
 
 
-@dataclass(kw_only=True)
-class AdaptedBatch(StepBatch):
-    """A step in which adapters compute: `adapters` int32 [S], the number of each sequence's or -1.
-
-    A decoder that knows no adapters is never given one.
-    """
-
-    adapters: NDArray[np.int32]
-
-
 def adapter_of(batch: StepBatch, index: int) -> int:
     """The number of the adapter of sequence `index`, -1 for none."""
-    return int(batch.adapters[index]) if isinstance(batch, AdaptedBatch) else -1
+    return -1 if batch.adapters is None else int(batch.adapters[index])
 
 
 def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
@@ -81,9 +70,9 @@ def build_batch(chunks: Sequence[Chunk]) -> StepBatch:
     if any(lengths):
         batch.rope_length = np.array(lengths, np.int32)
     adapters = [chunk.sequence.adapter for chunk in chunks]
-    if all(adapter < 0 for adapter in adapters):
-        return batch
-    return AdaptedBatch(**vars(batch), adapters=np.array(adapters, np.int32))
+    if any(adapter >= 0 for adapter in adapters):
+        batch.adapters = np.array(adapters, np.int32)
+    return batch
 
 
 def _prefixes(chunks: Sequence[Chunk]) -> NDArray[np.int32]:

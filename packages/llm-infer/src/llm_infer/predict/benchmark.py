@@ -21,6 +21,7 @@ from llm_infer.errors import InferError
 from llm_infer.predict.options import PredictOptions
 from llm_infer.predict.session import bounded_length, open_engine
 from llm_infer.predict.terminal import raise_failures
+from llm_kernels import memory
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def measure(engine: Engine, options: PredictOptions) -> dict[str, Any]:
         "bytes_per_step": bytes_per_step,
         "decode_gb_per_s": round(bytes_per_step * (new_tokens - 1) / decode / 1e9, 3),
         "python_share": round(1 - decoder / step, 4),
-        "rss_mb": round(_resident_bytes() / 1e6, 1),
+        "rss_mb": round(memory.resident() / 1e6, 1),
         **{name: getattr(engine.runner, name, None) for name in RUNNER_FIGURES},
         **(_speculation(engine, random, source, new_tokens) if engine.speculate_ngram else {}),
     }
@@ -150,11 +151,3 @@ def _timed(
         if waiting and not (waiting := waiting - seen):
             first = time.perf_counter()
     return first - start, time.perf_counter() - first, list(answers.values())
-
-
-def _resident_bytes() -> int:
-    """Memory of this process that is in RAM now."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024
-    return 0

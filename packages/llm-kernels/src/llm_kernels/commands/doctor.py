@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llm_cli.console import console, table
-from llm_kernels import native, processors
+from llm_kernels import memory, native, processors
 from llm_kernels.commands import machine
 from llm_kernels.commands.options import DoctorOptions
 from llm_kernels.errors import NativeUnavailableError
@@ -126,13 +126,9 @@ def _native_row(problems: list[str], advice: list[str]) -> str:
 
 
 def _memory_row(advice: list[str]) -> str:
-    found = machine.memory()
-    if found is None:
+    total, free = memory.total(), memory.available()
+    if total is None or free is None:
         return "unknown"
-    total, free = found
-    limit = machine.memory_limit()
-    if limit is not None:
-        total, free = min(total, limit), min(free, limit)
     if free < _LITTLE_MEMORY:
         advice.append(
             f"{free / _GIB:.1f} GiB of memory are free; a 7B model takes about 4 GiB in int4, 7 in "

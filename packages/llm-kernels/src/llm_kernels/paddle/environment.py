@@ -17,6 +17,8 @@ import sys
 import warnings
 from pathlib import Path
 
+from llm_kernels import processors
+
 # glibc's malloc.h: M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX.
 _KEEP_MEMORY = ((-1, 2**31 - 1), (-2, 64 << 20), (-4, 0))
 
@@ -28,7 +30,7 @@ def prepare(threads: int | None = None) -> int:
     Returns that number. Where paddle is imported already, its threads cannot change any more.
     """
     if threads is None:
-        threads = int(os.environ.get("OMP_NUM_THREADS") or len(os.sched_getaffinity(0)))
+        threads = int(os.environ.get("OMP_NUM_THREADS") or processors.available())
     if "paddle" in sys.modules:
         return int(os.environ.get("OMP_NUM_THREADS") or 1)
     os.environ["OMP_NUM_THREADS"] = str(threads)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from llm_kernels.families import FamilySpec, Sizes, detect, parameters, read_sizes
+from llm_kernels.memory import available
+from llm_train.errors import RecipeError
 from llm_train.forecast.cost import flops_per_token
 from llm_train.forecast.memory import Memory, memory_of
 from llm_train.parallel.layout import Layout, layout_of
@@ -120,14 +120,11 @@ def proposal(
 
 
 def free_memory() -> int:
-    """Bytes that processes may still take here: the system's, or the container's if less."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            free = int(line.split()[1]) * 1024
-    limit, used = (_lines(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
-    if limit and used and limit[0].isdecimal():
-        free = min(free, int(limit[0]) - int(used[0]))
+    """Bytes that processes may still take here. Raises RecipeError where the system says not."""
+    free = available()
+    if free is None:
+        message = "How much memory is free cannot be read here; state it with --memory_gb."
+        raise RecipeError(message)
     return free
 
 
@@ -140,10 +137,3 @@ def numpy_peak(seconds: float = 0.2) -> float:
         left @ left
         done += 1
     return 2.0 * _SIDE**3 * done / (time.perf_counter() - began)
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return []

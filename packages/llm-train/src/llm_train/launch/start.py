@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 from llm_cli.outputs import written_file
+from llm_kernels.native import default_threads
 from llm_train.errors import RecipeError, StoppedError, TrainError
 from llm_train.launch import worker
 from llm_train.launch.notes import LOGS, Failure, clear, first_failure, process_of
@@ -108,7 +109,7 @@ def worker_environment(
     made = dict(os.environ if before is None else before)
     if not made.get("CUDA_VISIBLE_DEVICES"):
         made.pop("CUDA_VISIBLE_DEVICES", None)
-    count = len(os.sched_getaffinity(0)) if processors is None else processors
+    count = default_threads() if processors is None else processors
     made.setdefault("OMP_NUM_THREADS", str(max(count // workers, 1)))
     return made
 
