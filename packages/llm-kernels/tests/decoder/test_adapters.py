@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,23 @@ def test_a_number_that_was_never_added_is_refused(
     batch.adapters = int32([0, 0])
     with pytest.raises(ShapeError, match=r"adapters has shape \[2\]"):
         decoder.step(batch)
+
+
+def test_adapters_are_added_while_another_thread_steps(
+    made: tuple[Any, NativeDecoder, list[dict[Any, Any]]],
+) -> None:
+    model, decoder, _ = made
+    wanted = decoder.step(one_sequence(0))
+    a = np.ones((8, model.sizes.hidden), np.float32)
+    b = np.ones((8, model.sizes.heads * model.sizes.head_dim), np.float32)
+    with ThreadPoolExecutor(1) as other:
+        adding = other.submit(
+            lambda: [decoder.add_adapter(2 + i, ParameterKey("q", 0), a, b) for i in range(500)]
+        )
+        while not adding.done():
+            np.testing.assert_array_equal(decoder.step(one_sequence(0)), wanted)
+        adding.result()
+    assert np.isfinite(decoder.step(one_sequence(501))).all()
 
 
 def test_what_does_not_fit_is_refused(
