@@ -23,34 +23,50 @@ Isa level_named(const std::string& name, const std::string& where) {
                               "avx2, avx512, avx512bf16 or amx.");
 }
 
+Isa runnable_named(const std::string& name, const std::string& where) {
+  const Isa level = level_named(name, where);
+  if (level > detected_isa()) {
+    throw std::invalid_argument(where + " is '" + name + "', but this processor runs " +
+                                isa_name(detected_isa()) + " at most: choose that or a lower one.");
+  }
+  return level;
+}
+
 Isa read_selection() {
   const char* wanted = std::getenv("LLM_KERNELS_ISA");
   if (wanted == nullptr || *wanted == '\0') return detected_isa();
-  const Isa level = level_named(wanted, "The environment variable LLM_KERNELS_ISA");
-  return level < detected_isa() ? level : detected_isa();
+  return runnable_named(wanted, "The environment variable LLM_KERNELS_ISA");
 }
 
 #if defined(LLM_KERNELS_AMX)
-// Tiles are more state than a thread has by default: Linux gives it to who asks, from then on to
-// all threads of the process (arch_prctl(2)).
-bool ask_for_tiles() {
+
+// arch_prctl(2): what of the processor's state Linux knows, and the request for one.
+constexpr int kKnownStates = 0x1021, kAskForState = 0x1023, kTileData = 18;
+
+bool has_tiles() {
   unsigned a = 0, b = 0, c = 0, d = 0;
   constexpr unsigned kTiles = 1u << 24, kInt8 = 1u << 25, kBFloat16 = 1u << 22;
   constexpr unsigned kAll = kTiles | kInt8 | kBFloat16;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & kAll) != kAll) return false;
-  constexpr int kAskForState = 0x1023, kTileData = 18;  // ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA
-  return syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
+  unsigned long long known = 0;
+  return syscall(SYS_arch_prctl, kKnownStates, &known) == 0 && (known >> kTileData & 1) != 0;
 }
-#endif
 
-bool may_use_tiles() {
-#if defined(LLM_KERNELS_AMX)
-  static const bool granted = ask_for_tiles();
-  return granted;
-#else
-  return false;
-#endif
+// Tiles are more state than a thread has by default: Linux gives it to who asks, from then on to
+// all threads of the process, whose signal frames grow. So it is asked for when it is used.
+void ask_for_tiles() {
+  static const bool granted = syscall(SYS_arch_prctl, kAskForState, kTileData) == 0;
+  if (granted) return;
+  throw std::runtime_error(
+      "Linux does not let this process use AMX, perhaps because a library gave a thread too small "
+      "a stack for signals. LLM_KERNELS_ISA=avx512bf16 does without.");
 }
+
+#else
+
+bool has_tiles() { return false; }
+
+#endif
 
 }  // namespace
 
@@ -64,7 +80,7 @@ Isa detected_isa() {
     if (!__builtin_cpu_supports("avx512vnni") || !__builtin_cpu_supports("avx512bf16")) {
       return Isa::avx512;
     }
-    return may_use_tiles() ? Isa::amx : Isa::avx512bf16;
+    return has_tiles() ? Isa::amx : Isa::avx512bf16;
   }
   if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return Isa::avx2;
 #endif
@@ -101,7 +117,10 @@ const char* isa_name(Isa isa) {
 
 const KernelTable& kernel_table(Isa isa) {
 #if defined(LLM_KERNELS_AMX)
-  if (isa == Isa::amx) return amx_table();
+  if (isa == Isa::amx) {
+    ask_for_tiles();
+    return amx_table();
+  }
 #endif
 #if defined(__x86_64__)
   if (isa == Isa::avx512bf16) return avx512bf16_table();
@@ -112,13 +131,8 @@ const KernelTable& kernel_table(Isa isa) {
   return scalar_table();
 }
 
-Isa isa_from_name(const std::string& name) {
-  const Isa level = level_named(name, "isa");
-  if (level > detected_isa()) {
-    throw std::invalid_argument("isa '" + name + "' is above what this processor runs, " +
-                                isa_name(detected_isa()) + ".");
-  }
-  return level;
-}
+Isa isa_from_name(const std::string& name) { return runnable_named(name, "isa"); }
+
+Isa packed_isa(Isa isa) { return isa == Isa::amx ? Isa::avx512bf16 : isa; }
 
 }  // namespace llm_kernels

@@ -19,7 +19,8 @@ constexpr std::size_t kStripeRows = 192;  // a multiple of every tile's rows
 constexpr std::size_t kTallStripeRows = 2 * kStripeRows;
 constexpr std::size_t kTallStripeInputs = 2048;
 constexpr std::size_t kCachedStripe = std::size_t{1} << 20;
-constexpr std::size_t kMatrixChunkBytes = 2048;  // of a row; its codes and a panel's fit the second cache
+constexpr std::size_t kMatrixChunkBytes =
+    2048;  // of a row; its codes and a panel's fit the second cache
 constexpr std::size_t kMostPanelsPerTask = 8;
 constexpr std::size_t kTasksPerThread = 4;
 

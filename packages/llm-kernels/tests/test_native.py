@@ -11,6 +11,7 @@ import pytest
 from llm_kernels import native
 from llm_kernels.errors import KernelsError, NativeUnavailableError
 
+LEVELS = ("scalar", "avx2", "avx512", "avx512bf16", "amx")
 REPORT = "from llm_kernels import native; print(native.detected_isa(), native.selected_isa())"
 
 
@@ -38,10 +39,20 @@ def test_the_environment_lowers_the_level(level: str) -> None:
     assert selected == level
 
 
-def test_the_environment_cannot_raise_the_level() -> None:
-    highest = "amx"
-    _, selected = report(highest).stdout.split()
-    assert selected == native.detected_isa()
+def test_a_level_that_the_processor_lacks_is_refused() -> None:
+    lacking = [level for level in LEVELS if level not in native.runnable_isas()]
+    if not lacking:
+        pytest.skip("this processor runs every level")
+    done = report(lacking[0])
+    assert done.returncode != 0
+    assert f"this processor runs {native.detected_isa()} at most" in done.stderr
+
+
+def test_weights_are_packed_for_a_level_that_runs_here() -> None:
+    for level in native.runnable_isas():
+        assert native.packed_isa(level) in native.runnable_isas()
+    assert native.packed_isa("scalar") == "scalar"
+    assert native.usable_isas()[-1] == native.selected_isa()
 
 
 def test_an_unknown_level_is_refused_with_the_levels_there_are() -> None:

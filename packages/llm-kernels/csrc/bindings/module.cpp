@@ -9,6 +9,8 @@ PYBIND11_MODULE(_native, m) {
   m.doc() = "C++ kernels of llm_kernels; use llm_kernels.ops and llm_kernels.decoder.";
   m.def("detected_isa", [] { return isa_name(detected_isa()); });
   m.def("selected_isa", [] { return isa_name(selected_isa()); });
+  m.def("packed_isa",
+        [](const std::string& isa) { return isa_name(packed_isa(isa_from_name(isa))); });
   m.def("runnable_isas", [] {
     std::vector<std::string> names;
     for (Isa isa : runnable_isas()) names.emplace_back(isa_name(isa));

@@ -50,11 +50,15 @@ inline void round_row(const float* from, size_t n, float factor, size_t rows, si
   }
 }
 
-// `rows` rows of n numbers, of which those from `live` on count as zeros, to pairs.
-inline void pair_rows(const uint16_t* from, size_t rows, size_t n, size_t live, uint16_t* to) {
-  alignas(64) static constexpr uint16_t kZeros[kWidth] = {};
-  for (size_t row = 0; row < rows; row += 2, from += 2 * n, to += 2 * n) {
-    for (size_t at = 0; at < n; at += kWidth) {
+// `rows` rows of n numbers, of which those from `live` on count as zeros, to pairs; what lies at
+// `ahead`, as long, is fetched meanwhile.
+inline void pair_rows(const uint16_t* from, size_t rows, size_t n, size_t live,
+                      const uint16_t* ahead, uint16_t* to) {
+  alignas(64) static constexpr uint16_t kZeros[kRunNumbers] = {};
+  for (size_t row = 0; row < rows; row += 2, from += 2 * n, ahead += 2 * n, to += 2 * n) {
+    for (size_t at = 0; at < n; at += kRunNumbers) {
+      __builtin_prefetch(ahead + at);
+      __builtin_prefetch(ahead + n + at);
       const uint16_t* first = row < live ? from + at : kZeros;
       const uint16_t* second = row + 1 < live ? from + n + at : kZeros;
       store_pairs(to + 2 * at, first, second);
@@ -88,8 +92,8 @@ inline void weigh_tile(const AttentionItem& item, const MatrixRoom& room, size_t
   const size_t last = (seen.end + kRunNumbers - 1) / kRunNumbers;
   for (size_t at = 0; at < item.value_dim; at += kRunNumbers) {
     const auto* x = reinterpret_cast<const int8_t*>(room.shares) + first * rows * kRunBytes;
-    const auto* values = reinterpret_cast<const uint8_t*>(room.values) + 4 * at +
-                         first * (kRunNumbers / 2) * stride;
+    const auto* values =
+        reinterpret_cast<const uint8_t*>(room.values) + 4 * at + first * (kRunNumbers / 2) * stride;
     load_sums<shape>(out + at, stride);
     for (size_t run = first; run < last; ++run) {
       BFloat16Matrix::meet<shape>(x, kRunBytes, values, stride);
@@ -106,7 +110,6 @@ inline void visit_tile(const AttentionItem& item, const MatrixRoom& room, int64_
                        size_t query, size_t rows) {
   const Span seen = seen_by_tile(item, query, rows, first_key);
   if (seen.end <= seen.begin) return;
-  const Tiles tiles(rows, kRunBytes);
   float* scores = item.scratch + query * item.block_size;
   score_tile<shape>(item, room, room.queries + query * item.head_dim, rows, seen, scores);
   for (size_t m = 0; m < rows; ++m) {
@@ -129,12 +132,15 @@ inline void attend_bfloat16(const AttentionItem& item) {
     round_row(query_at(item, n), item.head_dim, item.scale, rows_from(query), n - query,
               room.queries + query * item.head_dim);
   }
+  Tiles tiles(rows_from(0), kRunBytes);
   visit_blocks<BFloat16Items>(item, [&](const CacheBlock<BFloat16Items>& block) {
     const size_t live = seen_by_tile(item, 0, queries, block.first_key).end;
-    pair_rows(block.keys, item.head_dim, item.block_size, item.head_dim, room.keys);
-    pair_rows(block.values, item.block_size, item.value_dim, live, room.values);
+    pair_rows(block.keys, item.head_dim, item.block_size, item.head_dim, block.next_keys,
+              room.keys);
+    pair_rows(block.values, item.block_size, item.value_dim, live, block.next_values, room.values);
     for (size_t query = 0; query < queries; query += kMatrixRows) {
       const size_t rows = rows_from(query);
+      tiles.shape(rows);
       if (rows > kTileSide) {
         visit_tile<Shape::tall>(item, room, block.first_key, query, rows);
       } else {

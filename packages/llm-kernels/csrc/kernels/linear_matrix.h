@@ -9,6 +9,8 @@
 
 namespace llm_kernels::LLM_KERNELS_UNIT {
 
+constexpr size_t kFetchAhead = 8192;
+
 // What a block of columns adds up to, kept near while segments pass.
 template <int Vectors>
 struct MatrixBlock {
@@ -33,7 +35,8 @@ inline void start_block(const DotTile& tile, size_t column, size_t rows, float* 
     for (size_t v = 0; v < Vectors; ++v) {
       const size_t at = column + v * kWidth;
       const bool none = clear || at >= tile.columns;
-      store(block + v * kWidth, none ? zero() : load_some(from + m * stride + at, tile.columns - at));
+      store(block + v * kWidth,
+            none ? zero() : load_some(from + m * stride + at, tile.columns - at));
     }
   }
 }
@@ -90,11 +93,18 @@ inline void flush_matrix(const DotTile& tile, const MatrixSegment& segment, size
   }
 }
 
+// With few rows the weights come from memory, and the loads of tiles are too few at a time to keep
+// it busy.
+inline void fetch_ahead(const uint8_t* codes, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(codes + kFetchAhead + at);
+}
+
 template <class Format, Shape shape>
 inline void multiply_segment(const DotTile& tile, const int8_t* x, const uint8_t* codes,
                              size_t runs, size_t rows) {
   clear_sums();
   for (size_t i = 0; i < runs; ++i) {
+    if constexpr (shape == Shape::wide) fetch_ahead(codes, tile.run / 4 * kPanelBytes);
     Format::template meet<shape>(x, tile.run, codes, kPanelBytes);
     x += rows * tile.run;
     codes += tile.run / 4 * kPanelBytes;

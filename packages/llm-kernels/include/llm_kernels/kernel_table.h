@@ -83,8 +83,8 @@ struct DotTile {
   size_t k_end;
   size_t group;  // inputs that share a scale
   size_t run;
-  // Read by a matrix_tile: y is set, not added to, and begins at the bias of the panel's outputs, or
-  // at 0 where that is null.
+  // Read by a matrix_tile: y is set, not added to, and begins at the bias of the panel's outputs,
+  // or at 0 where that is null.
   bool fresh;
   const float* bias;
 };

@@ -146,7 +146,7 @@ struct StripeInputs {
 
 // Scratch of linear(), kept between calls so that a step allocates little.
 struct LinearScratch {
-  std::vector<StripeInputs> inputs;              // one for each kind of part
+  std::vector<StripeInputs> inputs;            // one for each kind of part
   std::vector<GrowingBuffer<float>> expanded;  // one a thread
 };
 

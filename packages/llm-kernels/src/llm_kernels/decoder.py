@@ -22,7 +22,7 @@ from llm_kernels.cache_layout import CacheScales, bytes_per_block, native_layout
 from llm_kernels.decoder_config import native_config
 from llm_kernels.errors import KernelsError, ShapeError, UnsupportedSpecError
 from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
-from llm_kernels.native import extension, resolve
+from llm_kernels.native import extension, packed_isa, resolve
 from llm_kernels.ops.linear import Packable
 from llm_kernels.ops.linear_arguments import arguments
 from llm_kernels.reference import CacheDtype, unit_rows
@@ -261,7 +261,7 @@ class NativeDecoder:
 
     def _add_linear(self, key: ParameterKey, weight: Weight) -> None:
         where = (key.slot, _index(key.layer), _index(key.expert))
-        if isinstance(weight, PackedArrays) and weight.isa != self.isa:
+        if isinstance(weight, PackedArrays) and weight.isa != packed_isa(self.isa):
             message = (
                 f"{key.name} was packed for {weight.isa}, and this decoder runs {self.isa}. "
                 "Pack it again on this machine."

@@ -26,14 +26,14 @@ def extension() -> ModuleType:
 
 
 def detected_isa() -> str:
-    """The best instruction set of this processor: `scalar`, `avx2` or `avx512`."""
+    """The best instruction set of this processor: `scalar`, `avx2`, `avx512`, `avx512bf16`, `amx`."""
     return str(extension().detected_isa())
 
 
 def selected_isa() -> str:
     """The instruction set that is used: the detected one, or a lower one by LLM_KERNELS_ISA.
 
-    Raises KernelsError where the variable holds anything else than the name of a level.
+    Raises KernelsError where the variable holds anything else than the name of such a level.
     """
     try:
         return str(extension().selected_isa())
@@ -46,6 +46,17 @@ def selected_isa() -> str:
 def runnable_isas() -> tuple[str, ...]:
     """Every instruction set that this processor runs, lowest first."""
     return tuple(extension().runnable_isas())
+
+
+def packed_isa(isa: str) -> str:
+    """The instruction set whose packed weights `isa`, one of `runnable_isas()`, reads."""
+    return str(extension().packed_isa(isa))
+
+
+def usable_isas() -> tuple[str, ...]:
+    """Those of `runnable_isas()` that LLM_KERNELS_ISA leaves. Raises as `selected_isa`."""
+    runnable = runnable_isas()
+    return runnable[: runnable.index(selected_isa()) + 1]
 
 
 def default_threads() -> int:

@@ -17,7 +17,7 @@ from llm_infer.described import describe
 from llm_infer.errors import InferError
 from llm_kernels.errors import ShapeError
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
-from llm_kernels.native import runnable_isas
+from llm_kernels.native import packed_isa, usable_isas
 from llm_kernels.weights import InputRounding, PackedArrays
 
 
@@ -69,7 +69,7 @@ class BundledModel:
         rounding = entry["rounding"]
         floats = np.dtype(np.float32)
         return PackedArrays(
-            self.isa,
+            packed_isa(self.isa),
             (number, rows, inputs, group),
             self._part(entry["codes"], np.dtype(np.uint8)),
             self._part(entry["scales"], floats) if entry["scales"] else None,
@@ -107,11 +107,11 @@ def open_bundle(path: str | Path) -> BundledModel:
         )
         raise InferError(message)
     isa = described["isa"]
-    if isa not in runnable_isas():
+    readers = [level for level in usable_isas() if packed_isa(level) == isa]
+    if not readers:
         message = (
-            f"{model.path} was packed for {isa}, and this processor runs "
-            f"{', '.join(runnable_isas())}. Export it here, or with LLM_KERNELS_ISA="
-            f"{runnable_isas()[-1]} there."
+            f"{model.path} was packed for {isa}, and {', '.join(usable_isas())} run here. Export "
+            f"it here, or with LLM_KERNELS_ISA={packed_isa(usable_isas()[-1])} there."
         )
         raise InferError(message)
     mapped = np.memmap(arrays, np.uint8, "r")
@@ -120,7 +120,7 @@ def open_bundle(path: str | Path) -> BundledModel:
         model.config,
         model.spec,
         model.sizes,
-        isa,
+        readers[-1],
         size,
         described["weights"],
         np.asarray(mapped),

@@ -15,7 +15,7 @@ from llm_infer.quantize import GetWeight, Weight
 from llm_kernels import ops
 from llm_kernels.decoder_config import native_config
 from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
-from llm_kernels.native import selected_isa
+from llm_kernels.native import packed_isa, selected_isa
 from llm_kernels.reference import unit_rows
 
 
@@ -48,7 +48,7 @@ def write_bundle(
     description = {
         "format": FORMAT,
         "version": VERSION,
-        "isa": selected_isa(),
+        "isa": packed_isa(selected_isa()),
         "size": size,
         "weights": entries,
     }

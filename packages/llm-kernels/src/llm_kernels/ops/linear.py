@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from llm_kernels.native import extension, resolve
+from llm_kernels.native import extension, packed_isa, resolve
 from llm_kernels.ops.linear_arguments import arguments
 from llm_kernels.weights import (
     Float8Weight,
@@ -53,7 +53,7 @@ class PackedLinear:
     def arrays(self) -> PackedArrays:
         """A copy of what was packed, without the bias, to be written to a file and packed from."""
         header, codes, scales, offsets = self._native.packed()
-        return PackedArrays(self.isa, tuple(header), codes, scales, offsets, self._rounding)
+        return PackedArrays(packed_isa(self.isa), tuple(header), codes, scales, offsets, self._rounding)
 
     def __call__(
         self, x: npt.NDArray[np.float32], *, threads: int | None = None
