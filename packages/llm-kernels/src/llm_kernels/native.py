@@ -26,7 +26,7 @@ def extension() -> ModuleType:
 
 
 def detected_isa() -> str:
-    """The best instruction set of this processor: `scalar`, `avx2`, `avx512`, `avx512bf16`, `amx`."""
+    """The best one of this processor: `scalar`, `avx2`, `avx512`, `avx512bf16` or `amx`."""
     return str(extension().detected_isa())
 
 

@@ -53,7 +53,8 @@ class PackedLinear:
     def arrays(self) -> PackedArrays:
         """A copy of what was packed, without the bias, to be written to a file and packed from."""
         header, codes, scales, offsets = self._native.packed()
-        return PackedArrays(packed_isa(self.isa), tuple(header), codes, scales, offsets, self._rounding)
+        isa = packed_isa(self.isa)
+        return PackedArrays(isa, tuple(header), codes, scales, offsets, self._rounding)
 
     def __call__(
         self, x: npt.NDArray[np.float32], *, threads: int | None = None
