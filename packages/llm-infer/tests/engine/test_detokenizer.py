@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
+
 import numpy as np
 import pytest
+from tokenizers import decoders
 
 from llm_infer.engine.detokenizer import Detokenizer
 
@@ -22,9 +25,31 @@ def decode(ids: list[int]) -> str:
     return b"".join(BYTES[i] for i in ids).decode("utf-8", "replace")
 
 
-def chunks(text: str, seed: int) -> tuple[list[bytes], list[int]]:
-    """A vocabulary of random pieces of the bytes of `text`, cut without regard to characters."""
-    data, random, pieces = text.encode(), np.random.default_rng(seed), []
+def decode_fallback(ids: list[int]) -> str:
+    """tokenizers' byte fallback, where a wrong byte spoils all bytes beside it; id = byte."""
+    steps = decoders.Sequence([decoders.ByteFallback(), decoders.Fuse()])
+    return steps.decode([f"<0x{i:02X}>" for i in ids])
+
+
+def every_byte(error: UnicodeError) -> tuple[str, int]:
+    """U+FFFD for each wrong byte, as byte fallback has it; what is text around it stays."""
+    assert isinstance(error, UnicodeDecodeError)
+    return "\ufffd" * (error.end - error.start), error.end
+
+
+codecs.register_error("every_byte", every_byte)
+
+
+def noise(seed: int) -> bytes:
+    """Characters with wrong and missing bytes between them."""
+    random = np.random.default_rng(seed)
+    pieces = [c.encode() for c in "aé中😀"] + [b"\xff", b"\xe4", b"\x80", b"\xf0\x9f"]
+    return b"".join(pieces[i] for i in random.integers(0, len(pieces), 60))
+
+
+def chunks(data: bytes, seed: int) -> tuple[list[bytes], list[int]]:
+    """A vocabulary of random pieces of `data`, cut without regard to characters."""
+    random, pieces = np.random.default_rng(seed), []
     while data:
         size = int(random.integers(1, 6))
         pieces.append(data[:size])
@@ -44,7 +69,7 @@ def test_single_bytes(text):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("text", TEXTS)
 def test_pieces_across_characters(text, seed):
-    pieces, ids = chunks(text, seed)
+    pieces, ids = chunks(text.encode(), seed)
     detokenizer = Detokenizer(
         lambda some: b"".join(pieces[i] for i in some).decode("utf-8", "replace"), []
     )
@@ -89,3 +114,62 @@ def test_each_push_decodes_a_few_tokens_only():
     for byte in b"word " * 200:
         detokenizer.push(byte)
     assert max(sizes) <= 8
+
+
+@pytest.mark.parametrize("decoder", [decode, decode_fallback])
+def test_bytes_that_are_no_text_are_held_for_three_tokens_only(decoder):
+    sizes = []
+
+    def counting(ids: list[int]) -> str:
+        sizes.append(len(ids))
+        return decoder(ids)
+
+    detokenizer = Detokenizer(counting, list(b"prompt"))
+    shown = [detokenizer.push(byte) for byte in b"ok" + b"\xff" * 1000 + "é".encode()]
+    assert shown[:5] == ["o", "k", "", "", ""]
+    assert shown[5:1002] == ["\ufffd"] * 997
+    assert "".join(shown) + detokenizer.finish() == "ok" + "\ufffd" * 1000 + "é"
+    assert max(sizes) <= 8
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_character_between_wrong_bytes_is_split(seed):
+    data = noise(seed)
+    detokenizer = Detokenizer(decode, [])
+    shown = "".join(detokenizer.push(byte) for byte in data)
+    assert shown + detokenizer.finish() == data.decode("utf-8", "replace")
+    pieces, ids = chunks(data, seed)
+    detokenizer = Detokenizer(
+        lambda some: b"".join(pieces[i] for i in some).decode("utf-8", "replace"), []
+    )
+    shown = "".join(detokenizer.push(i) for i in ids)
+    assert shown + detokenizer.finish() == data.decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_byte_fallback_shows_every_character_whole(seed):
+    data = noise(seed)
+    detokenizer = Detokenizer(decode_fallback, list("日本".encode()))
+    shown = "".join(detokenizer.push(byte) for byte in data)
+    assert shown + detokenizer.finish() == data.decode("utf-8", "every_byte")
+
+
+def test_a_context_that_begins_inside_a_character():
+    """Its half character would spoil the whole ones beside it, which then came as an answer."""
+    detokenizer = Detokenizer(decode_fallback, list("漢字é".encode()))
+    assert [detokenizer.push(byte) for byte in b"a!"] == ["a", "!"]
+
+
+def test_tokens_that_all_end_inside_a_character_are_decoded_in_small_windows():
+    data = ("日本" * 100).encode()
+    pieces = [data[:1], *(data[i : i + 3] for i in range(1, len(data), 3))]
+    sizes = []
+
+    def counting(ids: list[int]) -> str:
+        sizes.append(len(ids))
+        return b"".join(pieces[i] for i in ids).decode("utf-8", "replace")
+
+    detokenizer = Detokenizer(counting, [])
+    shown = [detokenizer.push(i) for i in range(len(pieces))]
+    assert shown == ["", *"日本" * 100]
+    assert max(sizes) <= 5
