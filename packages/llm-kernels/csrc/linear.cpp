@@ -180,7 +180,7 @@ std::vector<Task> split_tasks(const Pass& pass, ThreadPool& pool, LinearScratch&
     const auto known = std::find(keys.begin(), keys.end(), key);
     StripeInputs& inputs = scratch.inputs[static_cast<std::size_t>(known - keys.begin())];
     if (known == keys.end()) {
-      pack_inputs(pass.table, pool, pass.stripe(key), key, inputs);
+      pack_inputs(pass.table, pool, pass.stripe(key), key, scratch.rows, inputs);
       keys.push_back(key);
     }
     const std::size_t count = part.weight->panels();
@@ -197,17 +197,21 @@ void make_room(const KernelTable& table, const ThreadPool& pool, LinearScratch& 
                std::size_t stripe_rows, const std::vector<LinearPart>& parts) {
   scratch.inputs.resize(std::max(scratch.inputs.size(), parts.size()));
   scratch.expanded.resize(static_cast<std::size_t>(pool.threads()));
-  std::size_t floats = 0;
+  scratch.rows.resize(static_cast<std::size_t>(pool.threads()));
+  std::size_t floats = 0, bytes = 0;
   for (const LinearPart& part : parts) {
     const WeightFormat format = part.weight->format();
+    const InputKey key = input_key(table, *part.weight, stripe_rows);
+    bytes = std::max(bytes, row_bytes(key, part.weight->inputs()));
     if (part.weight->is_dot()) {
-      const bool expands = input_key(table, *part.weight, stripe_rows).is_matrix();
-      if (expands) floats = std::max(floats, kMatrixChunkBytes * table.panel_rows / sizeof(float));
+      if (key.is_matrix())
+        floats = std::max(floats, kMatrixChunkBytes * table.panel_rows / sizeof(float));
     } else if (stripe_rows >= table.expand_rows[format]) {
       floats = std::max(floats, kSegment * table.panel_rows);
     }
   }
   for (GrowingBuffer<float>& room : scratch.expanded) room.reserve(floats);
+  for (GrowingBuffer<std::int8_t>& room : scratch.rows) room.reserve(bytes);
 }
 
 }  // namespace

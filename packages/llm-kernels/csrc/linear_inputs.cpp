@@ -6,6 +6,8 @@
 namespace llm_kernels {
 namespace {
 
+using Rows = std::vector<GrowingBuffer<std::int8_t>>;
+
 std::size_t longest_segment(const InputKey& key) {
   return key.form.is_int8() ? kDotSegment : kSegment;
 }
@@ -54,7 +56,8 @@ void round_bfloat16(const float* from, std::size_t n, float* to) {
 
 bool is_exact(const InputForm& form) { return form.kind == InputKind::exact; }
 
-void pack_floats(ThreadPool& pool, const Stripe& stripe, const InputKey& key, StripeInputs& out) {
+void pack_floats(ThreadPool& pool, const Stripe& stripe, const InputKey& key, const Rows& scratch,
+                 StripeInputs& out) {
   const std::size_t k = stripe.inputs;
   if (stripe.rows == 1 && is_exact(key.form)) {
     out.floats = stripe.row(0, 0);
@@ -62,17 +65,17 @@ void pack_floats(ThreadPool& pool, const Stripe& stripe, const InputKey& key, St
   }
   if (out.x.size() < stripe.rows * k) out.x.resize(stripe.rows * k);
   out.floats = out.x.data();
-  pool.run(stripe.tiles(), [&](std::size_t tile, int) {
+  pool.run(stripe.tiles(), [&](std::size_t tile, int thread) {
     const std::size_t rows = stripe.rows_in(tile);
-    std::vector<float> rounded(is_exact(key.form) ? 0 : k);
+    auto* rounded = reinterpret_cast<float*>(scratch[static_cast<std::size_t>(thread)].data());
     for (std::size_t m = 0; m < rows; ++m) {
       const float* from = stripe.row(tile, m);
       if (key.form.kind == InputKind::bfloat16) {
-        round_bfloat16(from, k, rounded.data());
+        round_bfloat16(from, k, rounded);
       } else if (!is_exact(key.form)) {
-        round_float8(key.form, from, k, rounded.data());
+        round_float8(key.form, from, k, rounded);
       }
-      if (!is_exact(key.form)) from = rounded.data();
+      if (!is_exact(key.form)) from = rounded;
       for (std::size_t begin = 0; begin < k; begin += kSegment) {
         const std::size_t chunk = std::min(kSegment, k - begin);
         float* to = out.x.data() + stripe.float_place(begin, chunk, tile) + m;
@@ -158,19 +161,19 @@ void pack_int8_row(const KernelTable& table, const Stripe& stripe, const InputKe
 }
 
 void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
-                const InputKey& key, StripeInputs& out) {
+                const InputKey& key, const Rows& scratch, StripeInputs& out) {
   const std::size_t segments = segments_before(stripe.inputs, key, stripe.inputs);
   const std::size_t codes = stripe.rows * stripe.padded() * key.code_bytes();
   out.codes.reserve(codes);
   out.scales.resize(segments * stripe.rows);
   out.sums.resize(segments * stripe.rows);
-  pool.run(stripe.tiles(), [&](std::size_t tile, int) {
-    std::vector<std::int8_t> row(stripe.padded() * key.code_bytes());
+  pool.run(stripe.tiles(), [&](std::size_t tile, int thread) {
+    std::int8_t* row = scratch[static_cast<std::size_t>(thread)].data();
     for (std::size_t m = 0; m < stripe.rows_in(tile); ++m) {
       if (key.form.is_int8()) {
-        pack_int8_row(table, stripe, key, tile, m, row.data(), out);
+        pack_int8_row(table, stripe, key, tile, m, row, out);
       } else {
-        pack_bfloat16_row(stripe, key, tile, m, row.data(), out);
+        pack_bfloat16_row(stripe, key, tile, m, row, out);
       }
     }
   });
@@ -207,10 +210,15 @@ std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inpu
   return count;
 }
 
+std::size_t row_bytes(const InputKey& key, std::size_t inputs) {
+  if (key.is_codes()) return (inputs + 7) / 8 * 8 * key.code_bytes();
+  return is_exact(key.form) ? 0 : inputs * sizeof(float);
+}
+
 void pack_inputs(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
-                 const InputKey& key, StripeInputs& out) {
-  if (key.is_codes()) return pack_codes(table, pool, stripe, key, out);
-  pack_floats(pool, stripe, key, out);
+                 const InputKey& key, const Rows& rows, StripeInputs& out) {
+  if (key.is_codes()) return pack_codes(table, pool, stripe, key, rows, out);
+  pack_floats(pool, stripe, key, rows, out);
   if (key.sums) sum_segments(stripe, key, out.sums);
 }
 

@@ -55,8 +55,13 @@ InputKey input_key(const KernelTable& table, const PackedLinear& weight, std::si
 // Segments before input `k`, for sums and scales, [tile][segment][row of tile].
 std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inputs);
 
-// Packs the stripe for the weights of `key`. A single row of exact floats stays where it is.
+// What packing a row of `inputs` numbers for the weights of `key` needs of LinearScratch::rows.
+std::size_t row_bytes(const InputKey& key, std::size_t inputs);
+
+// Packs the stripe for the weights of `key`. A single row of exact floats stays where it is. `rows`
+// are LinearScratch::rows, with room for row_bytes() each.
 void pack_inputs(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
-                 const InputKey& key, StripeInputs& out);
+                 const InputKey& key, const std::vector<GrowingBuffer<std::int8_t>>& rows,
+                 StripeInputs& out);
 
 }  // namespace llm_kernels

@@ -146,8 +146,9 @@ struct StripeInputs {
 
 // Scratch of linear(), kept between calls so that a step allocates little.
 struct LinearScratch {
-  std::vector<StripeInputs> inputs;            // one for each kind of part
-  std::vector<GrowingBuffer<float>> expanded;  // one a thread
+  std::vector<StripeInputs> inputs;              // one for each kind of part
+  std::vector<GrowingBuffer<float>> expanded;    // one a thread
+  std::vector<GrowingBuffer<std::int8_t>> rows;  // one a thread: a row of x, rounded
 };
 
 // Every part's y from x [rows, K] in one pass of the threads.
