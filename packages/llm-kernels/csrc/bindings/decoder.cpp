@@ -66,6 +66,7 @@ DecoderConfig read_config(const py::dict& given) {
   read(fields, "alibi_rounded_scale", config.alibi_rounded_scale);
   read(fields, "position_offset", config.position_offset);
   read(fields, "activation", activation);
+  read(fields, "experts", config.experts);
   read(fields, "experts_per_token", config.experts_per_token);
   read(fields, "renormalize", config.renormalize);
   read(fields, "sigmoid_scores", config.sigmoid_scores);

@@ -83,6 +83,10 @@ class Inspector {
   void feed_forward(const LayerWeights& layer) const {
     const std::size_t experts = layer.experts.size();
     if (experts == 0) return expert(layer.mlp);
+    if (experts != config_.experts) {
+      refuse("experts are " + std::to_string(experts) + " instead of " +
+             std::to_string(config_.experts));
+    }
     if (config_.experts_per_token == 0 || config_.experts_per_token > experts) {
       refuse(std::to_string(config_.experts_per_token) + " of " + std::to_string(experts) +
              " experts a token are asked for");

@@ -12,14 +12,25 @@ namespace {
                               "'.");
 }
 
+void check_below(const char* name, int index, std::size_t count) {
+  if (static_cast<std::size_t>(index) < count) return;
+  throw std::invalid_argument("There is no " + std::string(name) + " " + std::to_string(index) +
+                              "; the model has " + std::to_string(count) + ".");
+}
+
 }  // namespace
+
+LayerWeights& Decoder::layer_weights(const std::string& slot, int layer, const char* kind) {
+  if (layer < 0) unknown_slot(slot, kind);
+  check_below("layer", layer, layers_.size());
+  return layers_[static_cast<std::size_t>(layer)];
+}
 
 std::vector<PackedLinear>& Decoder::linear_slot(const std::string& slot, int layer, int expert) {
   if (slot == "head") return head_;
   if (slot == "project_in") return project_in_;
   if (slot == "project_out") return project_out_;
-  if (layer < 0) unknown_slot(slot, "linear");
-  LayerWeights& weights = layers_.at(static_cast<std::size_t>(layer));
+  LayerWeights& weights = layer_weights(slot, layer, "linear");
   if (slot == "q" || slot == "k" || slot == "v") return weights.qkv;
   if (slot == "q_down") return weights.q_down;
   if (slot == "q_up") return weights.q_up;
@@ -32,19 +43,18 @@ std::vector<PackedLinear>& Decoder::linear_slot(const std::string& slot, int lay
   if (slot == "shared_router") return weights.shared_router;
   if (slot == "shared_gate" || slot == "shared_up") return weights.shared.in;
   if (slot == "shared_down") return weights.shared.down;
-  if (expert < 0) unknown_slot(slot, "linear");
+  const bool in = slot == "expert_gate" || slot == "expert_up";
+  if (expert < 0 || (!in && slot != "expert_down")) unknown_slot(slot, "linear");
+  check_below("expert", expert, config_.experts);
   const auto index = static_cast<std::size_t>(expert);
   if (weights.experts.size() <= index) weights.experts.resize(index + 1);
-  if (slot == "expert_gate" || slot == "expert_up") return weights.experts[index].in;
-  if (slot == "expert_down") return weights.experts[index].down;
-  unknown_slot(slot, "linear");
+  return in ? weights.experts[index].in : weights.experts[index].down;
 }
 
 NormWeights& Decoder::norm_slot(const std::string& slot, int layer) {
   if (slot == "embed_norm") return embed_norm_;
   if (slot == "final_norm") return final_norm_;
-  if (layer < 0) unknown_slot(slot, "norm");
-  LayerWeights& weights = layers_.at(static_cast<std::size_t>(layer));
+  LayerWeights& weights = layer_weights(slot, layer, "norm");
   if (slot == "attn_norm") return weights.attn_norm;
   if (slot == "mlp_norm") return weights.mlp_norm;
   if (slot == "attn_out_norm") return weights.attn_out_norm;
@@ -69,15 +79,17 @@ void Decoder::refuse_if_sealed() const {
 
 void Decoder::add_linear(const std::string& slot, int layer, int expert, PackedLinear weight) {
   refuse_if_sealed();
+  std::vector<PackedLinear>& target = linear_slot(slot, layer, expert);
   linear_weights_ += weight.rows() * weight.inputs();
   weight_bytes_ += weight.bytes();
-  linear_slot(slot, layer, expert).push_back(std::move(weight));
+  target.push_back(std::move(weight));
 }
 
 void Decoder::add_norm(const std::string& slot, int layer, NormWeights norm) {
   refuse_if_sealed();
+  NormWeights& target = norm_slot(slot, layer);
   weight_bytes_ += (norm.weight.size() + norm.bias.size()) * sizeof(float);
-  norm_slot(slot, layer) = std::move(norm);
+  target = std::move(norm);
 }
 
 Table Table::copy(const float* values, std::size_t rows, std::size_t columns) {
@@ -111,15 +123,17 @@ void Table::copy_row(std::size_t row, float* out) const {
 
 void Decoder::add_table(const std::string& slot, Table table) {
   refuse_if_sealed();
+  Table& target = table_slot(slot);
   weight_bytes_ += table.bytes();
-  table_slot(slot) = std::move(table);
+  target = std::move(table);
 }
 
 void Decoder::add_vector(const std::string& slot, int layer, std::vector<float> values) {
   refuse_if_sealed();
-  if (slot != "router_correction" || layer < 0) unknown_slot(slot, "vector");
+  if (slot != "router_correction") unknown_slot(slot, "vector");
+  LayerWeights& weights = layer_weights(slot, layer, "vector");
   weight_bytes_ += values.size() * sizeof(float);
-  layers_.at(static_cast<std::size_t>(layer)).router_correction = std::move(values);
+  weights.router_correction = std::move(values);
 }
 
 }  // namespace llm_kernels

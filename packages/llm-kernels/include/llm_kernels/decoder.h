@@ -68,6 +68,7 @@ struct DecoderConfig {
   float latent_eps = 1e-6f;
 
   Activation activation = kSilu;
+  std::size_t experts = 0;  // of a layer that has any
   std::size_t experts_per_token = 0;
   bool renormalize = false;
   bool sigmoid_scores = false;    // of the router; otherwise softmax
@@ -145,7 +146,7 @@ class Decoder {
 
   // Weights, by the slot names of llm_kernels.families.SLOTS; layer and expert are -1 outside of
   // one. Linears of one input must arrive in the order in which they are computed: q, k, v; gate,
-  // up. std::invalid_argument for an unknown slot, and for a weight after seal().
+  // up. std::invalid_argument for an unknown slot, layer or expert, and for a weight after seal().
   void add_linear(const std::string& slot, int layer, int expert, PackedLinear weight);
   void add_norm(const std::string& slot, int layer, NormWeights norm);
   void add_table(const std::string& slot, Table table);
@@ -187,6 +188,7 @@ class Decoder {
 
   void refuse_if_sealed() const;
   bool is_small(const Step& step) const;
+  LayerWeights& layer_weights(const std::string& slot, int layer, const char* kind);
   std::vector<PackedLinear>& linear_slot(const std::string& slot, int layer, int expert);
   NormWeights& norm_slot(const std::string& slot, int layer);
   Table& table_slot(const std::string& slot);

@@ -261,6 +261,7 @@ def _latent(sizes: Sizes) -> dict[str, Any]:
 def _experts(spec: FamilySpec, sizes: Sizes) -> dict[str, Any]:
     moe = spec.moe
     return {
+        "experts": sizes.experts,
         "experts_per_token": sizes.experts_per_token,
         "renormalize": sizes.renormalize,
         "sigmoid_scores": moe is not None and moe.scores == "sigmoid",

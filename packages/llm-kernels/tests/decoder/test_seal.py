@@ -116,8 +116,36 @@ def test_experts_that_are_missing_are_counted(random_model: Callable[..., Any]) 
         elif key.expert != model.sizes.experts - 1:
             expert = -1 if key.expert is None else key.expert
             decoder.add_float32(*where, expert, value, None)
-    with pytest.raises(ValueError, match=r"in layer 0 router is \[5, 24\], where \[4, 24\]"):
+    with pytest.raises(ValueError, match="in layer 0 experts are 4 instead of 5"):
         decoder.seal()
+
+
+@pytest.mark.parametrize("layer", [2, 99, 2**31 - 1])
+def test_a_weight_of_a_layer_that_is_not_there_is_refused(
+    random_model: Callable[..., Any], layer: int
+) -> None:
+    decoder = empty(random_model("mixtral"))
+    weight = np.ones((24, 24), np.float32)
+    before = decoder.weight_bytes
+    cause = rf"no layer {layer}; the model has 2"
+    with pytest.raises(ValueError, match=cause):
+        decoder.add_float32("out", layer, -1, weight, None)
+    with pytest.raises(ValueError, match=cause):
+        decoder.add_norm("attn_norm", layer, weight[0], None)
+    with pytest.raises(ValueError, match=cause):
+        decoder.add_vector("router_correction", layer, weight[0])
+    assert decoder.weight_bytes == before
+
+
+@pytest.mark.parametrize("expert", [5, 2**31 - 1])
+def test_an_expert_that_is_not_there_is_refused(
+    random_model: Callable[..., Any], expert: int
+) -> None:
+    decoder = empty(random_model("mixtral"))
+    with pytest.raises(ValueError, match=rf"no expert {expert}; the model has 5"):
+        decoder.add_float32("expert_up", 0, expert, np.ones((12, 24), np.float32), None)
+    with pytest.raises(ValueError, match="no linear slot 'expert_other'"):
+        decoder.add_float32("expert_other", 0, 0, np.ones((12, 24), np.float32), None)
 
 
 NUMBERS: dict[str, tuple[dict[str, Any], str]] = {
