@@ -33,19 +33,20 @@ void Decoder::mixture(const LayerWeights& weights, const float* x, State& state)
   float* scores = grown(expert_out_, state.rows * std::max(hidden, experts));
   linear(table_, pool_, linear_scratch_, x, state.rows,
          {{&weights.router.front(), scores, experts}});
-  const auto chosen =
-      choose_experts(config_, scores, state.rows, experts, weights.router_correction);
+  const Routing routing =
+      choose_experts(config_, pool_, scores, state.rows, experts, weights.router_correction);
   for (std::size_t e = 0; e < experts; ++e) {
-    const std::size_t rows = chosen[e].size();
+    const Choice* chosen = routing.of(e);
+    const std::size_t rows = routing.rows(e);
     if (rows == 0) continue;
     float* gathered = grown(gathered_, rows * hidden);
     for (std::size_t i = 0; i < rows; ++i) {
-      std::memcpy(gathered + i * hidden, x + chosen[e][i].row * hidden, hidden * sizeof(float));
+      std::memcpy(gathered + i * hidden, x + chosen[i].row * hidden, hidden * sizeof(float));
     }
     expert(weights.experts[e], gathered, rows, expert_out_.data(), false);
     for (std::size_t i = 0; i < rows; ++i) {
-      table_.add_scaled(expert_out_.data() + i * hidden, chosen[e][i].weight, hidden,
-                        state.x + chosen[e][i].row * hidden);
+      table_.add_scaled(expert_out_.data() + i * hidden, chosen[i].weight, hidden,
+                        state.x + chosen[i].row * hidden);
     }
   }
   if (!weights.shared.in.empty()) shared_expert(weights, x, state);
