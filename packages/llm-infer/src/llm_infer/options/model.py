@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from llm_cli.options import flag, option
 from llm_infer.bounds import ENGINE_BOUNDS, check_bounds
 from llm_infer.errors import UnsupportedError
-from llm_infer.options.refusals import WITH_CACHE, refuse_model
+from llm_infer.options.refusals import refuse_model
+from llm_infer.options.synonyms import expand
 
 _MODEL = "Model"
 _ENGINE = "Engine"
 _NAMES = "Names of PaddleNLP"
+_UNSET = ("dtype", "quant_type", "act_quant_type", "cachekv_int8_type", "cachekv_dtype")
+"""Options for which a file of PaddleNLP may say "" where it says nothing."""
 
 
 @dataclass(kw_only=True)
@@ -163,21 +166,13 @@ class ModelOptions:
 
     def settle_model(self) -> None:
         """Give synonyms their meaning and refuse what cannot be. Raises UnsupportedError."""
-        self.quant_type = self.quant_type or None
-        self.cachekv_int8_type = self.cachekv_int8_type or None
-        self.cachekv_dtype = self.cachekv_dtype or None
-        self.dtype = self.dtype or "float32"
-        self.act_quant_type = self.act_quant_type or None
+        for name in _UNSET:
+            setattr(self, name, getattr(self, name) or None)
         refuse_model(self)
+        expand(self)
+        self.dtype = self.dtype or "float32"
         if self.act_quant_type is None and self.inference_model:
             self.act_quant_type = "int8_block"
         if self.act_quant_type == "none":
             self.act_quant_type = None
-        if self.avx_type == "bf16":
-            self.dtype = "bfloat16"
-        if self.avx_type == "fp16_int8":
-            self.quant_type = "weight_only_int8"
-        if self.quant_type in WITH_CACHE:
-            self.quant_type = WITH_CACHE[self.quant_type]
-            self.cachekv_int8_type = self.cachekv_int8_type or "dynamic"
         check_bounds(self, {**ENGINE_BOUNDS, "speculate_ngram": 0}, UnsupportedError)

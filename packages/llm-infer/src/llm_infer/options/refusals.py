@@ -9,6 +9,7 @@ from sys import float_info
 from typing import Any
 
 from llm_infer.errors import UnsupportedError
+from llm_infer.options.synonyms import WITH_CACHE
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,6 @@ _GPU = "this version runs on the CPU; use --device cpu"
 
 QUANT_TYPES = ("weight_only_int8", "weight_only_int4", "a8w8", "a8w8_fp8")
 """What linears may be rounded to while loading."""
-WITH_CACHE = {"a8w8c8": "a8w8", "a8w8c8_fp8": "a8w8_fp8"}
-"""Names that mean an int8 KV cache besides."""
 
 MODEL_VALUES: Mapping[str, Values] = {
     "device": Values(("cpu",), dict.fromkeys(("gpu", "xpu", "npu", "gcu", "mlu"), _GPU)),
@@ -76,7 +75,7 @@ def refuse_model(options: Any) -> None:
     """Raise UnsupportedError for the first option about the model that cannot be honoured."""
     for name, values in MODEL_VALUES.items():
         _check_value(name, getattr(options, name), values)
-    for rule in (_check_paddle, _check_prefix, _check_synonyms):
+    for rule in (_check_paddle, _check_prefix):
         rule(options)
 
 
@@ -164,19 +163,4 @@ def _check_paddle(options: Any) -> None:
 def _check_prefix(options: Any) -> None:
     if options.export_precache and not options.prefix_path:
         message = "--export_precache keeps a tuned prefix; name it with --prefix_path too."
-        raise UnsupportedError(message)
-
-
-def _check_synonyms(options: Any) -> None:
-    if options.cachekv_int8_type and options.cachekv_dtype == "bfloat16":
-        message = (
-            f"--cachekv_int8_type {options.cachekv_int8_type} and --cachekv_dtype bfloat16 are two "
-            "types of one cache. Leave one of them out."
-        )
-        raise UnsupportedError(message)
-    if options.avx_type == "fp16_int8" and options.quant_type not in (None, "weight_only_int8"):
-        message = (
-            f"--avx_type fp16_int8 means --quant_type weight_only_int8, but --quant_type is "
-            f"{options.quant_type}. Leave one of them out."
-        )
         raise UnsupportedError(message)
