@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from llm_infer.endings import ending_tokens
 from llm_infer.engine import Engine, EngineLimits, StepRunner
 from llm_infer.engine.rope import rope_choice
 from llm_infer.errors import UnsupportedError
+from llm_infer.footprint import Footprint, first_rows, native_footprint, paddle_footprint
 from llm_infer.memory import CachePlan
 from llm_infer.options.refusals import QUANT_TYPES
 from llm_infer.prefix import prefix_layout
@@ -36,7 +38,6 @@ from llm_infer.quantize import (
     GetWeight,
     Weight,
     narrowed,
-    quantizable,
     rounded,
     to_bfloat16_inputs,
     to_int8_head,
@@ -47,9 +48,7 @@ from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph
 from llm_infer.sources import Source, open_source
 from llm_infer.tuned_prefix import read_prefix
 from llm_kernels.cache_layout import CacheScales
-from llm_kernels.families import parameters
 from llm_kernels.reference import CacheDtype
-from llm_kernels.weights import PackedArrays, RoundedInputs
 
 if TYPE_CHECKING:
     from llm_data.tokenizer import Tokenizer
@@ -111,7 +110,12 @@ def load_engine(
     model = _opened(path, mode, native=native)
     endings = ending_tokens(model, tokenizer)
     layout = prefix_layout(model, tokenizer)
-    weight = chosen_weights(model, dtype, quant_type, act_quant_type, lora_path)
+    read = read_weights(model, quant_type, lora_path)
+    keep = partial(kept_as, model, dtype, quant_type, act_quant_type)
+    rounds = dtype == "bfloat16" and bool(act_quant_type)
+    head = head_type(model, quant_type, rounds=rounds) if quantize_head else None
+    sample = keep(first_rows(read))
+    found = native_footprint(model, sample, head) if native else paddle_footprint(model)
     positions = model.sizes.max_positions or UNBOUNDED
     tuned = {name: read_prefix(where, model.sizes) for name, where in prefix_paths.items()}
     sizing = Sizing(
@@ -120,15 +124,14 @@ def load_engine(
         max_sequences=max_sequences,
         max_batch_tokens=max_batch_tokens,
         max_length=min(max_length or model.sizes.max_positions or DEFAULT_LENGTH, positions),
+        weight_bytes=found.bytes,
         reserved_blocks=sum(prefix.blocks(block_size) for prefix in tuned.values()),
-        cache_dtype=_cache_dtype(model, weight, cachekv_dtype, cachekv_int8_type, native),
+        cache_dtype=_cache_dtype(found, cachekv_dtype, cachekv_int8_type),
         cache_scales=_cache_scales(model, cachekv_int8_type),
     )
     adapters = _adapters(model, lora_paths, mode)
-    rounds = dtype == "bfloat16" and bool(act_quant_type)
-    head = head_type(model, quant_type, rounds=rounds) if quantize_head else None
     how = (threads, native, mode, model_prefix)
-    runner, plan = _built(model, weight, sizing, *how, adapters, head)
+    runner, plan = _built(model, keep(read), sizing, *how, adapters, head)
     _tell(model, sizing, plan, start)
     engine = Engine(
         runner,
@@ -152,23 +155,13 @@ def _opened(path: str | Path | Source, mode: str, *, native: bool) -> Source:
     return open_source(path, mode, native) if isinstance(path, str | Path) else path
 
 
-def _cache_dtype(
-    model: Source,
-    weight: GetWeight,
-    asked: CacheDtype | None,
-    int8_type: str | None,
-    native: bool,
-) -> CacheDtype:
-    """What was asked for; else bfloat16 where inputs of linears are rounded, as float32 would be
-    twice the memory for digits that are none. One linear of the layers stands for all of them.
+def _cache_dtype(found: Footprint, asked: CacheDtype | None, int8_type: str | None) -> CacheDtype:
+    """What was asked for; else bfloat16 where inputs of any linear are rounded, as float32 would be
+    twice the memory for digits that are none.
     """
-    if int8_type or asked or not native:
+    if int8_type or asked:
         return "int8" if int8_type else asked or "float32"
-    first = weight(next(key for key in parameters(model.spec, model.sizes) if quantizable(key)))
-    rounds = isinstance(first, RoundedInputs) or (
-        isinstance(first, PackedArrays) and first.rounding is not None
-    )
-    return "bfloat16" if rounds else "float32"
+    return "bfloat16" if found.rounds_inputs else "float32"
 
 
 def _cache_scales(model: Source, cachekv_int8_type: str | None) -> CacheScales | None:
@@ -251,14 +244,33 @@ def chosen_weights(
     lora_path: str | Path | None,
 ) -> GetWeight:
     """Canonical parameters, with an adapter and rounded as was asked for. Raises InferError."""
-    weight: GetWeight = model.weight
+    read = read_weights(model, quant_type, lora_path)
+    return kept_as(model, dtype, quant_type, act_quant_type, read)
+
+
+def read_weights(model: Source, quant_type: str | None, lora_path: str | Path | None) -> GetWeight:
+    """Canonical parameters, with an adapter merged. Raises InferError where that or `quant_type`
+    cannot be.
+    """
     if isinstance(model, BundledModel):
         _refuse_changes(model, quant_type, lora_path)
-        return weight
-    if lora_path is not None and isinstance(model, Model):
-        weight = with_adapter(model, lora_path)
+    elif lora_path is not None and isinstance(model, Model):
+        return with_adapter(model, lora_path)
     elif quant_type:
         _refuse_quantized(model, quant_type)
+    return model.weight
+
+
+def kept_as(
+    model: Source,
+    dtype: str,
+    quant_type: str | None,
+    act_quant_type: str | None,
+    weight: GetWeight,
+) -> GetWeight:
+    """`weight`, rounded as was asked for; a bundle is kept as it is."""
+    if isinstance(model, BundledModel):
+        return weight
     weight = _quantized(weight, quant_type)
     weight = narrowed(weight) if dtype == "bfloat16" else weight
     if act_quant_type is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,12 +15,12 @@ from llm_infer.engine import StepRunner
 from llm_infer.errors import InferError
 from llm_infer.memory import CachePlan, asked_cache, available_bytes, plan_cache
 from llm_infer.native_adapters import AdaptedDecoder
-from llm_infer.quantize import GetWeight, Weight, packed_bytes, quantizable
+from llm_infer.quantize import GetWeight, Weight
 from llm_infer.sources import Source
 from llm_infer.static_graph.folder import read_graph
 from llm_kernels.cache_layout import CacheScales
 from llm_kernels.decoder import NativeDecoder
-from llm_kernels.families import ParameterKey, parameters
+from llm_kernels.families import ParameterKey
 from llm_kernels.reference import CacheDtype
 
 logger = logging.getLogger(__name__)
@@ -39,19 +38,13 @@ class Sizing:
     max_sequences: int
     max_batch_tokens: int
     max_length: int
+    weight_bytes: int
+    """What the weights will take of the memory that is free."""
     reserved_blocks: int = 0
     """Blocks beyond those of sequences, for tuned prefixes."""
     cache_dtype: CacheDtype = "float32"
     cache_scales: CacheScales | None = None
     """Of an int8 cache: what calibration found; None: a scale of every token and head."""
-
-
-def weight_bytes(model: Source, weight: GetWeight) -> int:
-    """Bytes that the packed weights will take; one linear of the layers stands for all of them."""
-    sizes = {key: math.prod(shape) for key, shape in parameters(model.spec, model.sizes).items()}
-    linears = [key for key in sizes if quantizable(key)]
-    share = packed_bytes(weight(linears[0])) / sizes[linears[0]]
-    return int(sum(size * (share if quantizable(key) else 4) for key, size in sizes.items()))
 
 
 def native_runner(
@@ -77,7 +70,7 @@ def native_runner(
         model.spec, model.sizes, sizing.block_size, sizing.cache_dtype, sizing.cache_scales
     )
     bundle = model if isinstance(model, BundledModel) else None
-    plan = _plan(block, sizing, bundle.size if bundle else weight_bytes(model, weight))
+    plan = _plan(block, sizing)
     if bundle:
         head = bundle.head if model.sizes.tied else None
     decoder = NativeDecoder(
@@ -121,7 +114,7 @@ def paddle_runner(
         return np.asarray(value if isinstance(value, np.ndarray) else value.dequantize())
 
     block = cache_bytes_per_block(model.sizes, sizing.block_size)
-    plan = _plan(block, sizing, weight_bytes(model, dense))
+    plan = _plan(block, sizing)
     runner = PaddleRunner(
         model.spec,
         model.sizes,
@@ -149,7 +142,7 @@ def static_graph_runner(
     width = graph.head_dim + graph.value_dim
     block = graph.layers * sizing.block_size * graph.kv_heads * width * 4
     weights = (model.path / f"{model_prefix}.pdiparams").stat().st_size
-    plan = _plan(block, sizing, weights)
+    plan = _plan(block, replace(sizing, weight_bytes=weights))
     runner = StaticGraphRunner(
         model.path,
         model_prefix,
@@ -161,8 +154,8 @@ def static_graph_runner(
     return runner, replace(plan, max_positions=graph.max_positions)
 
 
-def _plan(bytes_per_block: int, sizing: Sizing, weights: int) -> CachePlan:
-    weights += sizing.reserved_blocks * bytes_per_block
+def _plan(bytes_per_block: int, sizing: Sizing) -> CachePlan:
+    weights = sizing.weight_bytes + sizing.reserved_blocks * bytes_per_block
     if sizing.num_blocks is not None:
         return asked_cache(sizing.num_blocks, available_bytes(), weights, bytes_per_block)
     return plan_cache(

@@ -15,8 +15,9 @@ import numpy as np
 from llm_infer.bundle.layout import ARRAYS, DESCRIPTION, DTYPES, FORMAT, HEAD, VERSION
 from llm_infer.described import describe
 from llm_infer.errors import InferError
+from llm_infer.quantize import quantizable
 from llm_kernels.errors import ShapeError
-from llm_kernels.families import FamilySpec, ParameterKey, Sizes
+from llm_kernels.families import FamilySpec, ParameterKey, Sizes, parameters
 from llm_kernels.native import packed_isa, usable_isas
 from llm_kernels.weights import InputRounding, PackedArrays
 
@@ -36,6 +37,12 @@ class BundledModel:
     _entries: dict[str, Any]
     _bytes: np.ndarray
     quantization: None = None
+
+    @property
+    def rounds_inputs(self) -> bool:
+        """Whether a linear of a layer rounds its inputs."""
+        linears = [key for key in parameters(self.spec, self.sizes) if quantizable(key)]
+        return any(getattr(self.weight(key), "rounding", None) is not None for key in linears)
 
     def weight(self, key: ParameterKey) -> Any:
         """A canonical parameter: PackedArrays of a linear, else an array. Raises InferError."""
