@@ -63,6 +63,14 @@ def test_the_limit_spares_the_best_and_the_newest(tmp_path: Path) -> None:
     assert names(checkpoints) == [1, 4]
 
 
+@pytest.mark.parametrize("limit", range(1, 9))
+def test_nothing_goes_before_there_are_more_than_the_limit(tmp_path: Path, limit: int) -> None:
+    checkpoints = Checkpoints(tmp_path, limit=limit)
+    for step in range(1, 8):
+        save(checkpoints, step)
+        assert names(checkpoints) == list(range(1, step + 1))[-limit:]
+
+
 def test_incomplete_ones_do_not_count_as_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, limit=2)
     save(checkpoints, 1)

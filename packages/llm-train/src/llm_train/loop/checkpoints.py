@@ -147,6 +147,6 @@ class Checkpoints:
         complete = [folder for folder in self.all() if is_complete(folder)]
         others = [folder for folder in complete if folder.resolve() not in spared]
         room = max(self.limit - (len(complete) - len(others)), 0)
-        for folder in others[: len(others) - room]:
+        for folder in others[: max(len(others) - room, 0)]:
             logger.info("%s is removed (save_total_limit %d).", folder, self.limit)
             shutil.rmtree(folder)
