@@ -14,7 +14,7 @@ class PromptTooLongError(InferError):
 
 
 class SamplingError(InferError):
-    """A sampling parameter lies outside its range."""
+    """A sampling parameter lies outside its range, or no token can be chosen."""
 
 
 class UnsupportedError(InferError):

@@ -154,3 +154,24 @@ def test_an_abort_frees_every_beam(make_harness):
     engine.step()
     assert engine.stats().free_blocks == engine.limits.num_blocks
     assert not engine.has_work
+
+
+def test_a_search_without_tokens_that_may_come_next_ends_with_an_error(make_harness):
+    harness = make_harness(eager_to_end)
+    engine = harness.engine()
+    every = tuple((token,) for token in range(1, 97))
+    params = SamplingParams(num_beams=3, max_new_tokens=8, min_new_tokens=2, bad_words_ids=every)
+    number = engine.add_request([4, 5], params)
+    [event] = harness.run(engine)[number]
+    assert "Every token is barred" in event.error
+    assert engine.stats().free_blocks == engine.limits.num_blocks
+
+
+def test_a_beam_without_tokens_that_may_come_next_leaves_the_others(make_harness):
+    """After token 7 nothing may come; what has ended, and other beams, are the answer."""
+    harness = make_harness(lambda context: np.eye(97, dtype=np.float32)[7] * 5)
+    after = tuple((7, token) for token in range(97))
+    params = SamplingParams(num_beams=2, max_new_tokens=3, bad_words_ids=after, ignore_eos=True)
+    [answer] = harness.generate(harness.engine(), [[5]], params)
+    assert answer[:-1].count(7) == 0
+    assert len(answer) == 3

@@ -221,7 +221,9 @@ def test_a_failing_reader_ends_its_own_request_only(harness):
     assert [event.token_id for event in events[good]] == harness.expected([3, 4], 20)
 
 
-@pytest.mark.parametrize("params", [GREEDY, SamplingParams(max_new_tokens=20, temperature=1.0)])
+@pytest.mark.parametrize(
+    "params", [GREEDY, SamplingParams(max_new_tokens=20, temperature=1.0, seed=1)]
+)
 def test_logits_without_a_maximum_end_their_own_request_only(make_harness, harness, params):
     def sick(context: list[int]) -> np.ndarray:
         logits = harness.next_logits(context)

@@ -18,7 +18,7 @@ from llm_infer.engine.detokenizer import Decode
 from llm_infer.engine.events import FinishReason, Sink, TokenEvent
 from llm_infer.engine.params import SamplingParams
 from llm_infer.engine.sampling import RowState, log_softmax
-from llm_infer.engine.sampling.adjustment import adjust
+from llm_infer.engine.sampling.adjustment import adjust, nothing_left
 from llm_infer.engine.sequence import Sequence
 from llm_infer.engine.text import AnswerText
 from llm_infer.errors import SamplingError
@@ -91,18 +91,22 @@ class BeamRequest:
         wanted = min(max(2, 1 + len(self._ending)) * self.params.num_beams, len(scores))
         ids = np.argpartition(scores, len(scores) - wanted)[len(scores) - wanted :]
         ids = ids[np.lexsort((ids, -scores[ids]))]
-        beam.candidates = [(float(scores[i]), int(i)) for i in ids]
+        # A beam whose tokens are all barred ends here.
+        beam.candidates = [(float(scores[i]), int(i)) for i in ids if scores[i] > -np.inf]
 
     def advance(self, fork: Fork) -> list[Sequence] | None:
         """Choose the next beams once all have their logits; the sequences that are left over.
 
-        None: the search is done, and `answer` gives its events.
+        None: the search is done, and `answer` gives its events. Raises SamplingError where every
+        token of all beams is barred before one has ended.
         """
         if any(beam.candidates is None for beam in self._beams):
             return []
         made = self._beams[0].row.generated + 1
         chosen, best = self._choose(made)
-        if self._is_done(best, made):
+        if not chosen and not self._finished:
+            raise nothing_left()
+        if not chosen or self._is_done(best, made):
             return None
         if made >= self._max_new_tokens:
             for score, beam, token_id in chosen:
@@ -139,7 +143,7 @@ class BeamRequest:
                 chosen.append((score, beam, token_id))
             elif rank < count:
                 self._finish(beam, token_id, score, made)
-        return chosen, ranked[0][0]
+        return chosen, ranked[0][0] if ranked else -np.inf
 
     def _finish(self, beam: Beam, token_id: int, score: float, made: int) -> None:
         tokens = (*beam.sequence.token_ids[len(self._prompt) :], token_id)

@@ -116,3 +116,15 @@ def test_a_row_that_is_not_finite_gives_its_error_and_leaves_the_others(params, 
 def test_a_row_of_nothing_but_minus_infinity_gives_an_error():
     logits = np.full((1, 3), -np.inf, np.float32)
     assert isinstance(sample(logits, [RowState(SamplingParams(), [], [])])[0], SamplingError)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_row_whose_tokens_are_all_barred_gives_an_error_and_leaves_the_others(temperature):
+    logits = np.array([[1.0, 2.0, 3.0]] * 2, np.float32)
+    barring = SamplingParams(
+        temperature=temperature, min_new_tokens=1, bad_words_ids=((0,), (1,)), seed=1
+    )
+    error, token = sample(logits, [RowState(barring, [], [2]), RowState(barring, [], [])])
+    assert isinstance(error, SamplingError)
+    assert "Every token is barred" in str(error)
+    assert token == 2

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_infer.engine.sampling.rows import RowState
+from llm_infer.errors import SamplingError
 
 Logits = NDArray[np.float32]
 
@@ -27,6 +28,15 @@ def adjust(logits: Logits, rows: Sequence[RowState]) -> None:
     if any(barred):
         where = np.repeat(np.arange(len(rows)), [len(ids) for ids in barred])
         logits[where, np.array([i for ids in barred for i in ids], np.intp)] = -np.inf
+
+
+def nothing_left() -> SamplingError:
+    """The error of a row in which no token may come next."""
+    message = (
+        "Every token is barred, so none can be chosen: min_new_tokens bars the ends of an "
+        "answer, and bad_words_ids or logit_bias the others. Bar fewer."
+    )
+    return SamplingError(message)
 
 
 def _add_biases(logits: Logits, rows: Sequence[RowState]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from llm_infer.engine.sampling.adjustment import adjust
+from llm_infer.engine.sampling.adjustment import adjust, nothing_left
 from llm_infer.engine.sampling.filters import distribution
 from llm_infer.engine.sampling.rows import RowState
 from llm_infer.errors import SamplingError
@@ -19,7 +19,7 @@ def sample(logits: Logits, rows: Sequence[RowState]) -> list[int | Exception]:
     """The next token of each row of `logits`, float32 [R, V]; ties go to the lowest id.
 
     A row from which no token can be taken gives its error instead: SamplingError for logits that
-    are not finite.
+    are not finite, and where every token is barred.
     """
     likeliest = logits.argmax(axis=1)
     # argmax returns the first NaN there is, so this one value tells of all.
@@ -30,10 +30,12 @@ def sample(logits: Logits, rows: Sequence[RowState]) -> list[int | Exception]:
     adjusted = logits[changed]
     if changed:
         adjust(adjusted, [rows[i] for i in changed])
-        for i, token in zip(changed, adjusted.argmax(axis=1).tolist(), strict=True):
-            tokens[i] = token
+        for i, scores, best in zip(changed, adjusted, adjusted.argmax(axis=1), strict=True):
+            tokens[i] = nothing_left() if scores[best] == -np.inf else int(best)
     place = {i: number for number, i in enumerate(changed)}
     for i, row in enumerate(rows):
+        if isinstance(tokens[i], Exception):
+            continue
         try:
             if not sound[i]:
                 raise _not_finite(largest[i])
