@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "bfloat16.h"
 #include "llm_kernels/paged_attention.h"
 
 namespace llm_kernels {
@@ -55,14 +56,6 @@ void check_sequence(const SequenceBatch& batch, const CacheShape& shape, std::si
   }
 }
 
-// x rounded to bfloat16, halves to even. What is no number stays none.
-std::uint16_t to_bfloat16(float x) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if (std::isnan(x)) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
 // The whole number next to x / scale, halves to even, within +-127.
 std::int8_t to_code(float x, float scale) {
   const float steps = std::min(kMostCode, std::max(-kMostCode, x / scale));
@@ -91,7 +84,7 @@ void store_numbers(CacheLayout layout, float scale, const float* x, std::size_t 
     case kCacheFloat32:
       return store_head<float>(x, size, cache, at, stride, [](float v) { return v; });
     case kCacheBFloat16:
-      return store_head<std::uint16_t>(x, size, cache, at, stride, to_bfloat16);
+      return store_head<std::uint16_t>(x, size, cache, at, stride, bfloat16_of);
     default:
       return store_head<std::int8_t>(x, size, cache, at, stride,
                                      [scale](float v) { return to_code(v, scale); });

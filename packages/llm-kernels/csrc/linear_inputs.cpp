@@ -1,6 +1,5 @@
 #include "linear_inputs.h"
 
-#include <cmath>
 #include <cstring>
 
 namespace llm_kernels {
@@ -16,48 +15,25 @@ std::size_t next_segment(std::size_t k, const InputKey& key, std::size_t inputs)
   return segment_end(k, inputs, key.group ? key.group : inputs, longest_segment(key));
 }
 
-// The nearest number of e4m3, halves to even, as OCP's 8-bit floating point says; saturating.
-float nearest_float8(float x) {
-  constexpr float kMost = 448.0f;
-  constexpr float kLeastNormal = 0x1p-6f;
-  const float size = std::fabs(x);
-  if (!(size < kMost)) return std::isnan(x) ? x : std::copysign(kMost, x);
-  int exponent = 0;
-  std::frexp(std::max(size, kLeastNormal), &exponent);
-  const float step = std::ldexp(1.0f, exponent - 4);
-  return std::nearbyint(x / step) * step;
-}
-
-void round_float8(const InputForm& form, const float* from, std::size_t n, float* to) {
-  float scale = form.scale;
-  if (form.kind == InputKind::float8_token) {
-    float most = 0.0f;
-    for (std::size_t i = 0; i < n; ++i) most = std::max(most, std::fabs(from[i]));
-    scale = most / 448.0f;
-  }
-  const float inverse = scale > 1e-37f ? 1.0f / scale : 0.0f;
-  for (std::size_t i = 0; i < n; ++i) to[i] = nearest_float8(from[i] * inverse) * scale;
-}
-
-// The upper half of x, rounded, halves to even; NaN stays NaN.
-std::uint16_t bfloat16_bits(float x) {
-  std::uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  if (std::isnan(x)) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
-  return static_cast<std::uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
-}
-
-void round_bfloat16(const float* from, std::size_t n, float* to) {
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint32_t bits = std::uint32_t{bfloat16_bits(from[i])} << 16;
-    std::memcpy(to + i, &bits, sizeof bits);
-  }
-}
-
 bool is_exact(const InputForm& form) { return form.kind == InputKind::exact; }
 
-void pack_floats(ThreadPool& pool, const Stripe& stripe, const InputKey& key, const Rows& scratch,
-                 StripeInputs& out) {
+// A row of `inputs` numbers as the weights meet it, in `scratch` of row_bytes().
+const float* rounded_row(const KernelTable& table, const InputForm& form, const float* row,
+                         std::size_t inputs, std::int8_t* scratch) {
+  if (is_exact(form)) return row;
+  auto* floats = reinterpret_cast<float*>(scratch);
+  if (form.kind == InputKind::bfloat16) {
+    auto* halves = reinterpret_cast<std::uint16_t*>(floats + inputs);
+    table.round_bfloat16(row, inputs, halves);
+    table.widen_bfloat16(halves, inputs, floats);
+  } else {
+    table.round_float8(row, inputs, form.scale, floats);
+  }
+  return floats;
+}
+
+void pack_floats(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
+                 const InputKey& key, const Rows& scratch, StripeInputs& out) {
   const std::size_t k = stripe.inputs;
   if (stripe.rows == 1 && is_exact(key.form)) {
     out.floats = stripe.row(0, 0);
@@ -67,15 +43,9 @@ void pack_floats(ThreadPool& pool, const Stripe& stripe, const InputKey& key, co
   out.floats = out.x.data();
   pool.run(stripe.tiles(), [&](std::size_t tile, int thread) {
     const std::size_t rows = stripe.rows_in(tile);
-    auto* rounded = reinterpret_cast<float*>(scratch[static_cast<std::size_t>(thread)].data());
+    std::int8_t* room = scratch[static_cast<std::size_t>(thread)].data();
     for (std::size_t m = 0; m < rows; ++m) {
-      const float* from = stripe.row(tile, m);
-      if (key.form.kind == InputKind::bfloat16) {
-        round_bfloat16(from, k, rounded);
-      } else if (!is_exact(key.form)) {
-        round_float8(key.form, from, k, rounded);
-      }
-      if (!is_exact(key.form)) from = rounded;
+      const float* from = rounded_row(table, key.form, stripe.row(tile, m), k, room);
       for (std::size_t begin = 0; begin < k; begin += kSegment) {
         const std::size_t chunk = std::min(kSegment, k - begin);
         float* to = out.x.data() + stripe.float_place(begin, chunk, tile) + m;
@@ -128,13 +98,9 @@ void place_runs(const Stripe& stripe, const InputKey& key, std::size_t tile, std
   }
 }
 
-void pack_bfloat16_row(const Stripe& stripe, const InputKey& key, std::size_t tile, std::size_t m,
-                       std::int8_t* codes, StripeInputs& out) {
-  const float* from = stripe.row(tile, m);
-  for (std::size_t i = 0; i < stripe.inputs; ++i) {
-    const std::uint16_t bits = bfloat16_bits(from[i]);
-    std::memcpy(codes + 2 * i, &bits, sizeof bits);
-  }
+void pack_bfloat16_row(const KernelTable& table, const Stripe& stripe, const InputKey& key,
+                       std::size_t tile, std::size_t m, std::int8_t* codes, StripeInputs& out) {
+  table.round_bfloat16(stripe.row(tile, m), stripe.inputs, reinterpret_cast<std::uint16_t*>(codes));
   std::memset(codes + 2 * stripe.inputs, 0, 2 * (stripe.padded() - stripe.inputs));
   place_runs(stripe, key, tile, m, codes, out);
 }
@@ -173,7 +139,7 @@ void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe
       if (key.form.is_int8()) {
         pack_int8_row(table, stripe, key, tile, m, row, out);
       } else {
-        pack_bfloat16_row(stripe, key, tile, m, row, out);
+        pack_bfloat16_row(table, stripe, key, tile, m, row, out);
       }
     }
   });
@@ -212,13 +178,13 @@ std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inpu
 
 std::size_t row_bytes(const InputKey& key, std::size_t inputs) {
   if (key.is_codes()) return (inputs + 7) / 8 * 8 * key.code_bytes();
-  return is_exact(key.form) ? 0 : inputs * sizeof(float);
+  return is_exact(key.form) ? 0 : inputs * (sizeof(float) + sizeof(std::uint16_t));
 }
 
 void pack_inputs(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
                  const InputKey& key, const Rows& rows, StripeInputs& out) {
   if (key.is_codes()) return pack_codes(table, pool, stripe, key, rows, out);
-  pack_floats(pool, stripe, key, rows, out);
+  pack_floats(table, pool, stripe, key, rows, out);
   if (key.sums) sum_segments(stripe, key, out.sums);
 }
 

@@ -1,6 +1,7 @@
 // Packing of linear weights into panels.
 #include <cstring>
 
+#include "bfloat16.h"
 #include "llm_kernels/linear.h"
 
 namespace llm_kernels {
@@ -97,8 +98,7 @@ void PackedLinear::copy_row(std::size_t row, float* out) const {
   for (std::size_t k = 0; k < k_; ++k) {
     const std::size_t at =
         pairs ? (k / 2 * panel_rows_ + first) * 2 + k % 2 : k * panel_rows_ + first;
-    const std::uint32_t bits = std::uint32_t{from[at]} << 16;
-    std::memcpy(out + k, &bits, sizeof bits);
+    out[k] = float_of_bfloat16(from[at]);
   }
 }
 

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "bfloat16.h"
 #include "llm_kernels/decoder.h"
 
 namespace llm_kernels {
@@ -115,10 +116,7 @@ void Table::copy_row(std::size_t row, float* out) const {
     return;
   }
   const std::uint16_t* from = bits.get() + row * columns;
-  for (std::size_t i = 0; i < columns; ++i) {
-    const std::uint32_t word = std::uint32_t{from[i]} << 16;
-    std::memcpy(out + i, &word, sizeof word);
-  }
+  for (std::size_t i = 0; i < columns; ++i) out[i] = float_of_bfloat16(from[i]);
 }
 
 void Decoder::add_table(const std::string& slot, Table table) {

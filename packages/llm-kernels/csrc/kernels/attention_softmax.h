@@ -2,6 +2,7 @@
 // Gimelshein, arXiv:1805.02867), over the vector type of the including unit.
 #pragma once
 
+#include "bfloat16.h"
 #include "kernels/attention_tile.h"
 
 namespace llm_kernels::LLM_KERNELS_UNIT {
@@ -45,15 +46,6 @@ inline void cap_scores(float* scores, size_t size, float cap) {
   }
 }
 
-// x rounded to bfloat16, halves to even.
-inline float bfloat16(float x) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, sizeof bits);
-  bits = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
-  __builtin_memcpy(&x, &bits, sizeof x);
-  return x;
-}
-
 // Adds ALiBi to the scores of the keys from `first_key` on.
 inline void add_slope(const AttentionItem& item, size_t query, int64_t first_key, float* scores) {
   const float slope = item.slopes[query % item.heads];
@@ -61,7 +53,7 @@ inline void add_slope(const AttentionItem& item, size_t query, int64_t first_key
     // A product that is rounded depends on the key's own position, not only on the distance.
     for (size_t j = 0; j < item.block_size; ++j) {
       const float key = static_cast<float>(first_key + static_cast<int64_t>(j));
-      scores[j] += bfloat16(slope * key) * item.rounded_scale;
+      scores[j] += float_of_bfloat16(bfloat16_of(slope * key)) * item.rounded_scale;
     }
     return;
   }

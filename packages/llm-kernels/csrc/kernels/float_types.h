@@ -2,6 +2,8 @@
 // rounded to the nearest, halves to even, and what is no number stays none.
 #pragma once
 
+#include "bfloat16.h"
+
 namespace llm_kernels::LLM_KERNELS_UNIT {
 
 struct Float32Type {
@@ -43,22 +45,15 @@ struct Float16Type {
 // One number after the other without a branch, for a compiler to vectorise. AVX2 alone does not
 // promise the instructions of F16C.
 
-inline uint32_t bits_of(float x) {
+inline uint32_t word_of(float x) {
   uint32_t bits;
   __builtin_memcpy(&bits, &x, sizeof bits);
   return bits;
 }
-inline float from_bits(uint32_t bits) {
+inline float from_word(uint32_t bits) {
   float x;
   __builtin_memcpy(&x, &bits, sizeof x);
   return x;
-}
-
-inline uint16_t bfloat16_of(float x) {
-  const uint32_t bits = bits_of(x);
-  const uint32_t rounded = bits + 0x7fff + (bits >> 16 & 1);
-  const uint32_t none = (bits & 0x7fffffff) > 0x7f800000;
-  return static_cast<uint16_t>((none ? bits | 0x400000 : rounded) >> 16);
 }
 
 // Exponent and mantissa where float has them; 2^112 is the difference of the biases, by which a
@@ -66,19 +61,19 @@ inline uint16_t bfloat16_of(float x) {
 inline float float_of_half(uint16_t half) {
   const uint32_t size = static_cast<uint32_t>(half & 0x7fff) << 13;
   const uint32_t sign = static_cast<uint32_t>(half & 0x8000) << 16;
-  const uint32_t value = bits_of(from_bits(size) * 0x1p112f);
-  return from_bits(sign | (size >= 0x0f800000 ? size | 0x7f800000 : value));
+  const uint32_t value = word_of(from_word(size) * 0x1p112f);
+  return from_word(sign | (size >= 0x0f800000 ? size | 0x7f800000 : value));
 }
 
 inline uint16_t half_of(float x) {
-  const uint32_t size = bits_of(x) & 0x7fffffff;
+  const uint32_t size = word_of(x) & 0x7fffffff;
   // Below 2^-14 the last place of a half is 2^-24, which is that of a float between 0.5 and 1.
-  const uint32_t subnormal = bits_of(from_bits(size) + 0.5f) - 0x3f000000;
+  const uint32_t subnormal = word_of(from_word(size) + 0.5f) - 0x3f000000;
   const uint32_t normal = (size - 0x38000000 + 0xfff + (size >> 13 & 1)) >> 13;
   uint32_t out = size < 0x38800000 ? subnormal : normal;
   out = size >= 0x47800000 ? 0x7c00 : out;
   out = size > 0x7f800000 ? 0x7e00 | (size >> 13 & 0x3ff) : out;
-  return static_cast<uint16_t>(out | (bits_of(x) >> 16 & 0x8000));
+  return static_cast<uint16_t>(out | (word_of(x) >> 16 & 0x8000));
 }
 
 struct BFloat16Type {

@@ -8,6 +8,7 @@
 #include "kernels/math.h"
 #include "kernels/merge_low_rank.h"
 #include "kernels/norm_rope.h"
+#include "kernels/round_inputs.h"
 #include "kernels/transpose.h"
 
 namespace llm_kernels::LLM_KERNELS_UNIT {
@@ -27,6 +28,9 @@ const KernelTable kTable = {
     {dot_tile<Int8Dot>, dot_tile<Int4Dot>, bfloat16_tile<kBFloat16Products>},
     kMatrix,
     round_int8,
+    round_bfloat16,
+    widen_bfloat16,
+    round_float8,
     {SIZE_MAX, kExpandFloatRows, kExpandFloatRows, kExpandInt8Rows, kExpandInt4Rows},
     {nullptr, expand<BFloat16>, expand<Float8>, expand<Int8>, expand_int4},
     rms_norm,

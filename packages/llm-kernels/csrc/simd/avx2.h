@@ -52,6 +52,14 @@ inline Vec where_at_least(Vec x, Vec limit, Vec a) {
 }
 // a where x < 0, else b.
 inline Vec where_negative(Vec x, Vec a, Vec b) { return {_mm256_blendv_ps(b.v, a.v, x.v)}; }
+// The largest power of two that is not above a, which is positive and not subnormal.
+inline Vec power_below(Vec a) {
+  return {_mm256_and_ps(a.v, _mm256_castsi256_ps(_mm256_set1_epi32(0x7f800000)))};
+}
+// a, which is not negative, with the sign of s.
+inline Vec copy_sign(Vec a, Vec s) {
+  return {_mm256_or_ps(a.v, _mm256_and_ps(s.v, _mm256_set1_ps(-0.0f)))};
+}
 inline float highest(Vec a) {
   __m128 most = _mm_max_ps(_mm256_castps256_ps128(a.v), _mm256_extractf128_ps(a.v, 1));
   most = _mm_max_ps(most, _mm_movehl_ps(most, most));

@@ -44,6 +44,17 @@ inline Vec where_at_least(Vec x, Vec limit, Vec a) {
 inline Vec where_negative(Vec x, Vec a, Vec b) {
   return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_LT_OQ), b.v, a.v)};
 }
+// The largest power of two that is not above a, which is positive and not subnormal.
+inline Vec power_below(Vec a) {
+  const __m512i exponent = _mm512_set1_epi32(0x7f800000);
+  return {_mm512_castsi512_ps(_mm512_and_si512(_mm512_castps_si512(a.v), exponent))};
+}
+// a, which is not negative, with the sign of s.
+inline Vec copy_sign(Vec a, Vec s) {
+  const __m512i sign = _mm512_castps_si512(_mm512_set1_ps(-0.0f));
+  const __m512i taken = _mm512_and_si512(_mm512_castps_si512(s.v), sign);
+  return {_mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(a.v), taken))};
+}
 inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
 inline float highest(Vec a) { return _mm512_reduce_max_ps(a.v); }
 

@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bfloat16.h"
+
 namespace llm_kernels::scalar {
 
 constexpr size_t kWidth = 4;
@@ -87,6 +89,24 @@ inline Vec where_at_least(Vec x, Vec limit, Vec a) {
 inline Vec where_negative(Vec x, Vec a, Vec b) {
   return each([=](size_t i) { return x.v[i] < 0.0f ? a.v[i] : b.v[i]; });
 }
+inline uint32_t bits_of(float x) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+inline float float_of(uint32_t bits) {
+  float out;
+  __builtin_memcpy(&out, &bits, sizeof out);
+  return out;
+}
+// The largest power of two that is not above a, which is positive and not subnormal.
+inline Vec power_below(Vec a) {
+  return each([=](size_t i) { return float_of(bits_of(a.v[i]) & 0x7f800000u); });
+}
+// a, which is not negative, with the sign of s.
+inline Vec copy_sign(Vec a, Vec s) {
+  return each([=](size_t i) { return float_of(bits_of(a.v[i]) | (bits_of(s.v[i]) & 1u << 31)); });
+}
 inline float sum(Vec a) { return (a.v[0] + a.v[1]) + (a.v[2] + a.v[3]); }
 inline float highest(Vec a) {
   float most = a.v[0];
@@ -97,13 +117,8 @@ inline float highest(Vec a) {
 inline Vec load_int8(const int8_t* p) {
   return each([=](size_t i) { return static_cast<float>(p[i]); });
 }
-inline float float_of(uint32_t bits) {
-  float out;
-  __builtin_memcpy(&out, &bits, sizeof out);
-  return out;
-}
 inline Vec load_bfloat16(const uint16_t* p) {
-  return each([=](size_t i) { return float_of(uint32_t{p[i]} << 16); });
+  return each([=](size_t i) { return float_of_bfloat16(p[i]); });
 }
 // Exponent and mantissa of e4m3 where float has them; 2^120 is the difference of the biases.
 inline Vec load_float8(const uint8_t* p) {

@@ -189,6 +189,11 @@ struct KernelTable {
   // Rounds n inputs to codes of -127 to 127 by the scale max |x| / 127, or by `scale` where that is
   // not 0. Returns the scale; NaN where an input is no number. *sum is the codes' sum.
   float (*round_int8)(const float* x, size_t n, float scale, int8_t* codes, float* sum);
+  // Rounds n numbers to bfloat16, halves to even; what is no number stays none. And back.
+  void (*round_bfloat16)(const float* x, size_t n, uint16_t* out);
+  void (*widen_bfloat16)(const uint16_t* x, size_t n, float* out);
+  // Rounds n inputs to what e4m3 holds times `scale`, or, where that is 0, times max |x| / 448.
+  void (*round_float8)(const float* x, size_t n, float scale, float* out);
   // Indexed by WeightFormat: the rows of x from which on expanding codes beats decoding them for
   // every tile; SIZE_MAX: never.
   size_t expand_rows[kFloatFormats];
