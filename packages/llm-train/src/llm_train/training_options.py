@@ -2,7 +2,8 @@
 
 Standard library and `llm_cli.options` only: `--help` reads this. `llm_peft` builds on it too.
 An option that one process cannot honour is refused (`refuse_what_is_missing`); one that changes
-speed elsewhere and nothing here is accepted and named in the log (`llm_train.without_effect`).
+speed or precision elsewhere and nothing here is accepted and named in the log
+(`llm_train.without_effect`).
 """
 
 from __future__ import annotations
@@ -192,8 +193,6 @@ class TrainingOptions:
     device: str = option(
         "auto", help="Where to train.", choices=("auto", "cpu", "gpu"), group=_MACHINE
     )
-    bf16: bool = flag(False, help="Refused so far: training is in float32.", group=_MACHINE)
-    fp16: bool = flag(False, help="Refused so far: training is in float32.", group=_MACHINE)
     nproc_per_node: int = option(
         1, help="Processes to start on this machine; they share the work.", group=_PARALLEL
     )
@@ -248,6 +247,12 @@ class TrainingOptions:
     distributed_dataloader: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     unified_checkpoint: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     disable_tqdm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    bf16: bool = flag(
+        False, help="Training is in float32 all the same; a warning says so.", group=_ACCEPTED
+    )
+    fp16: bool = flag(
+        False, help="Training is in float32 all the same; a warning says so.", group=_ACCEPTED
+    )
     fp16_opt_level: str = option("O1", help="Has no effect.", group=_ACCEPTED)
     amp_master_grad: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     eval_accumulation_steps: int | None = option(None, help="Has no effect.", group=_ACCEPTED)
@@ -305,20 +310,13 @@ class TrainingOptions:
 
 
 def refuse_what_is_missing(options: TrainingOptions) -> None:
-    """Raise RecipeError for parallel layouts and number formats that are not there yet."""
+    """Raise RecipeError for parallel layouts that are not there yet."""
     for name, most in _NEUTRAL.items():
         value = getattr(options, name)
         if value > most:
             message = (
                 f"--{name} is {value}; this axis is not there, so at most 1 works. Set it to 1, or "
                 "take it out of the recipe."
-            )
-            raise RecipeError(message)
-    for name in ("bf16", "fp16"):
-        if getattr(options, name):
-            message = (
-                f"--{name} true: this version trains in float32 only (Paddle has no {name} matrix "
-                f"product on a CPU). Set --{name} false."
             )
             raise RecipeError(message)
 

@@ -1,4 +1,4 @@
-"""Options of PaddleNLP's recipes that are accepted and do nothing here, and why."""
+"""Options of PaddleNLP's recipes that are accepted and not followed here, and why."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "distributed_dataloader": "every process reads its own samples",
         "unified_checkpoint": "checkpoints are independent of the parallel layout anyway",
         "disable_tqdm": "progress is this toolchain's own",
-        "fp16_opt_level": "it only belongs to fp16 and bf16",
+        "fp16_opt_level": "training is in float32",
         "amp_master_grad": "gradients are float32 anyway",
         "eval_accumulation_steps": "evaluation keeps sums only",
     }
@@ -52,6 +52,17 @@ def without_effect(options: TrainingOptions) -> list[str]:
     if options.load_best_model_at_end and not options.evaluates:
         said.append("load_best_model_at_end=True has no effect: nothing is evaluated (do_eval).")
     return said
+
+
+def in_float32(options: TrainingOptions) -> str | None:
+    """A sentence where 16-bit training is asked for; this version has none, on no device."""
+    wished = [name for name in ("bf16", "fp16") if getattr(options, name)]
+    if not wished:
+        return None
+    return (
+        f"{' and '.join(wished)}: this version trains in float32, so this run does. Results are at "
+        "least as exact; weights and activations take twice the memory of 16-bit numbers."
+    )
 
 
 def unused_axes(options: TrainingOptions, layout: Layout) -> list[str]:

@@ -26,7 +26,7 @@ from llm_train.loop.watch import Watch
 from llm_train.loop.writers import make_writers
 from llm_train.parallel.layout import layout_of, processes
 from llm_train.training_options import TrainingOptions
-from llm_train.without_effect import unused_axes, without_effect
+from llm_train.without_effect import in_float32, unused_axes, without_effect
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -70,6 +70,8 @@ def run_training(
     layout = parallel.layout if parallel is not None else layout_of(options, 1)
     for line in [*without_effect(options), *unused_axes(options, layout)]:
         logger.info("%s", line)
+    if (precision := in_float32(options)) is not None:
+        logger.warning("%s", precision)
     if options.use_async_save and (parallel is not None or not hasattr(files, "snapshot")):
         logger.info("use_async_save=True has no effect here: only whole models of one process.")
     _check(options, data)
@@ -246,15 +248,16 @@ def _check(options: TrainingOptions, data: TrainingData) -> None:
             "share, add a dev.json, or set --do_eval false."
         )
         raise RecipeError(message)
-    if options.do_predict and data.test is None:
-        message = (
-            "--do_predict true, but there is no test data. Give the third part of --split a "
-            "share, add a test.json, or set --do_predict false."
+    predicts = options.do_predict and data.test is not None
+    if options.do_predict and not predicts:
+        # PaddleNLP's recipes ask for it, whatever data there is.
+        logger.info(
+            "do_predict=True: there is no test data, so there is nothing to predict. The third "
+            "part of --split is its share."
         )
-        raise RecipeError(message)
-    if not options.do_train and not options.evaluates and not options.do_predict:
+    if not options.do_train and not options.evaluates and not predicts:
         message = (
-            "--do_train, --do_eval and --do_predict are all false: there is nothing to do. Set "
-            "one to true."
+            "--do_train and --do_eval are false, and --do_predict is too or has no test data: "
+            "there is nothing to do. Set one to true."
         )
         raise RecipeError(message)
