@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -192,3 +196,87 @@ def test_files_are_on_disk_before_the_marker(
             stream.write(b"through it")
     for name in ("past.txt", "through.txt", "llm.json", "COMPLETE"):
         assert (tmp_path / "target" / name).stat().st_ino in synced, name
+
+
+def left_over(folder: Path, *, whole: bool) -> Path:
+    """What a killed writer of "target" left in `folder`."""
+    with written_folder(folder / "target", {}) as written:
+        (written / "a.txt").write_text("a")
+    left = folder / ".target.0123abcd.tmp"
+    (folder / "target").rename(left)
+    if not whole:
+        (left / "COMPLETE").unlink()
+    return left
+
+
+def test_an_empty_folder_is_spared_until_its_writer_must_have_claimed_it(tmp_path: Path) -> None:
+    new = tmp_path / ".target.89.tmp"
+    new.mkdir()
+    clear_leftovers(tmp_path, "target")
+    assert new.is_dir()
+    before = time.time() - 3600
+    os.utime(new, (before, before))
+    clear_leftovers(tmp_path, "target")
+    assert not new.exists()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_leftover_is_claimed_until_it_is_cleared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    left = left_over(tmp_path, whole=whole)
+    seen = []
+
+    def watched(act: Callable[..., object]) -> Callable[..., object]:
+        def step(path: Path, *others: Path) -> object:
+            handle = os.open(path, os.O_RDONLY)
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(handle)
+            seen.append(path)
+            return act(path, *others)
+
+        return step
+
+    monkeypatch.setattr(Path, "rename", watched(Path.rename))
+    monkeypatch.setattr(shutil, "rmtree", watched(shutil.rmtree))
+    clear_leftovers(tmp_path, "target")
+    assert seen == [left]
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_leftover_that_another_clears_meanwhile_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bool
+) -> None:
+    left = left_over(tmp_path, whole=whole)
+    flock = fcntl.flock
+
+    def late(handle: int, operation: int) -> None:
+        shutil.rmtree(left)
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    clear_leftovers(tmp_path, "target")
+    assert not list(tmp_path.iterdir())
+
+
+WRITER = """
+import sys
+from llm_cli.outputs import written_folder
+for number in range(30):
+    with written_folder(sys.argv[1], {}, overwrite=True) as folder:
+        (folder / "a.txt").write_text(str(number))
+"""
+
+
+def test_writers_of_one_name_leave_each_other_alone(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    with written_folder(target, {}) as folder:
+        (folder / "a.txt").write_text("first")
+    command = [sys.executable, "-c", WRITER, str(target)]
+    writers = [subprocess.Popen(command) for _ in range(4)]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    assert verify_complete(target) == []
+    assert (target / "a.txt").read_text() == "29"
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]

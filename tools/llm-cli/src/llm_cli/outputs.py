@@ -16,8 +16,9 @@ import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from glob import escape
 from pathlib import Path
@@ -45,6 +46,8 @@ COMPLETE = "COMPLETE"
 """Name of the marker that is written last."""
 
 
+_UNCLAIMED_S = 60
+"""Seconds that an empty folder is spared for, whose writer may not have claimed it yet."""
 _LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]+\.tmp")
 _BEING_WRITTEN: dict[Path, FolderFiles] = {}
 
@@ -211,14 +214,28 @@ def clear_leftovers(folder: str | Path, pattern: str) -> None:
     found = []
     for path in Path(folder).glob(".*.tmp"):
         name = _LEFTOVER.fullmatch(path.name)
-        if name and fnmatchcase(name[1], pattern) and path.is_dir() and path not in _BEING_WRITTEN:
-            found.append((is_complete(path), path.stat().st_mtime_ns, path, path.parent / name[1]))
-    for whole, _, path, place in sorted(found, reverse=True):
+        if name and fnmatchcase(name[1], pattern) and path not in _BEING_WRITTEN:
+            # Another process may clear the same.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                if not _is_new(path):
+                    order = (is_complete(path), path.stat().st_mtime_ns)
+                    found.append((*order, path, path.parent / name[1]))
+    for *_, path, place in sorted(found, reverse=True):
         claim = _claimed(path)
         if claim is None:
             continue
-        os.close(claim)
-        if whole and not place.exists():
+        try:
+            _clear(path, place)
+        finally:
+            os.close(claim)
+
+
+def _clear(path: Path, place: Path) -> None:
+    """Put a claimed leftover into its empty place, or remove it, unless another has done so."""
+    if not path.is_dir():
+        return
+    with suppress(FileNotFoundError):
+        if is_complete(path) and not place.exists():
             logger.warning("%s was left whole by an interrupted run; it is %s now.", path, place)
             path.rename(place)
         else:
@@ -226,30 +243,45 @@ def clear_leftovers(folder: str | Path, pattern: str) -> None:
             shutil.rmtree(path)
 
 
+def _is_new(folder: Path) -> bool:
+    """Whether a folder was made so lately that its writer may be about to claim it."""
+    return not any(folder.iterdir()) and time.time() - folder.stat().st_mtime < _UNCLAIMED_S
+
+
 def _swap(temporary: Path, path: Path) -> None:
     """Put ``temporary`` in the place of ``path``; the old folder goes only after that."""
     if not path.exists():
         temporary.rename(path)
         return
-    if exchanged(temporary, path):
-        shutil.rmtree(temporary)
-        return
-    old = _beside(path)
-    path.rename(old)
+    # Under a temporary name the old folder would be taken for what a killed writer left.
+    claim = _claimed(path)
     try:
-        temporary.rename(path)
-    except BaseException:
-        old.rename(path)
-        raise
-    shutil.rmtree(old)
+        if exchanged(temporary, path):
+            old = temporary
+        else:
+            old = _beside(path)
+            path.rename(old)
+            try:
+                temporary.rename(path)
+            except BaseException:
+                old.rename(path)
+                raise
+        with suppress(FileNotFoundError):
+            shutil.rmtree(old)
+    finally:
+        if claim is not None:
+            os.close(claim)
 
 
 def _claimed(folder: Path) -> int | None:
     """A descriptor that locks a folder for its writer while that lives.
 
-    None where another has it, or the file system has no locks.
+    None where another has it, it is gone, or the file system has no locks.
     """
-    claim = os.open(folder, os.O_RDONLY)
+    try:
+        claim = os.open(folder, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
     try:
         fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
