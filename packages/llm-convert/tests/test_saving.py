@@ -36,8 +36,7 @@ def save(folder: Path, model: Model, **options: Any) -> None:
         config=model.config,
         spec=model.spec,
         sizes=model.sizes,
-        parameters=model.weight,
-        **{"naming": "hf", **options},
+        **{"naming": "hf", "parameters": model.weight, **options},
     )
 
 
@@ -176,3 +175,12 @@ def test_a_full_disk_leaves_the_old_file(
     with pytest.raises(OSError, match="No space left"):
         save(tmp_path, llama)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
+def test_numbers_too_large_for_the_type_are_refused(llama: Model, tmp_path: Path) -> None:
+    large = {key: llama.weight(key) for key in llama.parameters}
+    key = next(iter(large))
+    large[key] = np.full(llama.parameters[key], 7e4, np.float32)
+    with pytest.raises(ConvertError, match=r"numbers too large for float16.*--dtype"):
+        save(tmp_path, llama, parameters=large.__getitem__, dtype="float16")
+    save(tmp_path, llama, parameters=large.__getitem__, dtype="bfloat16")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import logging
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from llm_cli.main import run
+from llm_cli.outputs import mark_complete
 from llm_convert.errors import ConvertError
 from llm_convert.model import Model, open_model, save_model
 from llm_convert.verify import certificate as room
@@ -76,16 +78,49 @@ def test_large_models_only_when_asked_for(
     assert content == certificate.content()
 
 
-def test_what_is_not_finite_is_told_and_passes_no_gate(
-    golden: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_result_that_is_not_finite_is_refused(golden: Path, tmp_path: Path) -> None:
     source = open_model(golden / "llama_v1")
     folder = damaged(source, tmp_path / "x", np.inf)
-    with np.errstate(all="ignore"):
-        with pytest.raises(ConvertError, match="nan nats"):
-            certified(source, folder, max_kl=1e9)
-        assert not (folder / "certificate.json").exists()
-        with caplog.at_level(logging.WARNING):
-            certified(source, folder)
-    assert "not finite" in caplog.text
-    assert json.loads((folder / "certificate.json").read_text())["mean_kl"] is None
+    with pytest.raises(ConvertError, match=r"logits of the result are not finite.*bfloat16"):
+        certified(source, folder)
+    assert not (folder / "certificate.json").exists()
+
+
+def overwritten(folder: Path) -> None:
+    """Put 4000 bytes of no meaning into the middle of the weights."""
+    file = folder / "model.safetensors"
+    with file.open("r+b") as stream:
+        stream.seek(file.stat().st_size // 2)
+        stream.write(bytes(np.random.default_rng(0).integers(0, 256, 4000, dtype=np.uint8)))
+
+
+def test_damaged_weights_are_not_certified(
+    golden: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = damaged(open_model(golden / "llama_v1"), tmp_path / "source", 1.0)
+    overwritten(source)
+    words = ["convert", "--from-torch", str(source), "--output_path", str(tmp_path / "out")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert run(words) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"The logits of {source} itself are not finite: its files may be damaged" in said
+    assert "it has no COMPLETE marker" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_damaged_file_is_named(golden: Path, tmp_path: Path) -> None:
+    source = damaged(open_model(golden / "llama_v1"), tmp_path / "source", 1.0)
+    mark_complete(source)
+    overwritten(source)
+    model = open_model(source)
+    with pytest.raises(ConvertError, match=r"SHA-256 of model\.safetensors differs"):
+        certify(model, model)
+
+
+def test_damage_before_the_marker_is_told_as_such(golden: Path, tmp_path: Path) -> None:
+    source = damaged(open_model(golden / "llama_v1"), tmp_path / "source", np.nan)
+    mark_complete(source)
+    model = open_model(source)
+    with pytest.raises(ConvertError, match="it was written like this"):
+        certify(model, model)

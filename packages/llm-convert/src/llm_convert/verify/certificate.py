@@ -12,8 +12,6 @@ compared only when asked for.
 from __future__ import annotations
 
 import json
-import logging
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from math import prod
@@ -28,10 +26,9 @@ from llm_convert.errors import ConvertError
 from llm_convert.layout import Weight
 from llm_convert.model import Model, open_model
 from llm_convert.verify.comparison import Comparison, compare
+from llm_convert.verify.finite import check_finite
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 from llm_kernels.reference_decoder import Source, forward
-
-logger = logging.getLogger(__name__)
 
 CERTIFICATE_FILE = "certificate.json"
 LIMIT = 2_000_000_000
@@ -60,7 +57,7 @@ def certified(
 
     None, and nothing written, where `wanted` is false; by default it is true for models below LIMIT
     parameters and where there is a `max_kl`. Raises ConvertError when the mean KL divergence is
-    above `max_kl`, or no number.
+    above `max_kl`, and when either has logits that are not finite.
     """
     if wanted is None:
         small = sum(prod(shape) for shape in source.parameters.values()) < LIMIT
@@ -76,11 +73,6 @@ def certified(
             "written; choose a wider type, or a larger --max_kl."
         )
         raise ConvertError(message)
-    if not math.isfinite(certificate.max_abs_diff):
-        logger.warning(
-            "Source or result have logits that are not finite; bfloat16 or float32 hold larger "
-            "weights than float16."
-        )
     write_certificate(folder, certificate.content())
     return certificate
 
@@ -95,17 +87,29 @@ def certify(
 ) -> Certificate:
     """Compare `result` with `source` on `tokens` random ones (at most a context).
 
-    `passed` is told 1 after each of the PASSES, for a progress bar.
+    `passed` is told 1 after each of the PASSES, for a progress bar. Raises ConvertError where
+    logits are not finite.
     """
     ids = random_tokens(source.sizes, tokens, seed)
 
     def logits(model: Model) -> np.ndarray:
-        found = plain_logits(model.spec, model.sizes, streamed(model), ids)
+        # What overflows is told below, in a sentence.
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = plain_logits(model.spec, model.sizes, streamed(model), ids)
         passed(1)
         return found
 
-    compared = compare(logits(source), logits(result))
-    return Certificate(**asdict(compared), seed=seed)
+    wanted = logits(source)
+    check_finite(wanted, source.path)
+    found = logits(result)
+    if not np.isfinite(found).all():
+        message = (
+            f"The logits of the result are not finite, those of {source.path} are: some weights "
+            "are too large for the type they were written in. Nothing was written; choose "
+            "bfloat16 or float32, which hold larger numbers than float16."
+        )
+        raise ConvertError(message)
+    return Certificate(**asdict(compare(wanted, found)), seed=seed)
 
 
 def random_tokens(sizes: Sizes, count: int, seed: int) -> np.ndarray:

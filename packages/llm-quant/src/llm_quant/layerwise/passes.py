@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from llm_convert.model import Model
+from llm_convert.verify.finite import check_finite
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight, Int8Weight
 from llm_quant.core.linear import Outcome, Recipe, quantize_linear
@@ -47,7 +48,14 @@ class LayerwisePass:
         self._embedding = Embedding(model.spec, model.sizes, model.dense)
 
     def run(self, done: Done) -> None:
-        """Quantize all layers that are not finished yet; `done` is told of every linear."""
+        """Quantize all layers that are not finished yet; `done` is told of every linear.
+
+        Raises llm-convert's ConvertError for weights, or inputs of linears, that are not finite.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # the error tells of it
+            self._run(done)
+
+    def _run(self, done: Done) -> None:
         finished = self._work.finished()
         if finished is None:
             self._states(0).write(
@@ -85,7 +93,11 @@ class LayerwisePass:
         for reading, observer in observers.items():
             gram = observer.gram()
             for key in (key for key in keys if Reading.of(key) == reading):
-                found, outcome = quantize_linear(self._model.dense(key), gram, self._recipe)
+                weight = self._model.dense(key)
+                # Rounded, such numbers would become plausible ones.
+                check_finite(weight, self._model.path, f"weights {key.name}")
+                check_finite(gram.total, self._model.path, f"inputs of {key.name}")
+                found, outcome = quantize_linear(weight, gram, self._recipe)
                 layer.set(key, found.dequantize())
                 self._model.release(key)
                 yield key, found.packed(), outcome

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from llm_convert.model import Model
+from llm_convert.verify.finite import check_finite
 from llm_kernels.decoder import NativeDecoder, StepBatch
 from llm_kernels.families import Learned, Rope
 
@@ -24,6 +25,7 @@ class Reader:
         """Pack the weights; raises the errors of `NativeDecoder`."""
         # A plain sequence is all context, whose second position is 0 (ChatGLM-6B, GLM).
         rule = model.spec.position
+        self._path = model.path
         self._two_positions = (isinstance(rule, Rope) and rule.channels == 2) or (
             isinstance(rule, Learned) and rule.block
         )
@@ -39,10 +41,13 @@ class Reader:
         )
 
     def read(self, ids: np.ndarray, chunk: int) -> Iterator[np.ndarray]:
-        """Logits float32 [<= chunk, V] for ids int [T], chunk after chunk."""
+        """Logits float32 [<= chunk, V] for ids int [T], chunk after chunk.
+
+        Raises llm-convert's ConvertError for logits that are not finite.
+        """
         for start in range(0, len(ids), chunk):
             stop = min(start + chunk, len(ids))
-            yield self._decoder.step(
+            logits = self._decoder.step(
                 StepBatch(
                     token_ids=ids[start:stop].astype(np.int32),
                     positions=np.arange(start, stop, dtype=np.int32),
@@ -55,3 +60,5 @@ class Reader:
                     ),
                 )
             )
+            check_finite(logits, self._path)
+            yield logits

@@ -9,6 +9,7 @@ from llm_cli.console import console
 from llm_cli.outputs import check_output_folder, lineage
 from llm_cli.progress import progress
 from llm_convert.hub import resolve_model
+from llm_convert.verify.finite import check_finite
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight, Int8Weight
 from llm_quant.core.grid import Grid
@@ -48,7 +49,9 @@ def weight_only(options: WeightOnlyOptions) -> None:
     with progress("weight-only", total=len(linears), unit="linears") as bar:
 
         def rounded(key: ParameterKey) -> Int4Weight | Int8Weight:
-            packed = round_to_nearest(model.dense(key), grid).packed()
+            weight = model.dense(key)
+            check_finite(weight, model.path, f"weights {key.name}")
+            packed = round_to_nearest(weight, grid).packed()
             model.release(key)
             # Where scales are stored apart from codes, saving asks for every weight twice;
             # rounding twice is cheaper than keeping a whole model in memory.
