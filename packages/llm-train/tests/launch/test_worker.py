@@ -65,7 +65,12 @@ def test_a_command_in_two_processes_is_stopped_and_goes_on(
     os.kill(process.pid, signal.SIGINT)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 130, said
-    assert "The same command goes on there" in said
+    assert said.count("The same command goes on there") == 1, said
+    assert "Traceback" not in said
+    assert "ccache" not in said
+    shown = [line for line in said.splitlines() if line.startswith("pretrain: ")]
+    assert shown
+    assert len(shown) == len(set(shown)), said
     (checkpoint,) = output.glob("checkpoint-*")
     step = int(checkpoint.name.split("-")[1])
 

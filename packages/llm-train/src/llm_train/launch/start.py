@@ -25,6 +25,10 @@ from llm_train.training_options import TrainingOptions
 
 _NOISE = ("LAUNCH ", "I0", "I1", "W0", "W1", "[20", "=====", "FLAGS(", "Container rank")
 """How lines begin that Paddle and its launcher say of themselves."""
+_AGAIN = "ERROR LOG DETAIL"
+"""After a launcher's line with this comes the end of a log: it was shown, or is told of another."""
+_NO_CCACHE = "ignore:No ccache found:UserWarning"
+"""Paddle warns of it on import, also where nothing is compiled."""
 
 
 class WorkerError(TrainError):
@@ -77,7 +81,9 @@ def launch(options: TrainingOptions, target: str) -> None:
 def _error(failure: Failure, logs: Path) -> WorkerError:
     stopped = failure.exit_code == StoppedError.exit_code
     text = failure.text if stopped else f"Process {failure.rank}: {failure.text}"
-    error = WorkerError(text if stopped else f"{text} (More is in {logs}/workerlog.*)")
+    # Only a mistake of ours has left a traceback.
+    ours = failure.exit_code == 1
+    error = WorkerError(f"{text} (More is in {logs}/workerlog.*)" if ours else text)
     error.exit_code = failure.exit_code
     return error
 
@@ -111,6 +117,8 @@ def worker_environment(
         made.pop("CUDA_VISIBLE_DEVICES", None)
     count = default_threads() if processors is None else processors
     made.setdefault("OMP_NUM_THREADS", str(max(count // workers, 1)))
+    given = made.get("PYTHONWARNINGS")
+    made["PYTHONWARNINGS"] = f"{given},{_NO_CCACHE}" if given else _NO_CCACHE
     return made
 
 
@@ -153,7 +161,9 @@ def _follow(process: subprocess.Popen[str], logs: Path) -> bool:
 
 
 def _show(stream: IO[str]) -> None:
+    again = False
     for line in stream:
-        if not line.startswith(_NOISE) and line.strip():
+        again = again or (_AGAIN in line and line.startswith(_NOISE))
+        if not again and not line.startswith(_NOISE) and line.strip():
             sys.stderr.write(line)
             sys.stderr.flush()

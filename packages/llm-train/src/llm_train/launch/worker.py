@@ -39,8 +39,9 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        traceback.print_exc()
         told = sentence(error)
+        if told is None or content["debug"]:
+            traceback.print_exc()
         code = int(getattr(error, "exit_code", 2)) if told is not None else 1
         note_failure(logs, rank, told or f"{type(error).__name__}: {error}", code)
         return code
