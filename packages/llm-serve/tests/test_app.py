@@ -66,6 +66,18 @@ def test_a_wrong_key_is_refused(serve: Serve, state: ServerState, header: str | 
         assert answer.json()["error"]["code"] == "invalid_api_key"
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "ключ", "密钥"])
+def test_a_key_may_have_any_letters(serve: Serve, state: ServerState, key: str) -> None:
+    state.api_key = key
+    client = serve(create_app(state))
+    encodings = ["utf-8", "latin-1"] if key == "schlüssel" else ["utf-8"]
+    for encoding in encodings:
+        headers = {"Authorization": f"Bearer {key}".encode(encoding)}
+        assert client.get("/v1/models", headers=headers).status_code == 200
+    for wrong in (b"Bearer", f"Bearer {key}".encode("ascii", "replace"), b"Bearer \xff"):
+        assert client.get("/v1/models", headers={"Authorization": wrong}).status_code == 401
+
+
 def test_the_right_key_opens_and_the_machines_need_none(serve: Serve, state: ServerState) -> None:
     state.api_key = "secret"
     client = serve(create_app(state))

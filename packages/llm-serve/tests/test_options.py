@@ -29,6 +29,23 @@ def test_the_key_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) 
     assert ServeOptions(model_name_or_path="m").api_key is None
 
 
+@pytest.mark.parametrize("key", ["", " ", "secret ", "two\nlines", "\udcff"])
+def test_a_key_that_no_header_can_hold_is_refused(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ServeError, match=f"--api_key or {KEY_VARIABLE}") as refused:
+        ServeOptions(model_name_or_path="m", api_key=key)
+    assert "secret" not in str(refused.value)
+    monkeypatch.setenv(KEY_VARIABLE, "secret\n")
+    with pytest.raises(ServeError, match="line breaks"):
+        ServeOptions(model_name_or_path="m")
+
+
+def test_random_weights_are_not_served() -> None:
+    with pytest.raises(ServeError, match="--use_fake_parameter makes answers that mean nothing"):
+        ServeOptions(model_name_or_path="m", use_fake_parameter=True)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

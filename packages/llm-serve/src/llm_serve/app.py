@@ -121,10 +121,18 @@ def _authorized(request: Request) -> None:
     key = _state(request).api_key
     if key is None:
         return
-    given = request.headers.get("Authorization", "")
-    if not hmac.compare_digest(given.encode(), f"Bearer {key}".encode()):
+    # Starlette reads headers as Latin-1, whatever bytes came.
+    given = request.headers.get("Authorization", "").encode("latin-1")
+    if not any(hmac.compare_digest(given, header) for header in _headers_of(key)):
         message = "The API key is missing or wrong; send it as 'Authorization: Bearer KEY'."
         raise ApiError(401, message, kind="authentication_error", code="invalid_api_key")
+
+
+def _headers_of(key: str) -> list[bytes]:
+    """What clients send for a key: most write it in UTF-8, some in Latin-1 where that has it."""
+    header = f"Bearer {key}"
+    latin = [header.encode("latin-1")] if all(ord(letter) < 256 for letter in key) else []
+    return [header.encode(), *latin]
 
 
 async def _api_error(request: Request, error: Exception) -> Response:  # noqa: ARG001

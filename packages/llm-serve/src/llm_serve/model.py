@@ -53,9 +53,7 @@ def load_model(options: ServeOptions) -> ServedModel:
     folder = resolve_model(options.model_name_or_path, from_aistudio=options.from_aistudio)
     options.model_name_or_path = folder
     # The weights last: a folder without a tokenizer should not cost the time they take.
-    model = None
-    if not options.use_fake_parameter:
-        model = open_source(folder, options.mode, options.inference_model)
+    model = open_source(folder, options.mode, options.inference_model)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or folder)
     template = load_chat_template(options.chat_template, tokenizer)
     # An adapter was trained last, so its lock is the one that holds.

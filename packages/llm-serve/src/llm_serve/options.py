@@ -75,7 +75,23 @@ class ServeOptions(ModelOptions, TemplateOptions):
         if self.port > 65535:
             message = f"--port is {self.port}; ports end at 65535."
             raise ServeError(message)
+        if self.use_fake_parameter:
+            message = "--use_fake_parameter makes answers that mean nothing; leave it out."
+            raise ServeError(message)
         if self.api_key is None:
             self.api_key = os.environ.get(KEY_VARIABLE) or None
+        _check_key(self.api_key)
         if self.served_model_name is None:
             self.served_model_name = Path(self.model_name_or_path).resolve().name
+
+
+def _check_key(key: str | None) -> None:
+    """Raise ServeError for a key that no header can hold; the message does not tell it."""
+    if key is None or (key and key.isprintable() and key == key.strip()):
+        return
+    wrong = "is empty" if not key else "holds line breaks, control characters or spaces around it"
+    message = (
+        f"The API key (--api_key or {KEY_VARIABLE}) {wrong}, so that no client could send it. "
+        "Choose another."
+    )
+    raise ServeError(message)

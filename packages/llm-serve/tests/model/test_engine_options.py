@@ -100,9 +100,3 @@ def test_one_adapter_is_merged(golden: Path, tiny_model: Path) -> None:
     served = told(opened(tiny_model, lora_path=[adapter]))
     assert served == told(load_engine(tiny_model, num_blocks=8, threads=1, lora_path=adapter))
     assert served != told(opened(tiny_model))
-
-
-def test_random_weights_need_no_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
-    for name in ("config.json", "tokenizer.json"):
-        (tmp_path / name).write_bytes((tiny_model / name).read_bytes())
-    assert len(told(opened(tmp_path, use_fake_parameter=True))) == 8
