@@ -185,6 +185,6 @@ def test_an_index_cannot_lead_out_of_its_folder(hub: Any) -> None:
 
 def test_without_the_library(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(ConvertError, match=r"pip install llm-toolchain-convert\[hub\]"):
+    with pytest.raises(ConvertError, match=r'tools/install "llm-convert\[hub\]"'):
         resolve_model("org/tiny")
     assert hub.asked == []

@@ -21,6 +21,6 @@ def gguf_module(what: str) -> Any:
     except ImportError as error:
         message = (
             f"GGUF files need the package gguf ({error}). Install it: "
-            'pip install "llm-toolchain-convert[gguf]".'
+            'tools/install "llm-convert[gguf]".'
         )
         raise ConvertError(message) from error

@@ -4,7 +4,7 @@
 
 Files go to the hub library's own cache, so that other tools find them and nothing is loaded twice.
 Only what a model needs is fetched: config.json, the tokenizer, and one kind of weights. The hub
-libraries are optional (`pip install llm-toolchain-convert[hub]`) and imported when a name is met.
+libraries are optional (`tools/install "llm-convert[hub]"`) and imported when a name is met.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def _library(name: HubName) -> Any:
     except ImportError as error:
         message = (
             f"There is no folder {name} here. To load a model of that name from AI Studio, install "
-            "aistudio-sdk: pip install llm-toolchain-convert[aistudio]."
+            'aistudio-sdk: tools/install "llm-convert[aistudio]".'
         )
         raise ConvertError(message) from error
     return hub

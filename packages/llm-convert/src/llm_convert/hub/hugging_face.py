@@ -57,7 +57,7 @@ def _check_installed(name: HubName) -> None:
     if importlib.util.find_spec("huggingface_hub") is None:
         message = (
             f"There is no folder {name} here. To load a model of that name from the hub, install "
-            "huggingface_hub: pip install llm-toolchain-convert[hub]."
+            'huggingface_hub: tools/install "llm-convert[hub]".'
         )
         raise ConvertError(message)
 
