@@ -1,4 +1,4 @@
-"""How to install an extra is told by `tools/install`: our names on the public index are not ours."""
+"""How to get an extra is told by `tools/install`: our names on the public index are not ours."""
 
 from __future__ import annotations
 

@@ -139,6 +139,28 @@ def test_without_network_it_says_so_soon(
     assert hub.folder.is_dir()
 
 
+def test_without_network_whichever_http_library(hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class ForeignError(Exception):  # as those of httpx: no OSError
+        pass
+
+    class AnswerError(ForeignError, OSError):
+        pass
+
+    def refuse(*_: object, **__: object) -> None:
+        message = "no route"
+        raise ForeignError(message)
+
+    monkeypatch.setattr("huggingface_hub.errors.HfHubHTTPError", AnswerError)
+    with monkeypatch.context() as patched:
+        patched.setattr("huggingface_hub.HfApi.model_info", refuse)
+        with pytest.raises(ConvertError, match=r"does not answer \(no route\)"):
+            resolve_model("org/tiny")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
+    with pytest.raises(ConvertError, match=r"could not be loaded from .* \(no route\)"):
+        resolve_model("org/tiny")
+    assert hub.folder.is_dir()
+
+
 def test_a_server_that_never_answers_is_not_waited_for(
     hub: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,7 +42,7 @@ def download(name: HubName) -> Path:
         return _from_cache(name, "HF_HUB_OFFLINE is set", "Unset it to download the model")
     try:
         info = _ask(name)
-    except OSError as error:
+    except _failures() as error:
         refusal = _refusal(name, error)
         if refusal is not None:
             raise ConvertError(refusal) from error
@@ -68,8 +68,19 @@ def _endpoint() -> str:
     return os.environ.get("HF_ENDPOINT", "").rstrip("/") or constants.ENDPOINT
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What the library raises without network: OSError, or the errors of its HTTP library.
+
+    Which that is (requests, httpx, httpx2) changed with its versions, and only the errors of the
+    first are OSErrors; the library's own error derives from the right one.
+    """
+    from huggingface_hub import errors
+
+    return (OSError, *errors.HfHubHTTPError.__bases__)
+
+
 def _ask(name: HubName) -> ModelInfo:
-    """What files the hub has; OSError where it refuses or does not answer in time."""
+    """What files the hub has; `_failures` where it refuses or does not answer in time."""
     from huggingface_hub import HfApi
 
     seconds = float(os.environ.get("HF_HUB_ETAG_TIMEOUT") or ANSWER_SECONDS)
@@ -83,7 +94,7 @@ def _ask(name: HubName) -> ModelInfo:
     )
 
 
-def _refusal(name: HubName, error: OSError) -> str | None:
+def _refusal(name: HubName, error: Exception) -> str | None:
     """What to tell the user where the hub did answer; None where it cannot be reached."""
     from huggingface_hub import errors
 
@@ -156,7 +167,7 @@ def _get(name: HubName, info: ModelInfo, file: str) -> Path:
 
     try:
         return Path(hf_hub_download(name.repo, file, revision=info.sha, endpoint=_endpoint()))
-    except OSError as error:
+    except _failures() as error:
         message = (
             f"{file} of {name} could not be loaded from {_endpoint()} ({_cause(error)}). Run the "
             "command again: what is already there is kept."
