@@ -68,7 +68,7 @@ void Decoder::project_heads(const LayerWeights& weights, const float* x, State& 
       {&weights.qkv[1], qkv + config_.heads * dim, stride},
       {&weights.qkv[2], qkv + (config_.heads + config_.kv_heads) * dim, stride}};
   linear(table_, pool_, linear_scratch_, x, state.rows, parts);
-  adapters_.apply(table_, pool_, x, state.rows, parts);
+  adapters_.apply(table_, pool_, x, parts);
 }
 
 void Decoder::attention(std::size_t layer, const float* x, State& state) {
@@ -91,7 +91,7 @@ void Decoder::attention(std::size_t layer, const float* x, State& state) {
   paged_attention(table_, pool_, attention_scratch_, arguments, state.batch, state.plan);
   const std::vector<LinearPart> out = {{&weights.out.front(), state.x, config_.hidden, true}};
   linear(table_, pool_, linear_scratch_, arguments.out, state.rows, out);
-  adapters_.apply(table_, pool_, arguments.out, state.rows, out);
+  adapters_.apply(table_, pool_, arguments.out, out);
 }
 
 }  // namespace llm_kernels

@@ -18,12 +18,12 @@ void Decoder::expert(const ExpertWeights& weights, const float* x, std::size_t r
   std::vector<LinearPart> parts = {{&weights.in[0], first, width}};
   if (gated) parts.push_back({&weights.in[1], second, width});
   linear(table_, pool_, linear_scratch_, x, rows, parts);
-  adapters_.apply(table_, pool_, x, rows, parts);
+  adapters_.apply(table_, pool_, x, parts);
   activation(table_, pool_, config_.activation, first, gated ? second : nullptr, rows, width,
              first);
   parts = {{&weights.down.front(), y, config_.hidden, accumulate}};
   linear(table_, pool_, linear_scratch_, first, rows, parts);
-  adapters_.apply(table_, pool_, first, rows, parts);
+  adapters_.apply(table_, pool_, first, parts);
 }
 
 // Experts are visited in their order, so a row's sum does not depend on the rows beside it.

@@ -1,6 +1,7 @@
 // The including unit's table: every kernel of csrc/kernels compiled for its instruction set.
 #pragma once
 
+#include "kernels/adapter.h"
 #include "kernels/attention.h"
 #include "kernels/linear.h"
 #include "kernels/linear_bfloat16.h"
@@ -40,6 +41,7 @@ const KernelTable kTable = {
     {activate<Silu>, activate<Gelu>, activate<GeluTanh>, activate<Relu>},
     {activate_gated<Silu>, activate_gated<Gelu>, activate_gated<GeluTanh>, activate_gated<Relu>},
     add_scaled,
+    adapt,
     {attend<Float32Items>, attend_bfloat16, attend<Int8Items>, attend<Int8Items>},
     merge_attention,
     finish_attention,

@@ -25,19 +25,36 @@ class Adapters {
   // at all. Before the first apply() of the step.
   void place(const SequenceBatch& batch, const std::int32_t* sequences);
 
-  // What the adapters add to what linear() gave for x [rows, K]. Rows of x are those of the step.
-  // A row's sum does not depend on the rows beside it.
-  void apply(const KernelTable& table, ThreadPool& pool, const float* x, std::size_t rows,
-             const std::vector<LinearPart>& parts) const;
+  // What the adapters add to what linear() gave for x [rows of the step, K]. A row's sum does not
+  // depend on the rows beside it.
+  void apply(const KernelTable& table, ThreadPool& pool, const float* x,
+             const std::vector<LinearPart>& parts);
 
  private:
   struct Pair {
     std::vector<float> a, b;
     std::size_t rank;
   };
+  // Rows of one adapter, for which its matrices are read once.
+  struct Tile {
+    std::int32_t number;
+    std::size_t first;  // of rows_
+    std::size_t count;
+  };
+  // A tile that meets a part.
+  struct Meeting {
+    const Pair* pair;
+    const Tile* tile;
+    const LinearPart* part;
+  };
+
+  std::vector<Meeting> meetings(const std::vector<LinearPart>& parts) const;
+
   std::unordered_map<const PackedLinear*, std::unordered_map<std::int32_t, Pair>> pairs_;
   std::unordered_set<std::int32_t> numbers_;
-  std::vector<std::int32_t> rows_;
+  std::vector<std::size_t> rows_;  // of the step that have one, adapter after adapter
+  std::vector<Tile> tiles_;
+  std::vector<GrowingBuffer<float>> narrow_;  // one a thread: A x of a tile
 };
 
 }  // namespace llm_kernels

@@ -89,6 +89,21 @@ struct DotTile {
   const float* bias;
 };
 
+// Some rows that have one low-rank adapter: y += b (a x).
+struct AdapterTile {
+  const float* a;    // [rank, inputs]
+  const float* b;    // [rank, outputs]
+  const float* x;    // rows of `inputs`
+  float* y;          // rows of `outputs`, y_stride apart; added to
+  const size_t* at;  // [rows] which rows of x and y
+  float* narrow;     // [rows, rank] scratch: a x
+  size_t y_stride;
+  size_t rows;
+  size_t rank;
+  size_t inputs;
+  size_t outputs;
+};
+
 // How keys and values are kept. int8 codes count in steps of a scale: one that is given for every
 // key/value head, or one of every token and head, measured as it is stored.
 enum CacheLayout {
@@ -211,6 +226,7 @@ struct KernelTable {
   // y = activation(gate) * up; y may be gate or up.
   void (*activate_gated[kActivations])(const float* gate, const float* up, size_t n, float* y);
   void (*add_scaled)(const float* x, float factor, size_t n, float* y);  // y += factor * x
+  void (*adapt)(const AdapterTile& tile);
   // Indexed by CacheLayout. Attention over the item's keys, to its states; not yet to its output.
   void (*attend[kCacheLayouts])(const AttentionItem& item);
   // Adds states of later keys, `from`, to the item's.

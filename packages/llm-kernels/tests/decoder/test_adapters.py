@@ -12,9 +12,15 @@ import pytest
 from llm_kernels.decoder import NativeDecoder, StepBatch
 from llm_kernels.errors import ShapeError
 from llm_kernels.families import ParameterKey
+from llm_kernels.native import runnable_isas
 from llm_kernels.reference_decoder import forward
 
 SLOTS = ("q", "k", "v", "out", "gate", "up", "down")
+
+
+@pytest.fixture(params=runnable_isas())
+def isa(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def int32(values: Any) -> np.ndarray:
@@ -22,11 +28,18 @@ def int32(values: Any) -> np.ndarray:
 
 
 @pytest.fixture
-def made(random_model: Callable[..., Any]) -> tuple[Any, NativeDecoder, list[dict[Any, Any]]]:
+def made(
+    random_model: Callable[..., Any], isa: str
+) -> tuple[Any, NativeDecoder, list[dict[Any, Any]]]:
     """A model, its decoder with two adapters, and each adapter's weights as sums."""
     model = random_model("llama")
     decoder = NativeDecoder(
-        model.spec, model.sizes, model.parameters.__getitem__, num_blocks=8, block_size=16
+        model.spec,
+        model.sizes,
+        model.parameters.__getitem__,
+        num_blocks=8,
+        block_size=16,
+        isa=isa,
     )
     random = np.random.default_rng(5)
     sums: list[dict[Any, Any]] = []
@@ -79,12 +92,40 @@ def one_sequence(adapter: int | None = None) -> StepBatch:
     )
 
 
-def test_a_step_has_those_that_it_names_alone(
+def test_a_row_does_not_depend_on_the_rows_beside_it(
     made: tuple[Any, NativeDecoder, list[dict[Any, Any]]],
+) -> None:
+    """More rows than one tile, and those of another adapter in between."""
+    _, decoder, _ = made
+    alone = [decoder.step(one_sequence(number))[0] for number in (0, 1)]
+    sequences = 8
+    chosen = [0, 1, 0, 0, 1, 0, 0, 0]  # adapter 0 has 12 rows
+    together = decoder.step(
+        StepBatch(
+            token_ids=int32([7, 8] * sequences),
+            positions=int32([0, 1] * sequences),
+            query_start=int32(range(0, 2 * sequences + 1, 2)),
+            context_length=int32([2] * sequences),
+            block_tables=int32(range(sequences)).reshape(-1, 1),
+            logits_rows=int32(range(1, 2 * sequences, 2)),
+            adapters=int32(chosen),
+        )
+    )
+    for row, number in zip(together, chosen, strict=True):
+        np.testing.assert_array_equal(row, alone[number])
+
+
+def test_a_step_has_those_that_it_names_alone(
+    made: tuple[Any, NativeDecoder, list[dict[Any, Any]]], isa: str
 ) -> None:
     model, decoder, _ = made
     plain = NativeDecoder(
-        model.spec, model.sizes, model.parameters.__getitem__, num_blocks=8, block_size=16
+        model.spec,
+        model.sizes,
+        model.parameters.__getitem__,
+        num_blocks=8,
+        block_size=16,
+        isa=isa,
     )
     wanted = plain.step(one_sequence())
     np.testing.assert_array_equal(decoder.step(one_sequence()), wanted)
