@@ -138,7 +138,8 @@ def test_a_beam_search_is_the_engines(tiny_model):
 
 def test_names_of_paddlenlp_mean_what_they_did(tiny_model):
     words = ("infer", "--model_name_or_path", tiny_model, "--prompt", "Once", "--threads", "1")
-    plain = llm(*words, "--max_length", "20", "--quant_type", "weight_only_int8")
+    meant = ("--quant_type", "weight_only_int8", "--cachekv_dtype", "float32")
+    plain = llm(*words, "--max_length", "20", *meant)
     names = ("--avx_model", "--avx_type", "fp16_int8", "--avx_cachekv_type", "fp16")
     names += ("--append_attn", "--use_flash_attention", "--model_type", "llama")
     named = llm(*words, "--total_max_length", "20", *names)

@@ -29,6 +29,14 @@ def settled(**given: str) -> dict[str, str | None]:
             {"dtype": "bfloat16", "quant_type": "weight_only_int8"},
         ),
         (
+            {"avx_cachekv_type": "fp16", "avx_type": "bf16"},
+            {"dtype": "bfloat16", "cachekv_dtype": "float32"},
+        ),
+        (
+            {"avx_cachekv_type": "fp16", "cachekv_dtype": "bfloat16"},
+            {"dtype": "float32", "cachekv_dtype": "bfloat16"},
+        ),
+        (
             {"quant_type": "a8w8c8"},
             {"dtype": "float32", "quant_type": "a8w8", "cachekv_int8_type": "dynamic"},
         ),
@@ -66,6 +74,8 @@ def test_a_rounding_beside_its_synonym_must_be_the_same(quant_type):
 )
 def test_one_cache_has_one_type(asked, dtype):
     ((name, value),) = asked.items()
-    told = f"--{name} {value} keeps .* in int8, but --cachekv_dtype is {dtype}"
-    with pytest.raises(UnsupportedError, match=told):
+    told = f"--{name} {value} keeps .* in int8, but --"
+    with pytest.raises(UnsupportedError, match=f"{told}cachekv_dtype is {dtype}"):
         settled(cachekv_dtype=dtype, **asked)
+    with pytest.raises(UnsupportedError, match=f"{told}avx_cachekv_type is fp16"):
+        settled(avx_cachekv_type="fp16", **asked)

@@ -142,7 +142,7 @@ class ModelOptions:
     )
     avx_cachekv_type: str | None = option(
         None,
-        help="fp16: accepted; the KV cache is float32, which holds it.",
+        help="fp16: the KV cache is float32, which holds it, unless --cachekv_dtype is given.",
         choices=("fp16",),
         group=_NAMES,
     )

@@ -36,6 +36,8 @@ def expand(options: Any) -> None:
             raise UnsupportedError(message)
         setattr(options, meant, meaning)
     _check_cache(options)
+    if options.avx_cachekv_type == "fp16":
+        options.cachekv_dtype = options.cachekv_dtype or "float32"
     if options.quant_type in WITH_CACHE:
         options.quant_type = WITH_CACHE[options.quant_type]
         options.cachekv_int8_type = options.cachekv_int8_type or "dynamic"
@@ -46,9 +48,11 @@ def _check_cache(options: Any) -> None:
     asked = options.cachekv_int8_type and f"--cachekv_int8_type {options.cachekv_int8_type}"
     if options.quant_type in WITH_CACHE:
         asked = asked or f"--quant_type {options.quant_type}"
-    if asked and options.cachekv_dtype:
-        message = (
-            f"{asked} keeps keys and values in int8, but --cachekv_dtype is "
-            f"{options.cachekv_dtype}. Leave one of them out."
-        )
-        raise UnsupportedError(message)
+    for name in ("cachekv_dtype", "avx_cachekv_type"):
+        given = getattr(options, name)
+        if asked and given:
+            message = (
+                f"{asked} keeps keys and values in int8, but --{name} is {given}. Leave one of "
+                "them out."
+            )
+            raise UnsupportedError(message)
