@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_serve.token_text import TokenTexts
@@ -43,11 +42,11 @@ class ServedModel:
 def load_model(options: ServeOptions) -> ServedModel:
     """Load tokenizer, template and weights; what the loaders raise is for the user."""
     from llm_data.chat_template import load_chat_template
-    from llm_data.template_lock import LOCK_FILE, check_template_lock
     from llm_data.tokenizer import load_tokenizer
     from llm_infer.load import open_source, resolve_model
     from llm_infer.named_paths import named_paths
     from llm_infer.predict.session import open_engine
+    from llm_infer.template_locks import check_template_locks
 
     assert options.served_model_name is not None
     folder = resolve_model(options.model_name_or_path, from_aistudio=options.from_aistudio)
@@ -56,11 +55,8 @@ def load_model(options: ServeOptions) -> ServedModel:
     model = open_source(folder, options.mode, options.inference_model)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or folder)
     template = load_chat_template(options.chat_template, tokenizer)
-    # An adapter was trained last, so its lock is the one that holds.
-    adapters = named_paths("lora_path", options.lora_path).values()
-    locked = [path for path in adapters if (Path(path) / LOCK_FILE).is_file()]
-    for path in locked or [folder]:
-        check_template_lock(path, tokenizer, template)
+    adapters = named_paths("lora_path", options.lora_path)
+    check_template_locks(folder, adapters.values(), tokenizer, template)
     # A length of 0 is the model's own.
     length = options.max_length or 0
     engine = open_engine(options, options.max_concurrency, length, tokenizer, model)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from llm_data.chat_template import load_chat_template
-from llm_data.template_lock import LOCK_FILE, check_template_lock
 from llm_data.tokenizer import Tokenizer, load_tokenizer
 from llm_infer.described import describe
 from llm_infer.engine import Engine, EngineLimits, SamplingParams
@@ -17,6 +15,7 @@ from llm_infer.load import load_engine
 from llm_infer.named_paths import chosen, named_paths
 from llm_infer.predict.prompts import PromptEncoder
 from llm_infer.sources import Source, open_source
+from llm_infer.template_locks import check_template_locks
 
 if TYPE_CHECKING:
     from llm_infer.options.answers import AnswerOptions
@@ -100,10 +99,7 @@ def open_session(
     model = open_source(options.model_name_or_path, options.mode, options.inference_model)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
-    # An adapter was trained last, so its lock is the one that holds.
-    locked = [folder for folder in adapters.values() if (Path(folder) / LOCK_FILE).is_file()]
-    for folder in locked or [options.model_name_or_path]:
-        check_template_lock(folder, tokenizer, template)
+    check_template_locks(options.model_name_or_path, adapters.values(), tokenizer, template)
     sequences = batch_size * beams(options)
     engine = open_engine(options, sequences, options.max_length, tokenizer, model)
     max_length = bounded_length(options, engine)
