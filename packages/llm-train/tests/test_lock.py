@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -41,6 +42,37 @@ def test_another_process_is_refused_until_it_ends_however_it_ends(tmp_path: Path
     with held(folder):
         pass
     assert list(folder.iterdir()) == []
+
+
+FORK = """
+import os, sys, time
+from pathlib import Path
+from llm_train.lock import held
+with held(Path(sys.argv[1])):
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+    print(child, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_child_that_outlives_a_killed_run_does_not_hold_its_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", FORK, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        child = int(run.stdout.readline())
+        with pytest.raises(RecipeError, match="Another run is writing"):
+            refuse_held(tmp_path)
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        try:
+            os.kill(child, 0)  # it lives
+            refuse_held(tmp_path)
+            with held(tmp_path):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_second_training_is_refused_and_the_first_goes_on(

@@ -21,6 +21,10 @@ class DivergedError(TrainError):
     """The loss is not a finite number any more."""
 
 
+class ExhaustedError(TrainError):
+    """Memory ran out while training."""
+
+
 class StoppedError(TrainError):
     """The run was asked to stop, and has written a checkpoint."""
 

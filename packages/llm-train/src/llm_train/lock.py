@@ -2,7 +2,9 @@
 
     with held(output_dir): ...        # RecipeError at once where another run is in there
 
-The lock is the kernel's, so a killed run leaves none. Nothing else here knows of it.
+The lock is the kernel's, so a killed run leaves none. It belongs to the open file, which forked
+children share: they close it at once, as a data worker may outlive a run that is killed. Nothing
+else here knows of it.
 """
 
 from __future__ import annotations
@@ -19,15 +21,30 @@ LOCK_FILE = ".running"
 """Name of the locked file in the output folder; it is removed when the run ends."""
 
 
+_descriptors: set[int] = set()
+"""Of the locks that this process holds."""
+
+
+def _close_in_child() -> None:
+    for descriptor in _descriptors:
+        os.close(descriptor)
+    _descriptors.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
 @contextlib.contextmanager
 def held(output_dir: Path) -> Iterator[None]:
     """Hold `output_dir`, which is made where absent. Raises RecipeError where another run does."""
     output_dir.mkdir(parents=True, exist_ok=True)
     path = output_dir / LOCK_FILE
     descriptor = _locked(path)
+    _descriptors.add(descriptor)
     try:
         yield
     finally:
+        _descriptors.discard(descriptor)
         # Removed while still locked: who opened it meanwhile sees that it is not the file any more.
         path.unlink(missing_ok=True)
         os.close(descriptor)

@@ -23,8 +23,8 @@ def say_forecast_and_measured(
     """Log both. `peak`: operations a second of a process; memory in bytes of this process."""
     expected = forecast(options, config, processes, peak)
     logger.info(
-        "Memory of this process: forecast %.0f MB, measured %.0f MB. Speed: forecast %s tokens/s, "
-        "measured %s.",
+        "Memory of this process: forecast %.0f MB, measured %.0f MB. Speed: forecast %s tokens/s "
+        "at the speed of a large product when the run began, measured %s.",
         expected.memory.total / 1e6,
         measured_memory / 1e6,
         f"{expected.tokens_per_s:,.0f}",

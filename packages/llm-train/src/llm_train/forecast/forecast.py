@@ -63,11 +63,13 @@ def forecast(
 
 def sample_length(options: TrainingOptions) -> int:
     """Tokens of the longest row: max_seq_length of pretraining, max_length of fine-tuning."""
-    for name in ("max_length", "max_seq_length"):
-        value = getattr(options, name, None)
-        if isinstance(value, int):
-            return value
-    return 1024
+    value = getattr(options, length_option(options), None)
+    return value if isinstance(value, int) else 1024
+
+
+def length_option(options: TrainingOptions) -> str:
+    """The option that says how long a row is."""
+    return "max_length" if hasattr(options, "max_length") else "max_seq_length"
 
 
 def disk_of(options: TrainingOptions, spec: FamilySpec, sizes: Sizes) -> int:

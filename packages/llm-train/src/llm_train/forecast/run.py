@@ -7,7 +7,7 @@ from pathlib import Path
 
 from llm_train.forecast.options import PlanOptions
 
-_GB, _MB = 1e9, 1e6
+_GB = 1e9
 
 
 def plan(options: PlanOptions) -> int:
@@ -15,7 +15,8 @@ def plan(options: PlanOptions) -> int:
     from llm_cli.console import table
     from llm_convert.hub import resolve_model
     from llm_convert.model import read_config
-    from llm_train.forecast.forecast import forecast, free_memory, numpy_peak, proposal
+    from llm_train.forecast.forecast import forecast, free_memory, numpy_peak
+    from llm_train.forecast.room import advice, amount
 
     memory = options.memory_gb
     run = replace(options, memory_gb=None).of_stage()
@@ -29,9 +30,9 @@ def plan(options: PlanOptions) -> int:
     need = found.memory
     table(
         f"{found.layout}: what each process needs",
-        ("part", "MB"),
+        ("part", "memory"),
         [
-            (name, f"{getattr(need, name) / _MB:,.0f}")
+            (name, amount(getattr(need, name)))
             for name in ("started", "weights", "gradients", "moments", "activations", "total")
         ],
     )
@@ -40,18 +41,13 @@ def plan(options: PlanOptions) -> int:
         "The run",
         ("figure", "value"),
         [
-            ("memory of all processes here", f"{here / _GB:.2f} GB"),
-            ("memory to be had", f"{free / _GB:.2f} GB"),
-            ("tokens a second", f"{found.tokens_per_s:,.0f}"),
-            ("disk", f"{found.disk / _MB:,.0f} MB"),
+            ("memory of all processes here", amount(here)),
+            ("memory to be had", amount(free)),
+            ("tokens a second, at the speed just measured", f"{found.tokens_per_s:,.0f}"),
+            ("disk", amount(found.disk)),
         ],
     )
     if here <= free:
         return 0
-    changes = proposal(run, config, processes, free * run.nnodes)
-    if changes:
-        text = " ".join(f"--{name} {str(value).lower()}" for name, value in changes.items())
-        print(f"It does not fit. This does, with the same losses: {text}")  # noqa: T201
-    else:
-        print("It does not fit, and no cut of the batch does. Use more processes.")  # noqa: T201
+    print(f"It does not fit. {advice(run, config, processes, free)}")  # noqa: T201
     return 1

@@ -19,6 +19,7 @@ from llm_train.lock import held
 from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.device import use_device
+from llm_train.loop.exhausted import exhaustion_named
 from llm_train.loop.plan import Plan, make_plan
 from llm_train.loop.plot import draw_losses
 from llm_train.loop.publish import publish
@@ -131,7 +132,8 @@ def _run(
         identity = beginning.identity
         run = Run(options, plan, data, files, checkpoints, watch, origin, identity, start, parallel)
         run = replace(run, judge=judge)
-        metrics = _train(model, run, beginning.resume, before)
+        with exhaustion_named(options):
+            metrics = _train(model, run, beginning.resume, before)
         watch.close()
         if watch.work is not None and checkpoints.leads:
             count = parallel.layout.processes if parallel else 1

@@ -11,6 +11,7 @@ from llm_train.pretrain.options import PretrainOptions
 def pretrain(options: PretrainOptions) -> None:
     """Train as the options say. Raises the errors of `llm_train.loop.run_training`."""
     from llm_convert.hub import resolve_model
+    from llm_train.forecast.room import check_room
     from llm_train.launch import launch, needs_launch
     from llm_train.places import check_pretraining
     from llm_train.precheck import check_model, check_processes
@@ -25,6 +26,7 @@ def pretrain(options: PretrainOptions) -> None:
     check_model(options.model_name_or_path)
     check_processes(options)
     check_pretraining(options)
+    check_room(options)
     if needs_launch(options):
         launch(options, "llm_train.pretrain.run:pretrain")
         return

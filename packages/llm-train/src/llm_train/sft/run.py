@@ -10,6 +10,7 @@ from llm_train.sft.options import SftOptions
 def sft(options: SftOptions) -> None:
     """Train as the options say. Raises the errors of `llm_train.loop.run_training`."""
     from llm_convert.hub import resolve_model
+    from llm_train.forecast.room import check_room
     from llm_train.launch import launch, needs_launch
     from llm_train.places import check_supervised
     from llm_train.precheck import check_model, check_processes
@@ -21,6 +22,7 @@ def sft(options: SftOptions) -> None:
     check_model(options.model_name_or_path)
     check_processes(options)
     check_supervised(options, options)
+    check_room(options)
     if needs_launch(options):
         launch(options, "llm_train.sft.run:sft")
         return
