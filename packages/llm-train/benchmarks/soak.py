@@ -40,7 +40,7 @@ from llm_train.loop.watch import read_metrics  # noqa: E402
 from llm_train.pretrain.options import PretrainOptions  # noqa: E402
 from llm_train.pretrain.run import pretrain  # noqa: E402
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-6
 BATCH, STEPS = 16, 150
 SHORTEST, LONGEST = 1.5, 10.0
 """Seconds after which a run is killed."""

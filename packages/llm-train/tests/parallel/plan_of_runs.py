@@ -28,13 +28,12 @@ FOUR: dict[str, dict[str, Any]] = {
     "recomputed": {"sharding": "stage3", "recompute": True},
 }
 COMBINED = (
-    *(("llama_v2_gqa", mode) for mode in FOUR if mode != "virtual"),
-    ("gpt2", "tensor_pipeline"),
+    *((family, "tensor_pipeline") for family in FAMILIES),
+    *((FAMILIES[0], mode) for mode in ("few_heads", "everything", "recomputed")),
     ("deep", "virtual"),
 )
 """Model and mode of the runs of four processes; deep: a Llama of new weights, DEEPER."""
 STEPS = 20
-FOUR_STEPS = 8
 SAVED_AT, LONG = 3, 6
 SAVED = ("tensor", "pipeline", "stage1", "stage3")
 """Layouts whose checkpoints are resumed, each by itself and by CHANGES."""
@@ -68,7 +67,7 @@ def jobs(golden: Path, folder: Path, *, slow: bool) -> list[dict[str, Any]]:
         if is_slow(f, mode) == slow
     ]
     four = [
-        case(f, mode, FOUR[mode], FOUR_STEPS)
+        case(f, mode, FOUR[mode], STEPS)
         for f, mode in COMBINED
         if is_slow(f, mode) == slow and f != "deep"
     ]
@@ -104,7 +103,7 @@ def _case(
 def _deeper(golden: Path, folder: Path, mode: str, options: dict[str, Any]) -> dict[str, Any]:
     """Four blocks of new weights, for as many stages."""
     settings = {"lr_scheduler_type": "constant", **options}
-    made = _case(f"deep-{mode}", golden / "llama_v2_gqa", folder, settings, FOUR_STEPS)
+    made = _case(f"deep-{mode}", golden / "llama_v2_gqa", folder, settings, STEPS)
     return {**made, "changes": DEEPER}
 
 
