@@ -107,3 +107,16 @@ def test_a_forked_child_writes_on_its_own(tmp_path: Path) -> None:
         assert os.waitpid(child, 0)[1] == 0
     assert verify_complete(tmp_path / "out") == []
     assert (tmp_path / "out" / "y").stat().st_size == 1 << 20
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_full_disk_names_the_file(streamed: bool) -> None:
+    files = FolderFiles()
+    stream = files.open(Path("/dev/full"), streamed=streamed)
+    stream.write(b"x")
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        stream.digest()
+    with pytest.raises(OSError, match="No space left on device: '/dev/full'"):
+        stream.close()
+    files.close()

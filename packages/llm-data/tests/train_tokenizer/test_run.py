@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import io
 import json
 import logging
 from pathlib import Path
 
 import pytest
+import tokenizers
 
 from llm_cli.errors import UserError
+from llm_cli.main import run
 from llm_cli.outputs import is_complete
 from llm_data.errors import RecordError
 from llm_data.tokenizer import load_tokenizer
@@ -113,3 +117,27 @@ def test_existing_output_is_kept(corpus: Path, tmp_path: Path) -> None:
         _train(corpus, folder)
     _train(corpus, folder, vocab_size=300, overwrite=True)
     assert load_tokenizer(folder).vocab_size == 300
+
+
+def test_a_full_disk_is_told_as_such(
+    corpus: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(stream: io.FileIO, _: object) -> int:
+        assert ".tokenizer.json." in str(stream.name)
+        raise OSError(errno.ENOSPC, "No space left on device", str(stream.name))
+
+    monkeypatch.setattr("llm_cli.folder_files._NamedFile.write", full)
+    words = ["--input_path", str(corpus), "--output_path", str(tmp_path / "t")]
+    assert run(["data", "train-tokenizer", *words, "--vocab_size", "500"]) == 2
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"The disk is full while writing {tmp_path}/t/tokenizer.json; " in told
+    assert not (tmp_path / "t").exists()
+
+
+def test_the_file_is_what_the_library_saves(corpus: Path, tmp_path: Path) -> None:
+    file = _train(corpus, tmp_path / "t") / "tokenizer.json"
+    tokenizers.Tokenizer.from_file(str(file)).save(str(tmp_path / "saved.json"))
+    assert file.read_bytes() == (tmp_path / "saved.json").read_bytes()

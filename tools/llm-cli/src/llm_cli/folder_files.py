@@ -26,11 +26,23 @@ __all__ = ["FolderFiles", "HashedFile", "Watched", "write_shared"]
 _Identity = tuple[int, int, int]
 
 
+class _NamedFile(io.FileIO):
+    """A file whose errors say its name, which the system's own do not for a full disk."""
+
+    def write(self, data: Buffer, /) -> int:
+        """Write; OSError with the name."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            error.filename = str(self.name)
+            raise
+
+
 class HashedFile(io.BufferedWriter):
     """A file that hashes what is written to it from its beginning to its end."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(io.FileIO(path, "wb"))
+        super().__init__(_NamedFile(path, "wb"))
         self._hash = hashlib.sha256()
         self._hashed: int | None = 0
 
@@ -85,7 +97,7 @@ class FolderFiles:
         digest = stream.digest()
         if digest is not None:
             self._written[path] = _Written(digest, _identity(os.fstat(stream.fileno())))
-        self._syncs.append(self._pools[-1].submit(_sync, os.dup(stream.fileno())))
+        self._syncs.append(self._pools[-1].submit(_sync, os.dup(stream.fileno()), path))
 
     def digest(self, path: Path) -> str | None:
         """The digest of a file that is still what was written; None where that is not known."""
@@ -119,8 +131,11 @@ def _identity(status: os.stat_result) -> _Identity:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _sync(handle: int) -> None:
+def _sync(handle: int, path: Path) -> None:
     try:
         os.fsync(handle)
+    except OSError as error:
+        error.filename = str(path)
+        raise
     finally:
         os.close(handle)

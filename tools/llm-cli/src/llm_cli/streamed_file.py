@@ -38,6 +38,7 @@ class StreamedFile(io.RawIOBase):
         self._writing = writing
         self._hash = hashlib.sha256()
         self._pending: deque[tuple[Future[Any], ...]] = deque()
+        self._path = path
         self._handle, self._direct = _opened(path)
         self._block = mmap.mmap(-1, BLOCK_BYTES)  # begins at a page, as O_DIRECT demands
         self._filled = 0
@@ -115,6 +116,7 @@ class StreamedFile(io.RawIOBase):
                     done += os.write(self._handle, block[done:size])
                 except OSError as error:
                     if not (self._direct and error.errno == errno.EINVAL):
+                        error.filename = str(self._path)
                         raise
                     # A file system that takes the flag and not the writes, or sectors larger than
                     # what a write that was cut short has left.

@@ -12,7 +12,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
 from llm_cli.console import console, table
-from llm_cli.outputs import lineage, written_folder
+from llm_cli.outputs import lineage, written_file, written_folder
 from llm_cli.progress import progress
 from llm_data.sources import (
     Documents,
@@ -110,13 +110,16 @@ def _write(tokenizer: Any, options: TrainTokenizerOptions, folder: Path) -> None
         "clean_up_tokenization_spaces": False,
         **special,
     }
-    tokenizer.save(str(folder / "tokenizer.json"))
+    # Its own `save` raises a plain Exception where the disk is full.
+    texts = {"tokenizer.json": tokenizer.to_str(pretty=True)}
     for name, content in (
         ("tokenizer_config.json", config),
         ("special_tokens_map.json", special),
     ):
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        (folder / name).write_text(text, encoding="utf-8")
+        texts[name] = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    for name, text in texts.items():
+        with written_file(folder / name) as stream:
+            stream.write(text.encode("utf-8"))
 
 
 def _report(options: TrainTokenizerOptions, texts: _Texts, size: int) -> None:
