@@ -97,6 +97,34 @@ def test_a_mistake_of_the_user_shows_no_traceback_unless_asked() -> None:
     assert "Traceback" in llm("infer", "predict", "absent.json", "--debug").stderr
 
 
+@pytest.mark.parametrize("arguments", [[], ["data"]])
+def test_without_a_command_there_is_its_help_page(arguments: list[str]) -> None:
+    bare, asked = llm(*arguments), llm(*arguments, "--help")
+    assert bare.returncode == 2
+    assert bare.stdout == ""
+    assert bare.stderr.strip("\n") == asked.stdout.strip("\n")
+    assert "\033" not in bare.stderr
+    assert bare.stderr.lstrip().startswith("Usage: llm")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["train", "pretrain", "--learning_rate"], "llm train pretrain"),
+        (["data", "tokenize", "--nonsense"], "llm data tokenize"),
+        (["convert", "--output_path"], "llm convert"),
+        (["data", "--nonsense"], "llm data"),
+    ],
+)
+def test_mistakes_name_the_help_page_of_their_command(
+    arguments: list[str], command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"{command}: ")
+    assert told.endswith(f"See `{command} --help`.\n")
+
+
 def test_a_mistake_of_ours_ends_its_sentence_once(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -68,6 +68,9 @@ def run(arguments: list[str]) -> int:
         result = Root().main(arguments, prog_name="llm", standalone_mode=False)
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return error.exit_code
     except click.ClickException as error:
         path = (
             error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "llm"

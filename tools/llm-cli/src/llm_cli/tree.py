@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -69,7 +70,8 @@ class OptionsCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse; a list option takes every value up to the next option."""
         lists = {name for spec in self.specs if spec.many for name in (spec.name, *spec.aliases)}
-        return super().parse_args(ctx, list(_one_value_each(args, lists)))
+        with _named(ctx):
+            return super().parse_args(ctx, list(_one_value_each(args, lists)))
 
     def _call(self, **parsed: Any) -> int | None:
         from llm_cli.console import set_up_logging
@@ -107,7 +109,8 @@ class LazyGroup(click.Group):
         asks_help = bool(args) and args[0] in HELP
         if self._default and not asks_help and (not args or not self._knows(ctx, args[0])):
             args = [self._default, *args]
-        return super().parse_args(ctx, args)
+        with _named(ctx):
+            return super().parse_args(ctx, args)
 
     def get_command(
         self,
@@ -143,6 +146,16 @@ class LazyGroup(click.Group):
 
     def _knows(self, ctx: click.Context, word: str) -> bool:
         return self.get_command(ctx, word) is not None
+
+
+@contextmanager
+def _named(ctx: click.Context) -> Iterator[None]:
+    """Say in click's errors which command's they are; its parser's own do not."""
+    try:
+        yield
+    except click.UsageError as error:
+        error.ctx = error.ctx or ctx
+        raise
 
 
 def to_click(description: Command | Group) -> click.Command:
