@@ -86,7 +86,6 @@ def test_a_value_out_of_range_says_value_and_limit(field: str, value: object, pa
 @pytest.mark.parametrize(
     ("kind", "field", "value"),
     [
-        (CompletionRequest, "echo", True),
         (CompletionRequest, "best_of", 3),
         (CompletionRequest, "suffix", "x"),
         (ChatRequest, "tools", [{}]),

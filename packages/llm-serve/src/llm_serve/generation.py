@@ -35,12 +35,13 @@ class Piece:
     """Text that may be sent for choice `index`; `finish` says why it ended, None while it runs.
 
     `logprobs` are of one token, where they were asked for; its text may come with a later piece.
+    Those of the prompt's tokens come before those of the first one.
     """
 
     index: int
     text: str
     finish: str | None
-    logprobs: Logprobs | None = None
+    logprobs: tuple[Logprobs, ...] = ()
 
 
 @dataclass
@@ -55,8 +56,7 @@ class Gathered:
         """Append the next piece."""
         self.text += piece.text
         self.finish = piece.finish
-        if piece.logprobs is not None:
-            self.logprobs.append(piece.logprobs)
+        self.logprobs += piece.logprobs
 
 
 @dataclass
@@ -171,9 +171,11 @@ class Generation:
                 self.first_token_seconds = self.seconds()
         choice.done = event.finish_reason is not None
         finish = str(event.finish_reason) if event.finish_reason else None
-        if not (event.text or finish or event.logprobs):
+        own = () if event.logprobs is None else (event.logprobs,)
+        logprobs = (*event.prompt_logprobs, *own)
+        if not (event.text or finish or logprobs):
             return None
-        return Piece(index, event.text, finish, event.logprobs)
+        return Piece(index, event.text, finish, logprobs)
 
     def _sampling_of(self, index: int) -> SamplingParams:
         seed = self._sampling.seed

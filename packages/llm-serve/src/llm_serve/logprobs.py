@@ -5,6 +5,7 @@ There is an entry for every token that was generated, those of a stop text and t
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -25,7 +26,8 @@ class LogprobsBody(Protocol):
 class CompletionLogprobs:
     """`tokens`, `token_logprobs`, `top_logprobs` and `text_offset`, lists of equal length.
 
-    An entry of `top_logprobs` holds the likeliest tokens, and the one that was chosen.
+    An entry of `top_logprobs` holds the likeliest tokens, and the one that was chosen. Where
+    nothing stands before a token, both entries are null.
     """
 
     def __init__(self, texts: TokenTexts) -> None:
@@ -43,8 +45,8 @@ class CompletionLogprobs:
             self._offsets[index] = offset + self._texts[one.token_id].width
         return {
             "tokens": [_key(self._texts[one.token_id]) for one in told],
-            "token_logprobs": [_bounded(one.logprob) for one in told],
-            "top_logprobs": [self._top(one) for one in told],
+            "token_logprobs": [_bounded(one.logprob) if _known(one) else None for one in told],
+            "top_logprobs": [self._top(one) if _known(one) else None for one in told],
             "text_offset": offsets,
         }
 
@@ -83,6 +85,10 @@ class ChatLogprobs:
 
 def _key(token: TokenText) -> str:
     return token.text if token.text is not None else f"bytes:{token.escaped}"
+
+
+def _known(one: Logprobs) -> bool:
+    return not math.isnan(one.logprob)
 
 
 def _bounded(logprob: float) -> float:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -19,8 +19,9 @@ from llm_infer.engine.params import SamplingParams
 from llm_infer.errors import InferError
 from llm_serve.answers import Answer, ChatAnswer, CompletionAnswer
 from llm_serve.body import read_json
+from llm_serve.echo import Echo
 from llm_serve.errors import ApiError
-from llm_serve.generation import Gathered, Generation, refusal
+from llm_serve.generation import Gathered, Generation, Piece, refusal
 from llm_serve.logprobs import ChatLogprobs, CompletionLogprobs
 from llm_serve.model import ServedModel
 from llm_serve.names import Variant
@@ -51,14 +52,20 @@ async def completions(state: ServerState, request: Request) -> Response:
         asked.include_usage(),
         CompletionLogprobs(model.token_texts) if asked.logprobs is not None else None,
     )
+    sampling = _sampling(asked, variant, asked.max_tokens)
+    echo = None
+    if asked.echo:
+        sampling = replace(sampling, prompt_logprobs=asked.logprobs)
+        echo = Echo(prompts, asked.n, model.tokenizer, told=asked.logprobs is not None)
     work = _Work(
         state=state,
         model=model,
         asked=asked,
         prompts=len(prompts),
         token_ids=partial(_token_ids, model, prompts),
-        sampling=_sampling(asked, variant, asked.max_tokens),
+        sampling=sampling,
         answer=answer,
+        echo=echo,
     )
     return await _answer(request, work)
 
@@ -106,6 +113,7 @@ class _Work:
     token_ids: Callable[[], list[list[int]]]
     sampling: SamplingParams
     answer: Answer
+    echo: Echo | None = None
 
     @property
     def choices(self) -> int:
@@ -113,10 +121,10 @@ class _Work:
 
     async def frames(self) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the chunks of a stream."""
-        async with self._generation() as generation:
+        async with self._generation() as (generation, pieces):
             for chunk in self.answer.opening(self.choices):
                 yield chunk
-            async for piece in generation:
+            async for piece in pieces:
                 yield self.answer.chunk(piece)
             if self.asked.include_usage():
                 yield self.answer.last(generation.usage)
@@ -124,20 +132,26 @@ class _Work:
     async def whole(self) -> dict[str, Any]:
         """Return the answer in one piece."""
         choices = [Gathered() for _ in range(self.choices)]
-        async with self._generation() as generation:
-            async for piece in generation:
+        async with self._generation() as (generation, pieces):
+            async for piece in pieces:
                 choices[piece.index].add(piece)
             return self.answer.whole(choices, generation.usage)
 
     @asynccontextmanager
-    async def _generation(self) -> AsyncIterator[Generation]:
+    async def _generation(self) -> AsyncIterator[tuple[Generation, AsyncIterable[Piece]]]:
         # Admitted before it is tokenized: a full server must not work for whom it will refuse.
         with self.state.admitted(self.choices):
             ids = await asyncio.to_thread(self.token_ids)
             async with self.state.generation(
                 self.model, ids, self.sampling, self.asked.n
             ) as generation:
-                yield generation
+                yield generation, self._pieces(generation, ids)
+
+    async def _pieces(
+        self, generation: Generation, ids: list[list[int]]
+    ) -> AsyncGenerator[Piece, None]:
+        async for piece in generation:
+            yield self.echo(piece, ids) if self.echo else piece
 
 
 def _check_lengths(model: ServedModel, prompts: Sequence[str | list[int]], param: str) -> None:

@@ -140,14 +140,15 @@ class CompletionRequest(GenerationRequest):
     """Body of `POST /v1/completions`."""
 
     unused: ClassVar[Neutral] = {
-        "echo": (None, False),
         "best_of": (None, 1),
         "suffix": (None, ""),
     }
 
     prompt: Prompt = Field(description="Text, list of texts, token ids or list of token id lists.")
     max_tokens: int | None = Field(16, ge=1, description="New tokens; null: all that fit.")
-    echo: bool | None = Field(None, description="Not supported.")
+    echo: bool = Field(
+        False, description="Begin the text with the prompt, and logprobs with those of its tokens."
+    )
     logprobs: int | None = Field(
         None,
         ge=0,

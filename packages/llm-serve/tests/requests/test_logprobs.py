@@ -103,3 +103,35 @@ def test_half_characters_are_told_by_their_bytes(client: httpx.Client) -> None:
     body = client.post("/v1/chat/completions", json={**HI, **half, "logprobs": True}).json()
     one = body["choices"][0]["logprobs"]["content"][0]
     assert (one["token"], one["bytes"]) == ("\\xc3", [195])
+
+
+@pytest.mark.parametrize("prompt", ["|}", [124, 125]])
+def test_an_echo_tells_the_prompts_tokens_too(
+    client: httpx.Client, expected: Rows, prompt: Any
+) -> None:
+    ask = {**ASK, "prompt": prompt, "echo": True, "logprobs": 1}
+    body = client.post("/v1/completions", json=ask).json()
+    choice = body["choices"][0]
+    assert choice["text"] == "|}~"
+    assert body["usage"] == {"prompt_tokens": 2, "completion_tokens": 2, "total_tokens": 4}
+    told = choice["logprobs"]
+    assert told["tokens"] == ["|", "}", "~", "<|endoftext|>"]
+    assert told["text_offset"] == [0, 1, 2, 3]
+    assert (told["token_logprobs"][0], told["top_logprobs"][0]) == (None, None)
+    likeliest = [expected[character][0] for character in "|}~"]
+    np.testing.assert_allclose(told["token_logprobs"][1:], likeliest)
+    assert [list(top) for top in told["top_logprobs"][1:]] == [["}"], ["~"], ["<|endoftext|>"]]
+    parts = chunks(client.post("/v1/completions", json={**ask, "stream": True}))
+    assert "".join(part["text"] for part in parts) == "|}~"
+    streamed = [one for part in parts for one in (part["logprobs"] or {"tokens": []})["tokens"]]
+    assert streamed == told["tokens"]
+
+
+def test_an_echo_of_several_prompts(client: httpx.Client) -> None:
+    ask = {**ASK, "prompt": ["ab", "é"], "n": 2, "max_tokens": 1, "echo": True}
+    choices = client.post("/v1/completions", json=ask).json()["choices"]
+    assert [choice["text"] for choice in choices[:2]] == ["abc"] * 2
+    assert all(choice["text"].startswith("é") for choice in choices[2:])
+    assert all(choice["logprobs"] is None for choice in choices)
+    told = client.post("/v1/completions", json={**ask, "logprobs": 0}).json()["choices"]
+    assert [len(choice["logprobs"]["tokens"]) for choice in told] == [3] * 4

@@ -151,4 +151,4 @@ def test_every_field_of_the_readme_exists_and_the_other_way_round() -> None:
     fields = {*ChatRequest.model_fields, *CompletionRequest.model_fields}
     assert fields - told <= {"tool_choice"}
     refused = {*ChatRequest.unused, *CompletionRequest.unused} - {"tool_choice"}
-    assert refused == {"echo", "best_of", "suffix", "tools", "response_format"}
+    assert refused == {"best_of", "suffix", "tools", "response_format"}
