@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -90,8 +91,84 @@ def test_the_report_can_say_no(
     final: float, int4: float, seconds: float, verdict: list[bool]
 ) -> None:
     quality = {
-        "data": {"unigram_entropy": 6.0},
+        "data": {"unigram_entropy": 6.0, "scored_tokens": 1000},
         "models": [{"perplexity": 10.0}, {"perplexity": int4}, {"loss": final}],
     }
-    judged = script("report").bars(quality, {"all": seconds})
-    assert [ok for _, ok in judged] == verdict
+    judged = script("report").bars(quality, {"all": seconds, "report": 100})
+    assert [bar.held for bar in judged] == verdict
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """What the steps leave, as small as the report can read."""
+    for phase in ("base", "lora", "merged", "int4"):
+        (tmp_path / phase).mkdir()
+        (tmp_path / phase / "model.safetensors").write_bytes(b"0" * 1000)
+    rows = [{"step": 0, "eval_loss": 8.0, "eval_tokens": 40960}, {"step": 9, "loss": 4.5}]
+    rows.append({"step": 9, "eval_loss": 4.337, "eval_tokens": 40960})
+    for phase in ("base", "lora"):
+        text = "\n".join(json.dumps(row) for row in rows)
+        (tmp_path / phase / "metrics.jsonl").write_text(text)
+    models = [{"perplexity": p, "loss": 4.522} for p in (92.0, 92.5, 92.0)]
+    data = {"unigram_entropy": 6.248, "scored_tokens": 60000}
+    write(tmp_path / "quality.json", {"data": data, "models": models})
+    write(tmp_path / "seconds.json", {"pretrain": 800.0})
+    for kind, cache in (("fp32", "float32"), ("int4", "bfloat16")):
+        figures = {"cachekv": cache, "decode_tokens_per_s": 9, "prefill_tokens_per_s": 9}
+        write(tmp_path / f"benchmark-{kind}.json", {**figures, "rss_mb": 70})
+    row = {"src": "def f():", "tgt": "Short.", "output": "the same `is` " * 40}
+    write(tmp_path / "answers.json", row)
+    return tmp_path
+
+
+def write(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content))
+
+
+def test_missing_the_time_does_not_fail_the_run(
+    run_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        script("report").main(run_folder)
+    assert left.value.code == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("- ")]
+    assert [line.split(":")[0] for line in said] == [
+        "- reached",
+        "- reached",
+        "- MISSED, which does not fail the run",
+    ]
+
+
+def test_missing_quality_does(run_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quality = json.loads((run_folder / "quality.json").read_text())
+    quality["models"][1]["perplexity"] = 99.0
+    write(run_folder / "quality.json", quality)
+    with pytest.raises(SystemExit) as left:
+        script("report").main(run_folder)
+    assert left.value.code == 1
+    assert "- MISSED: Perplexity of int4 is 99.000" in capsys.readouterr().out
+
+
+def test_a_finished_run_is_only_reported_again(
+    tmp_path: Path, run_folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = script("run")
+    finished = shutil.copytree(run_folder, tmp_path / "finished")
+    for step in run.steps(finished, FOLDER):
+        step.proof.parent.mkdir(parents=True, exist_ok=True)
+        step.proof.touch()
+    for _ in range(2):
+        run.main(finished)
+        assert "reached: After pretraining" in capfd.readouterr().out
+
+
+def test_the_report_names_both_sets_of_tokens_and_cuts_long_answers(run_folder: Path) -> None:
+    report = script("report")
+    text, _ = report.report(run_folder)
+    assert "loss over 60,000 held-out tokens is 4.522" in text
+    assert "40,960 of them: the curve ends at 4.337" in text
+    assert "| int4 | bfloat16 | 9 |" in text
+    assert f"(cut: the first {report.MOST_CHARACTERS} of 559 characters)" in text
+    assert "    Short.\n" in text
+    assert max(map(len, text.splitlines())) < 200
+    assert (run_folder / "loss.png").stat().st_size > 1000

@@ -109,7 +109,7 @@ def add_seconds(timings: Path, phase: str, seconds: float) -> None:
 
 
 def main(run: Path) -> None:
-    """Do what has not been done yet, then show the report."""
+    """Do what has not been done yet; the report, always made anew, says the last words."""
     run.mkdir(parents=True, exist_ok=True)
     # The commands of this environment first, as if it had been activated.
     path = os.environ.get("PATH", "")
@@ -119,7 +119,6 @@ def main(run: Path) -> None:
             sys.stdout.write(f"\n# {step.phase}: {step.proof} is there already\n")
             continue
         run_step(step, run / "seconds.json")
-    sys.stdout.write("\n" + (run / "report.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":
