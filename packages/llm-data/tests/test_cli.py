@@ -98,7 +98,11 @@ def test_every_command_loads() -> None:
         ),
         (
             lambda: InspectOptions(input_path="d", tokenizer_name_or_path="t", num_samples=0),
-            "--num_samples 0",
+            "^--num_samples 0 must be at least 1: it is how many samples to show.$",
+        ),
+        (
+            lambda: InspectOptions(input_path="d", tokenizer_name_or_path="t", start=-1),
+            "^--start -1 must be at least 0",
         ),
     ],
 )

@@ -47,7 +47,8 @@ def test_documents_of_several_sequences(tmp_path: Path) -> None:
     [
         (b"TNTIDX\x00\x00" + bytes(40), 12, "lazy"),
         (b"nonsense and more of it", 12, "no index of pretraining data"),
-        (b"MMIDIDX", 12, "no index of pretraining data"),
+        (b"MMIDIDX", 12, "7 bytes, fewer than its header.*cut off"),
+        (_index_bytes([3, 3], [0, 1, 2])[:30], 12, "30 bytes, fewer.*llm data tokenize"),
         (_index_bytes([3, 3], [0, 1, 2], version=2), 12, "version 2"),
         (_index_bytes([3, 3], [0, 1, 2], code=7), 12, "dtype code 7"),
         (_index_bytes([3, 3], [0, 1, 2])[:-1], 12, "cut off or damaged"),

@@ -139,8 +139,17 @@ def _read_header(idx: Path) -> tuple[np.dtype[Any], int, int]:
     if head.startswith(LAZY_MAGIC):
         message = f"{idx} was written with data_impl 'lazy'; only 'mmap' is read. Tokenize again."
         raise IndexedDataError(message)
-    if len(head) < HEADER.size or not head.startswith(MAGIC):
-        message = f"{idx} is no index of pretraining data (it begins with {head[:9]!r})."
+    if len(head) < HEADER.size and MAGIC.startswith(head[: len(MAGIC)]):
+        message = (
+            f"{idx} has {len(head)} bytes, fewer than its header's {HEADER.size}: it was cut off. "
+            "Copy it again, or make it again with `llm data tokenize`."
+        )
+        raise IndexedDataError(message)
+    if not head.startswith(MAGIC):
+        message = (
+            f"{idx} is no index of pretraining data (it begins with {head[:9]!r}). Name the prefix "
+            "of files that `llm data tokenize` made."
+        )
         raise IndexedDataError(message)
     _, version, code, count, entries = HEADER.unpack(head)
     if version != 1:

@@ -40,9 +40,11 @@ class InspectOptions:
     tokens: bool = flag(False, help="One line a token: position, segment, id, label, piece.")
 
     def __post_init__(self) -> None:
-        if self.num_samples < 1 or self.start < 0:
-            message = (
-                f"--num_samples {self.num_samples} must be at least 1 and --start {self.start} at "
-                "least 0."
-            )
-            raise UserError(message)
+        for name, least, shows in (
+            ("num_samples", 1, "how many samples to show"),
+            ("start", 0, "the first sample to show, counted from 0"),
+        ):
+            value = getattr(self, name)
+            if value < least:
+                message = f"--{name} {value} must be at least {least}: it is {shows}."
+                raise UserError(message)
