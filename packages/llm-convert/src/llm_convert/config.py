@@ -16,7 +16,7 @@ from typing import Any
 from llm_convert.errors import ConvertError
 from llm_convert.files.dtypes import dtype_name, is_floating
 from llm_convert.files.tensor_file import TensorInfo
-from llm_convert.names.classes import class_of
+from llm_convert.names.classes import class_of, run_by
 from llm_convert.quantization import FIELD
 from llm_kernels.families import (
     ALIASES,
@@ -29,6 +29,8 @@ from llm_kernels.families import (
 )
 
 ORIGIN = "torch_checkpoint"
+# PaddleNLP's loaders look here before they look at `architectures`.
+RUN_BY_FIELD = "init_class"
 DTYPE_FIELD: Mapping[str, str] = MappingProxyType({"hf": "torch_dtype", "paddlenlp": "dtype"})
 # PaddleNLP's names of the scalings that it states by type and factor alone.
 _SCALINGS: Mapping[type, str] = MappingProxyType(
@@ -114,7 +116,7 @@ def _to_paddlenlp(
         kind, factor = _SCALING_FIELDS
         added |= {kind: _SCALINGS[type(scaling)], factor: _factor(scaling)}
     added = {field: value for field, value in added.items() if field not in config}
-    added |= _variant(config, spec)
+    added |= _variant(config, spec) | _run_by(config, spec)
     if added:
         config.update(added)
         origin["added"] = sorted({*origin.get("added", ()), *added})
@@ -126,6 +128,19 @@ def _variant(config: Mapping[str, Any], spec: FamilySpec) -> dict[str, Any]:
     """What says to PaddleNLP's class which variant of its family the model is."""
     if config.get("architectures") != [class_of(spec, "paddlenlp")]:
         return {}
+    return _stated(config, spec)
+
+
+def _run_by(config: Mapping[str, Any], spec: FamilySpec) -> dict[str, Any]:
+    """What lets PaddleNLP compute a family by the class of another one."""
+    other = run_by(spec)
+    if other is None or RUN_BY_FIELD in config:
+        return {}
+    fields = _stated({**config, "architectures": [other]}, spec)
+    return {RUN_BY_FIELD: other, **fields}
+
+
+def _stated(config: Mapping[str, Any], spec: FamilySpec) -> dict[str, Any]:
     fields = missing_fields(config, spec)
     if fields is None:
         message = (
@@ -143,8 +158,11 @@ def _to_hub(
     own = class_of(spec, "paddlenlp")
     if own is not None and config.get("architectures") == [own]:
         config["architectures"] = origin.get("architectures") or [class_of(spec, "hf")]
-    for field in origin.get("added", ()):
-        config.pop(field, None)
+    added = origin.get("added", ())
+    # PaddleNLP saves such a model as one of the other family, whose `architectures` need the rest.
+    if RUN_BY_FIELD not in added or RUN_BY_FIELD in config:
+        for field in added:
+            config.pop(field, None)
     stated = {field: config.pop(field, None) for field in _SCALING_FIELDS}
     scaling = sizes.rope_scaling
     if stated["rope_scaling_type"] and not config.get("rope_scaling") and scaling is not None:

@@ -178,7 +178,10 @@ def read_config(folder: Path) -> dict[str, Any]:
         FileFormatError: config.json is not a JSON object.
     """
     if not folder.exists():
-        message = f"The model folder {folder} does not exist."
+        message = (
+            f"The model folder {folder} does not exist. Check the path; a model of a hub is named "
+            "org/name."
+        )
         raise ConvertError(message)
     if not folder.is_dir():
         message = f"{folder} is a file. Name the folder that holds config.json and the weights."

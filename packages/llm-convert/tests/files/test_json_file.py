@@ -19,7 +19,7 @@ def test_objects_are_read() -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"{", "valid JSON"),
+        (b"{", r"config\.json does not hold valid JSON.*download the file again"),
         (b"\xff\xfe", "valid JSON"),
         (b'"text"', "JSON object, it holds a str"),
         (b'{"a": 1, "a": 2}', "'a' occurs more than once"),

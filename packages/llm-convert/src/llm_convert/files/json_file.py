@@ -39,7 +39,7 @@ def parse_json(data: bytes, path: Path) -> dict[str, Any]:
             data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant
         )
     except (ValueError, RecursionError) as error:
-        message = f"{path} does not hold valid JSON: {error}."
+        message = f"{path} does not hold valid JSON: {error}. Copy or download the file again."
         raise FileFormatError(message) from error
     if not isinstance(value, dict):
         message = f"{path} must hold a JSON object, it holds a {type(value).__name__}."

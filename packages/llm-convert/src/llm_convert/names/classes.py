@@ -19,7 +19,23 @@ CLASSES: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )
 
+RUN_BY: Mapping[str, str] = MappingProxyType(
+    {"baichuan-7b": "LlamaForCausalLM", "baichuan-13b": "LlamaForCausalLM"}
+)
+"""Family that PaddleNLP has no class for -> its class that computes the same from the same names.
+
+Baichuan2 is none of them: no class of PaddleNLP scales the rows of the head when it is used.
+"""
+
 
 def class_of(spec: FamilySpec, naming: str) -> str | None:
     """The class in `naming`; None where every ecosystem uses the same name."""
     return CLASSES.get(spec.name, {}).get(naming)
+
+
+def run_by(spec: FamilySpec) -> str | None:
+    """The class of another family that computes this one in PaddleNLP; None where it has its own.
+
+    Its files keep the hub's `architectures`, which say more, beside PaddleNLP's `init_class`.
+    """
+    return RUN_BY.get(spec.name)

@@ -42,6 +42,8 @@ OPT = {
             linear="in_out",
             head="lm_head.decoder_weight",
             head_rows=True,
+            # PaddleNLP never ties it, and fills a head that the file lacks at random.
+            head_repeated=True,
             parallel={"project_in": "column", "project_out": "column", "head": "replicated"},
             optional_prefix="opt.",
         ),
