@@ -143,6 +143,12 @@ def test_a_typing_error_gets_the_nearest_name() -> None:
         detect(config("Qwen2ForCausaLM"))
 
 
+def test_a_stranger_is_no_typing_error() -> None:
+    with pytest.raises(UnknownFamilyError) as caught:
+        detect(config("MambaForCausalLM"))
+    assert "Did you mean" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

@@ -21,6 +21,8 @@ from llm_kernels.families.spec import FamilySpec
 
 FAMILIES: Mapping[str, FamilySpec] = MappingProxyType({row.spec.name: row.spec for row in ROWS})
 
+SLIP = 0.9
+"""From which likeness on a class name is taken for a slip of the pen."""
 NEAREST = 8
 """Supported classes that an error lists."""
 
@@ -163,7 +165,8 @@ def _unknown(config: Mapping[str, Any], rows: list[Row]) -> str:
             f"Expected: {expected}. Copy the fields from the model's original config.json."
         )
     needs = [need for field, need in UNSUPPORTED_FIELDS.items() if config.get(field)]
-    near = difflib.get_close_matches(str(architectures[0]), supported_architectures(), n=1)
+    # All end alike (ForCausalLM), so that strangers are alike too; a slip leaves more than that.
+    near = difflib.get_close_matches(str(architectures[0]), supported_architectures(), 1, SLIP)
     return "".join(
         (
             f"The architecture {named} is not supported",
