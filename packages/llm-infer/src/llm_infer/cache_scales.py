@@ -1,4 +1,4 @@
-"""Scales of a static int8 KV cache, as calibration of PaddleNLP and of `llm quant ptq` writes them.
+"""Scales of a static int8 KV cache, as PaddleNLP's calibration (PTQ) writes them.
 
 `cachekv_scales.json` holds, for each layer, `...<layer>...cachek_matmul.activation_quanter` and
 `cachev_matmul`: the largest number that each head had, a list (or one number for all heads).
@@ -29,8 +29,10 @@ def read_cache_scales(folder: Path, sizes: Sizes) -> CacheScales:
     file = folder / SCALES_FILE
     if not file.is_file():
         message = (
-            f"--cachekv_int8_type static needs {file}, which calibration writes (llm quant ptq). "
-            "Use --cachekv_int8_type dynamic, which needs none."
+            f"--cachekv_int8_type static needs {file}, which PaddleNLP's PTQ writes: for each "
+            "layer N the largest number that every head's keys and values had, "
+            '{"N.cachek_matmul": [...], "N.cachev_matmul": [...]}. No command here makes it; '
+            "--cachekv_int8_type dynamic needs none."
         )
         raise InferError(message)
     try:
