@@ -73,7 +73,7 @@ bool has_tiles() { return false; }
 Isa detected_isa() {
 #if defined(LLM_KERNELS_EMULATE_AVX512)
   return Isa::avx512bf16;
-#elif defined(__x86_64__)
+#elif defined(LLM_KERNELS_X86_64)
   __builtin_cpu_init();
   if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq")) {
@@ -122,7 +122,7 @@ const KernelTable& kernel_table(Isa isa) {
     return amx_table();
   }
 #endif
-#if defined(__x86_64__)
+#if defined(LLM_KERNELS_X86_64)
   if (isa == Isa::avx512bf16) return avx512bf16_table();
   if (isa == Isa::avx512) return avx512_table();
   if (isa == Isa::avx2) return avx2_table();

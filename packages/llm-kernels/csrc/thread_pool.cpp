@@ -29,7 +29,7 @@ constexpr int kNumberShift = 17;
 static_assert(ThreadPool::kMostThreads <= static_cast<int>(kInside));
 
 void relax() {
-#if defined(__x86_64__)
+#if defined(LLM_KERNELS_X86_64)
   __builtin_ia32_pause();
 #else
   std::this_thread::yield();
