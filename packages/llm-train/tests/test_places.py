@@ -70,6 +70,8 @@ SFT = {
         ("train pretrain", {"tokenizer_name_or_path": "none"}, "none"),
         ("train pretrain", {"model_name_or_path": "bare", "continue_training": "true"}, "bare"),
         ("train pretrain", {"output_dir": "text.bin/out"}, "is a file, not a folder"),
+        ("train pretrain", {"resume_from_checkpoint": "nope"}, "nope: there is no such folder"),
+        ("peft lora", {"resume_from_checkpoint": "nope"}, "nope: there is no such folder"),
         ("train sft", {"dataset_name_or_path": "none"}, "Data none does not exist"),
         ("train sft", {"do_eval": "true"}, "neither dev.json"),
         ("train sft", {"src_length": "9", "max_length": "8"}, "--src_length 9"),

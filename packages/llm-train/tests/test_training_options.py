@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from llm_cli.options import option_specs
 from llm_cli.values import build_options
 from llm_train.errors import RecipeError
 from llm_train.pretrain.options import PretrainOptions
@@ -59,6 +60,12 @@ def test_a_supervised_recipe_loads() -> None:
     options = build_options(SftOptions, SFT_RECIPE, {}, "r.json")
     assert (options.batch_size, options.evaluates) == (2, True)
     assert options.metric_for_best_model == "accuracy"
+
+
+def test_every_flag_works_without_a_value() -> None:
+    specs = [*option_specs(PretrainOptions), *option_specs(SftOptions)]
+    assert {spec.bare for spec in specs if spec.type is bool} == {"true"}
+    assert next(s for s in specs if s.name == "resume_from_checkpoint").bare == "true"
 
 
 def test_paddlenlps_defaults() -> None:

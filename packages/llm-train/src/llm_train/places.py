@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_cli.outputs import is_complete
-from llm_train.errors import RecipeError
+from llm_train.errors import RecipeError, ResumeError
 from llm_train.lock import refuse_held
 from llm_train.training_options import TrainingOptions
 
@@ -58,7 +58,10 @@ def check_supervised(options: TrainingOptions, data: SftDataOptions) -> None:
 
 
 def check_output(options: TrainingOptions) -> None:
-    """Raise RecipeError where output_dir cannot be one, is in use, or holds a finished model."""
+    """Raise RecipeError where output_dir cannot be one, is in use, or holds a finished model.
+
+    ResumeError where the checkpoint to resume from is no folder.
+    """
     folder = Path(options.output_dir)
     in_the_way = next((path for path in (folder, *folder.parents) if path.exists()), folder)
     if in_the_way.exists() and not in_the_way.is_dir():
@@ -70,6 +73,13 @@ def check_output(options: TrainingOptions) -> None:
     refuse_held(folder)
     if options.do_train and not options.overwrite_output_dir:
         refuse_finished(folder)
+    named = options.resume_from_checkpoint
+    if named and named.lower() not in ("true", "false") and not Path(named).is_dir():
+        message = (
+            f"--resume_from_checkpoint {named}: there is no such folder. Name a checkpoint, or "
+            "true for the newest one of --output_dir."
+        )
+        raise ResumeError(message)
 
 
 def refuse_finished(folder: Path) -> None:

@@ -51,6 +51,7 @@ class TrainingOptions:
         help="Start from the folder's weights; false: from new ones. Default: true for sft, "
         "false for pretrain. Always true without do_train.",
         group=_MODEL,
+        bare="true",
     )
     output_dir: str = option(
         help="Folder for the model, its checkpoints, metrics.jsonl and loss.png.", group=_RUN
@@ -183,12 +184,13 @@ class TrainingOptions:
         group=_CHECKPOINTS,
     )
     greater_is_better: bool | None = option(
-        None, help="Default: only for accuracy.", group=_CHECKPOINTS
+        None, help="Default: only for accuracy.", group=_CHECKPOINTS, bare="true"
     )
     resume_from_checkpoint: str | None = option(
         None,
         help="A checkpoint folder, or true for the newest complete one of output_dir.",
         group=_CHECKPOINTS,
+        bare="true",
     )
     device: str = option(
         "auto", help="Where to train.", choices=("auto", "cpu", "gpu"), group=_MACHINE
@@ -231,8 +233,12 @@ class TrainingOptions:
     use_flash_attention: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_fused_rms_norm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_fused_rope: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
-    fuse_attention_qkv: bool | None = option(None, help="Has no effect.", group=_ACCEPTED)
-    fuse_attention_ffn: bool | None = option(None, help="Has no effect.", group=_ACCEPTED)
+    fuse_attention_qkv: bool | None = option(
+        None, help="Has no effect.", group=_ACCEPTED, bare="true"
+    )
+    fuse_attention_ffn: bool | None = option(
+        None, help="Has no effect.", group=_ACCEPTED, bare="true"
+    )
     use_fused_linear_cross_entropy: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_fused_head_and_loss_fn: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_sparse_head_and_loss_fn: bool = flag(False, help="Has no effect.", group=_ACCEPTED)

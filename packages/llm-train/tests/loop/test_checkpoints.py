@@ -40,6 +40,21 @@ def test_damaged_and_incomplete_ones_are_passed_over(
     assert "checkpoint-2 is damaged (w)" in caplog.text
 
 
+def test_what_is_wrong_with_a_checkpoint_is_named(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1)
+    folder = tmp_path / "checkpoint-1"
+    assert checkpoints.problem(folder) is None
+    assert checkpoints.problem(tmp_path / "nope") == f"There is no folder {tmp_path / 'nope'}"
+    for text in ("", "2", "longer"):
+        (folder / "w").write_text(text)
+        assert checkpoints.problem(folder) == f"{folder} is damaged (w)"
+    (folder / "COMPLETE").write_text("{")
+    assert checkpoints.problem(folder) == f"{folder} is damaged (COMPLETE)"
+    (folder / "COMPLETE").unlink()
+    assert "not complete (its writing was interrupted)" in str(checkpoints.problem(folder))
+
+
 def test_an_error_while_writing_leaves_nothing_of_it(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, limit=1)
     save(checkpoints, 1)
@@ -85,6 +100,8 @@ def test_clearing_removes_checkpoints_and_nothing_else(tmp_path: Path) -> None:
     save(checkpoints, 1)
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / ".checkpoint-2.aa.tmp").mkdir()
+    # An empty one might be of a writer that has only just begun.
+    (tmp_path / ".checkpoint-2.aa.tmp" / "w").write_text("half")
     (tmp_path / "abandoned-checkpoint-9").mkdir()
     checkpoints.clear()
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]

@@ -24,6 +24,18 @@ def test_a_llama_is_counted_as_by_hand(golden: Path) -> None:
     assert work.share(1e9 / by_hand / 2, 100) == pytest.approx(0.5)
 
 
+def test_no_run_is_faster_than_the_peak(golden: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = json.loads((golden / "llama_v2_gqa" / "config.json").read_text())
+    spec = detect(config)
+    work = Work(spec, read_sizes(spec, config), peak=2e9, processes=2)
+    speed = 1.06 * 2e9 / flops_per_token(spec, work.sizes, 100)
+    assert work.share(speed, 100) == pytest.approx(1.06)
+    monkeypatch.setattr("llm_train.loop.flops.measured_peak", lambda: 4e9)
+    assert work.raised(speed, 100).peak == 8e9
+    monkeypatch.setattr("llm_train.loop.flops.measured_peak", lambda: 1e9)
+    assert work.raised(speed, 100).share(speed, 100) == pytest.approx(1)
+
+
 def test_of_experts_those_count_that_a_token_meets(golden: Path) -> None:
     config = json.loads((golden / "mixtral" / "config.json").read_text())
     spec = detect(config)

@@ -309,12 +309,15 @@ def test_lines_between_two_checkpoints_are_those_of_the_whole_run(
 
 
 def test_the_model_in_memory_is_kept_when_it_is_the_best(
-    trained: Callable[..., Any], repeating: Any
+    trained: Callable[..., Any], repeating: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Eight steps, a checkpoint only at five: the last step is better and is what stays."""
+    caplog.set_level("INFO")
     run = trained(max_steps=8, do_eval=True, eval_steps=5, load_best_model_at_end=True)
     result = run.go(repeating(20), repeating(4))
     best = min(row["eval_loss"] for row in run.metrics() if "eval_loss" in row)
+    assert f"evaluated best (eval_loss {best:.4g})" in caplog.text
+    assert "at the speed of a large product" in caplog.text
     assert result.metrics["eval_loss"] == pytest.approx(best, abs=1e-6)
     assert run.checkpoints() == ["checkpoint-5", "checkpoint-8"]
 
@@ -379,7 +382,7 @@ def test_16_bit_recipes_train_in_float32_and_say_so(
 
 def test_a_named_checkpoint_must_be_whole(trained: Callable[..., Any], repeating: Any) -> None:
     run = trained(max_steps=5)
-    with pytest.raises(ResumeError, match="not complete"):
+    with pytest.raises(ResumeError, match="There is no folder"):
         run.go(repeating(8), resume_from_checkpoint=str(run.output / "checkpoint-3"))
     with pytest.raises(ResumeError, match="no complete checkpoint"):
         run.go(repeating(8), resume_from_checkpoint="true")

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 from llm_cli.progress import PlainProgress
+from llm_kernels.families import detect, read_sizes
+from llm_train.loop.flops import Work
 from llm_train.loop.watch import Watch, read_metrics
 
 
@@ -29,6 +31,17 @@ def test_lines_of_training_and_evaluation(tmp_path: Path) -> None:
     assert shown.done == 2
     assert "loss 1.500" in shown.remark
     assert "held out 1.250" in shown.remark
+
+
+def test_the_share_of_the_peak_is_never_above_one(tmp_path: Path, golden: Path) -> None:
+    config = json.loads((golden / "llama_v2_gqa" / "config.json").read_text())
+    spec = detect(config)
+    watch = Watch(tmp_path, bar(), 0)
+    watch.work = Work(spec, read_sizes(spec, config), peak=1.0)
+    watch.stepped(30, 1.5, samples=2)
+    watch.trained(1, 0.25, 0.125)
+    assert 0 < read_metrics(watch.path)[0]["mfu"] <= 1
+    assert "% of a large product's speed" in watch.bar.remark
 
 
 def test_a_resumed_run_drops_what_lies_beyond_its_checkpoint(tmp_path: Path) -> None:

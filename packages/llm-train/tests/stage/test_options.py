@@ -32,8 +32,9 @@ def test_each_stage_keeps_its_own_defaults() -> None:
 
 @pytest.mark.parametrize("stage", [None, "dpo"])
 def test_a_stage_must_be_known(stage: str | None) -> None:
-    with pytest.raises(RecipeError, match="pretrain, sft"):
+    with pytest.raises(RecipeError, match="pretrain, sft with --stage") as raised:
         chosen(stage=stage)
+    assert ("'dpo'" in str(raised.value)) == (stage == "dpo")
 
 
 def test_options_of_another_stage_are_refused() -> None:

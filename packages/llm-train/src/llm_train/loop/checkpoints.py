@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_cli.outputs import clear_leftovers, is_complete, verify_complete
+from llm_cli.outputs import COMPLETE, clear_leftovers, is_complete, verify_complete
 from llm_train.errors import ResumeError
 from llm_train.loop.together import written_by_all
 from llm_train.parallel.groups import Parallel
@@ -85,7 +85,9 @@ class Checkpoints:
 
     def problem(self, folder: Path) -> str | None:
         """Why a checkpoint cannot be resumed; None where it can."""
-        if not is_complete(folder):
+        if not folder.is_dir():
+            return f"There is no folder {folder}"
+        if not (folder / COMPLETE).exists():
             return f"{folder} is not complete (its writing was interrupted)"
         damaged = verify_complete(folder)
         return f"{folder} is damaged ({', '.join(damaged)})" if damaged else None

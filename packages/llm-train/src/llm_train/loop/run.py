@@ -173,7 +173,8 @@ def _train(
     metrics = trainer.last_metrics
     if options.load_best_model_at_end and run.checkpoints.best is not None:
         folder = run.checkpoints.best
-        logger.info("%s evaluated best (%s); its weights are kept.", folder, trainer.best)
+        found = f"{options.best_metric[0]} {trainer.best:.4g}"
+        logger.info("%s evaluated best (%s); its weights are kept.", folder, found)
         run.files.load(folder)
         metrics = trainer.evaluate()
     if data.test is not None:

@@ -93,7 +93,7 @@ class Watch:
         speed = tokens / seconds
         self._marked, self._tokens_marked, self._paused = now, self.tokens, 0.0
         self._samples = 0
-        used = self.work.share(speed, tokens / samples) if self.work and samples else None
+        used = self._used(speed, tokens / samples) if samples else None
         self._write(
             step=step,
             loss=loss,
@@ -105,7 +105,7 @@ class Watch:
             elapsed=round(self._elapsed(now), 3),
             epoch=round(epoch, 4),
         )
-        share = "" if used is None else f", {100 * used:.0f} % of the peak"
+        share = "" if used is None else f", {100 * used:.0f} % of a large product's speed"
         self._note(train=f"loss {loss:.3f}, {speed:,.0f} tokens/s{share}")
 
     def evaluated(self, step: int, metrics: dict[str, float], seconds: float) -> None:
@@ -135,6 +135,14 @@ class Watch:
         """Close the writers."""
         for writer in self.writers:
             writer.close()
+
+    def _used(self, speed: float, length: float) -> float | None:
+        """The share of the peak, which rises where a run shows that it was measured too low."""
+        if self.work is None:
+            return None
+        if self.work.share(speed, length) > 1:
+            self.work = self.work.raised(speed, length)
+        return self.work.share(speed, length)
 
     def _elapsed(self, now: float) -> float:
         return self._elapsed_before + now - self._began

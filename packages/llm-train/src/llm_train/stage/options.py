@@ -33,8 +33,11 @@ class StageOptions(SftDataOptions, PretrainOptions):
         """
         stage = (self.stage or "").lower()
         if stage not in STAGES:
-            given = f"stage is {self.stage!r}" if self.stage else "there is no stage"
-            message = f"In the config file {given}; write one of {', '.join(STAGES)}."
+            given = f"The stage {self.stage!r} is not known" if self.stage else "There is no stage"
+            message = (
+                f"{given}. Name one of {', '.join(STAGES)} with --stage, or as `stage` in a config "
+                "file."
+            )
             raise RecipeError(message)
         kind = STAGES[stage]
         own = {field.name for field in fields(kind)}
