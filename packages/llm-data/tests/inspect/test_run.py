@@ -70,8 +70,52 @@ def test_documents(bpe: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture
     _inspect(tmp_path / "p.bin", bpe, num_samples=1)
     out = capsys.readouterr().out
     assert "2 documents" in out
-    assert "hello·there<|endoftext|>" in out.replace(" ", "")
+    size = len(bpe.encode("hello there")) + 1
+    assert f"document 0: {size} tokens, all learnt" in out
+    marked = out.replace(" ", "").replace("[", "", 1)
+    assert "hello·there<|endoftext|>]" in marked
     with pytest.raises(SampleError, match="made with another tokenizer"):
         _inspect(tmp_path / "p", bpe, start=1)
     with pytest.raises(SampleError, match="beyond the last document: there are 2"):
         _inspect(tmp_path / "p", bpe, start=2)
+
+
+def test_long_documents_are_cut_unless_asked(
+    bpe: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with IndexedWriter(tmp_path / "p", np.uint16) as writer:
+        writer.add_document([*bpe.encode("a b " * 2000), 0])
+        count = len(bpe.encode("a b " * 2000)) + 1
+    _inspect(tmp_path / "p", bpe)
+    out = capsys.readouterr().out
+    assert f"document 0: {count:,} tokens, all learnt" in out
+    assert f"{count - 240:,} tokens are left out; --max_tokens 0 shows all" in out
+    starts = [int(line.split()[0]) for line in out.splitlines() if line[:6].strip().isdecimal()]
+    assert starts == [*range(0, 120, 24), *range(count - 120, count, 24)]
+    assert "<|endoftext|>]" in out
+    _inspect(tmp_path / "p", bpe, max_tokens=0)
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) > count // 24
+    assert "left out" not in out
+    _inspect(tmp_path / "p", bpe, max_tokens=5, tokens=True)
+    out = capsys.readouterr().out
+    rows = [line.split("│")[1].strip() for line in out.splitlines() if "│" in line]
+    assert rows == ["0", "1", "2", str(count - 2), str(count - 1)]
+    assert f"{count - 5:,} tokens in the middle" in " ".join(out.split())
+
+
+def test_packed_rows_are_cut_as_a_whole(
+    data: Path, bpe: Tokenizer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _inspect(data, bpe, zero_padding=True)
+    whole = capsys.readouterr().out
+    assert "left out" not in whole
+    _inspect(data, bpe, zero_padding=True, max_tokens=4)
+    out = capsys.readouterr().out
+    assert out.count("left out") == 1
+    first, note, last = out.splitlines()[-3:]
+    assert "left out" in note
+    text = bpe.decode(bpe.encode("import os")[:2])
+    assert first.replace(" ", "") == f"0{text}"
+    assert last.endswith("[y <|endoftext|>]")
+    assert "你" not in out

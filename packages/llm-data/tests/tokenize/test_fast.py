@@ -66,6 +66,9 @@ def test_not_installed_or_unknown(
     with monkeypatch.context() as patch:
         patch.setitem(__import__("sys").modules, "gigatoken", None)
         assert fast_recipe(bpe, "auto", TEXTS) is None
+        assert "gigatoken" not in caplog.text
+        caplog.set_level(logging.DEBUG, "llm_data")
+        assert fast_recipe(bpe, "auto", TEXTS) is None
     assert "pip install gigatoken" in caplog.text
 
     def refuse(_: FastRecipe) -> None:

@@ -9,6 +9,7 @@ from llm_data.chat_template import load_chat_template
 from llm_data.chat_template.paddle import PaddleTemplate
 from llm_data.check.findings import Finding, Limits, examine
 from llm_data.check.options import CheckOptions
+from llm_data.count_table import count_table
 from llm_data.errors import RecordError
 from llm_data.indexed.layout import IntArray
 from llm_data.sft import SftDataset, find_split_files
@@ -84,8 +85,7 @@ def _drift(template: PaddleTemplate) -> list[str]:
 
 
 def _show(split: str, data: SftDataset, findings: list[Finding]) -> None:
-    rows = [(name, count, where) for name, count, where in data.report.rows()]
-    table(f"{split}: records", ("what", "count", "where"), rows)
+    count_table(f"{split}: records", list(data.report.rows()))
     table(
         f"{split}: shares",
         ("what", "count", "share", "limit", "verdict"),

@@ -23,6 +23,9 @@ class InspectOptions:
         help="Folder of the tokenizer.", aliases=("model_name_or_path",)
     )
     num_samples: int = option(3, help="How many to show.")
+    max_tokens: int = option(
+        240, help="Tokens of each to show, half from its beginning, half from its end; 0: all."
+    )
     start: int = option(0, help="First sample or document to show.")
     split: str = option("train", help="Split of a data folder.", choices=("train", "dev", "quant"))
     src_length: int = option(1024, help="Tokens of a question at most.", group="Lengths")
@@ -42,6 +45,7 @@ class InspectOptions:
     def __post_init__(self) -> None:
         for name, least, shows in (
             ("num_samples", 1, "how many samples to show"),
+            ("max_tokens", 0, "how many tokens of each sample to show, 0 for all"),
             ("start", 0, "the first sample to show, counted from 0"),
         ):
             value = getattr(self, name)

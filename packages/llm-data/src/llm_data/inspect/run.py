@@ -42,8 +42,11 @@ def _documents(data: IndexedDataset, tokenizer: Tokenizer, options: InspectOptio
                 f"{tokenizer.vocab_size} ids: the data were made with another tokenizer."
             )
             raise SampleError(message)
-        sample = {"input_ids": ids, "labels": np.full_like(ids, IGNORED)}
-        _show(f"document {index}", sample, tokenizer, options)
+        # Every token is learnt, that after the last one from the document that follows.
+        labels = np.full_like(ids, IGNORED)
+        labels[:-1] = ids[1:]
+        sample = {"input_ids": ids, "labels": labels}
+        _show(f"document {index}", sample, tokenizer, options, learnt="all")
 
 
 def _samples(tokenizer: Tokenizer, options: InspectOptions) -> None:
@@ -75,7 +78,13 @@ def _chosen(count: int, options: InspectOptions, what: str) -> range:
 
 
 def _show(
-    name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer, options: InspectOptions
+    name: str,
+    sample: Mapping[str, IntArray],
+    tokenizer: Tokenizer,
+    options: InspectOptions,
+    learnt: str | None = None,
 ) -> None:
-    show = list_tokens if options.tokens else show_sample
-    show(name, sample, tokenizer)
+    if options.tokens:
+        list_tokens(name, sample, tokenizer, options.max_tokens)
+    else:
+        show_sample(name, sample, tokenizer, options.max_tokens, learnt)

@@ -21,40 +21,77 @@ _INCOMPLETE = "\ufffd"
 _LONGEST_CHARACTER = 4
 
 
-def show_sample(name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer) -> None:
+def show_sample(
+    name: str,
+    sample: Mapping[str, IntArray],
+    tokenizer: Tokenizer,
+    limit: int = 0,
+    learnt: str | None = None,
+) -> None:
     """Lines of tokens, each line begun by the position of its first token.
 
     sample: `input_ids` and `labels` [T], perhaps `position_ids` and `segment_ids`. What is learnt
     is green and between [ and ]; a space shows as a dot, a token that ends inside a character
-    as an ellipsis.
+    as an ellipsis. limit: how many tokens to show, from beginning and end; 0: all. learnt: how
+    many are, in words; by default counted.
     """
-    learnt = int(np.count_nonzero(sample["labels"] != IGNORED))
+    if learnt is None:
+        learnt = f"{np.count_nonzero(sample['labels'] != IGNORED):,}"
     size = sample["input_ids"].size
-    console.print(f"\n{name}: {size} tokens, {learnt} learnt", markup=False, style="bold")
-    special = set(tokenizer.special_tokens.values())
-    for ids, marks in _segments(sample):
-        tokens = [
-            (text, mark, token_id in special)
-            for text, mark, token_id in zip(token_texts(ids, tokenizer), marks, ids, strict=True)
-        ]
-        for start in range(0, len(tokens), PER_LINE):
-            console.print(_line(start, tokens[start : start + PER_LINE]))
+    console.print(f"\n{name}: {size:,} tokens, {learnt} learnt", markup=False, style="bold")
+    segments = list(_segments(sample))
+    front, back = _ends(sum(len(ids) for ids, _ in segments), limit)
+    begin = 0
+    for ids, marks in segments:
+        stop, again = (min(max(place - begin, 0), len(ids)) for place in (front, back))
+        _print_lines(ids[:stop], marks[:stop], 0, tokenizer)
+        if begin <= front < begin + len(ids) and front < back:
+            console.print(f"     … {back - front:,} tokens are left out; --max_tokens 0 shows all")
+        _print_lines(ids[again:], marks[again:], again, tokenizer)
+        begin += len(ids)
 
 
-def list_tokens(name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer) -> None:
-    """One row a token: position, segment, id, label, and the stored pieces of both."""
+def list_tokens(
+    name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer, limit: int = 0
+) -> None:
+    """One row a token: position, segment, id, label, and the stored pieces of both.
+
+    limit: how many tokens to show, from beginning and end; 0: all.
+    """
     count = sample["input_ids"].size
     positions = sample.get("position_ids", np.arange(count))
     segments = sample.get("segment_ids", np.ones(count, dtype=np.int64))
     columns = (positions, segments, sample["input_ids"], sample["labels"])
+    front, back = _ends(count, limit)
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
+    if front < back:
+        name += f" ({back - front:,} tokens in the middle are left out; --max_tokens 0 shows all)"
     table(
         name,
         ("position", "segment", "id", "label", "piece", "learns"),
         [
             (*map(str, values), _piece(tokenizer, values[2]), _piece(tokenizer, values[3]))
-            for values in zip(*(column.tolist() for column in columns), strict=True)
+            for values in (*rows[:front], *rows[back:])
         ],
     )
+
+
+def _ends(count: int, limit: int) -> tuple[int, int]:
+    """Where to stop and where to go on, of `count` tokens of which `limit` are shown."""
+    if not limit or count <= limit:
+        return count, count
+    return limit - limit // 2, count - limit // 2
+
+
+def _print_lines(ids: list[int], marks: list[bool], first: int, tokenizer: Tokenizer) -> None:
+    """Print tokens of a segment, the first of which is at position `first`."""
+    special = set(tokenizer.special_tokens.values())
+    tokens = [
+        (text, mark, token_id in special)
+        for text, mark, token_id in zip(token_texts(ids, tokenizer), marks, ids, strict=True)
+    ]
+    for start in range(0, len(tokens), PER_LINE):
+        console.print(_line(first + start, tokens[start : start + PER_LINE]))
 
 
 def _segments(sample: Mapping[str, IntArray]) -> Iterator[tuple[list[int], list[bool]]]:

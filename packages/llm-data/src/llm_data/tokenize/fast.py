@@ -120,13 +120,14 @@ def fast_recipe(tokenizer: Tokenizer, wanted: str, sample: Iterable[str]) -> Fas
     if wanted == "off":
         return None
     recipe = recipe_of(tokenizer)
-    problem = "it has no way to open this kind of tokenizer"
+    problem, level = "it has no way to open this kind of tokenizer", logging.INFO
     if recipe is not None:
         try:
             texts = [*PROBES, *sample]
             wrong = difference(FastEncoder(recipe), tokenizer, texts)
         except ImportError:
             problem = "it is not installed (pip install gigatoken)"
+            level = logging.DEBUG  # nothing is wrong with this tokenizer
         # Whatever the library says of a tokenizer that it does not know.
         except Exception as error:
             problem = f"it does not open this tokenizer ({error})"
@@ -138,5 +139,5 @@ def fast_recipe(tokenizer: Tokenizer, wanted: str, sample: Iterable[str]) -> Fas
     if wanted == "require":
         message = f"--fast_tokenizer require: gigatoken cannot be used, {problem}."
         raise TokenizerError(message)
-    logger.info("the tokenizer's own library tokenizes; not gigatoken: %s", problem)
+    logger.log(level, "the tokenizer's own library tokenizes; not gigatoken: %s", problem)
     return None

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from llm_cli.console import console, table
+from llm_cli.console import console
+from llm_data.count_table import count_table
 from llm_data.sources import Documents
 from llm_data.tokenize.parts import Part
 
@@ -43,7 +44,7 @@ def report(
         rows.append((f"dropped: {reason}", count, ", ".join(counts.places[reason])))
     if not counts.dropped:
         rows.append(("dropped", 0, ""))
-    table("Tokenized", ("what", "count", "where"), rows)
+    count_table("Tokenized", rows)
     names = " and ".join(f"{prefix.name}{end}" for end in ends)
     took = f"{seconds:.1f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
     console.print(f"Wrote {names} to {prefix.parent} ({dtype.name}) in {took}", markup=False)

@@ -11,9 +11,10 @@ from typing import Any
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 
-from llm_cli.console import console, table
+from llm_cli.console import console
 from llm_cli.outputs import lineage, written_file, written_folder
 from llm_cli.progress import progress
+from llm_data.count_table import count_table
 from llm_data.sources import (
     Documents,
     Position,
@@ -137,5 +138,5 @@ def _report(options: TrainTokenizerOptions, texts: _Texts, size: int) -> None:
     ]
     for reason, count in sorted(texts.counts.dropped.items()):
         rows.append((f"dropped: {reason}", count, ", ".join(texts.counts.places[reason])))
-    table("Tokenizer", ("what", "count", "where"), rows)
+    count_table("Tokenizer", rows)
     console.print(f"Wrote {options.output_path}", markup=False)
