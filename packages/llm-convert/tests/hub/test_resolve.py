@@ -47,6 +47,6 @@ def test_a_missing_folder_of_a_folder_that_is_here_stays_a_path(
     monkeypatch.chdir(tmp_path)
     assert resolve_model("checkpoints/nmae") == "checkpoints/nmae"
     with pytest.raises(
-        ConvertError, match=r"The model folder checkpoints/nmae does not exist\. Check the path"
+        ConvertError, match=r"folder checkpoints/nmae does not exist\. Check the path"
     ):
         open_model(resolve_model("checkpoints/nmae"))
