@@ -35,7 +35,7 @@ def test_a_number_a_head_of_every_query_or_one_for_all(golden, tmp_path):
 
 def test_what_is_missing_or_broken_is_named(golden, tmp_path):
     sizes = open_model(golden / "llama_v2_gqa").sizes
-    with pytest.raises(InferError, match="N.cachek_matmul.*dynamic needs none"):
+    with pytest.raises(InferError, match=r"N\.cachek_matmul.*dynamic needs none"):
         read_cache_scales(tmp_path, sizes)
     written(tmp_path, lambda layer: [1.0] * 4, layers=2)
     with pytest.raises(InferError, match="no cachek_matmul of layer 2"):
