@@ -16,7 +16,7 @@ from typing import Any
 from llm_convert.errors import ConvertError
 from llm_convert.files.dtypes import dtype_name, is_floating
 from llm_convert.files.tensor_file import TensorInfo
-from llm_convert.names.classes import class_of, run_by
+from llm_convert.names.classes import STATED, class_of, run_by
 from llm_convert.quantization import FIELD
 from llm_kernels.families import (
     ALIASES,
@@ -108,7 +108,7 @@ def _to_paddlenlp(
     if own is not None and config.get("architectures") != [own]:
         origin.setdefault("architectures", config.get("architectures"))
         config["architectures"] = [own]
-    added: dict[str, Any] = {}
+    added: dict[str, Any] = dict(STATED.get(spec.name, {}))
     if not any(config.get(field) is not None for field in ALIASES["mlp"]):
         added[ALIASES["mlp"][0]] = round(sizes.mlp / spec.mlp.width_factor)
     scaling = sizes.rope_scaling

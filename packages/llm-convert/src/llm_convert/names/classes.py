@@ -27,6 +27,13 @@ RUN_BY: Mapping[str, str] = MappingProxyType(
 Baichuan2 is none of them: no class of PaddleNLP scales the rows of the head when it is used.
 """
 
+_V2 = MappingProxyType({"topk_method": "greedy"})
+_V3 = MappingProxyType({"topk_method": "noaux_tc", "scoring_func": "sigmoid"})
+STATED: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"deepseek-v2": _V2, "deepseek-v2-lite": _V2, "deepseek-v3": _V3, "deepseek-v3-lite": _V3}
+)
+"""What a family is without a word, and PaddleNLP's class is only where config.json says so."""
+
 
 def class_of(spec: FamilySpec, naming: str) -> str | None:
     """The class in `naming`; None where every ecosystem uses the same name."""
