@@ -57,6 +57,8 @@ __all__ = ["ending_tokens", "load_engine", "open_model", "open_source", "resolve
 
 logger = logging.getLogger(__name__)
 
+MakeHead = Callable[[np.ndarray], Weight]
+"""From the head's floats [V, E] to what is kept of them."""
 DEFAULT_LENGTH = 2048
 """Tokens a sequence for which the cache is sized where the model states no context."""
 UNBOUNDED = 2**31
@@ -110,28 +112,23 @@ def load_engine(
     model = _opened(path, mode, native=native)
     endings = ending_tokens(model, tokenizer)
     layout = prefix_layout(model, tokenizer)
-    read = read_weights(model, quant_type, lora_path)
-    keep = partial(kept_as, model, dtype, quant_type, act_quant_type)
-    rounds = dtype == "bfloat16" and bool(act_quant_type)
-    head = head_type(model, quant_type, rounds=rounds) if quantize_head else None
-    sample = keep(first_rows(read))
-    found = native_footprint(model, sample, head) if native else paddle_footprint(model)
-    positions = model.sizes.max_positions or UNBOUNDED
+    how = (dtype, quant_type, act_quant_type)
+    weight, head, found = _weights(model, *how, lora_path, quantize_head, native)
     tuned = {name: read_prefix(where, model.sizes) for name, where in prefix_paths.items()}
     sizing = Sizing(
         block_size=block_size,
         num_blocks=num_blocks,
         max_sequences=max_sequences,
         max_batch_tokens=max_batch_tokens,
-        max_length=min(max_length or model.sizes.max_positions or DEFAULT_LENGTH, positions),
+        max_length=_sized_length(model, max_length),
         weight_bytes=found.bytes,
         reserved_blocks=sum(prefix.blocks(block_size) for prefix in tuned.values()),
         cache_dtype=_cache_dtype(found, cachekv_dtype, cachekv_int8_type),
         cache_scales=_cache_scales(model, cachekv_int8_type),
     )
     adapters = _adapters(model, lora_paths, mode)
-    how = (threads, native, mode, model_prefix)
-    runner, plan = _built(model, keep(read), sizing, *how, adapters, head)
+    where = (threads, native, mode, model_prefix)
+    runner, plan = _built(model, weight, sizing, *where, adapters, head)
     _tell(model, sizing, plan, start)
     engine = Engine(
         runner,
@@ -153,6 +150,30 @@ def _opened(path: str | Path | Source, mode: str, *, native: bool) -> Source:
     if not native:
         need_paddle("--inference_model false")
     return open_source(path, mode, native) if isinstance(path, str | Path) else path
+
+
+def _sized_length(model: Source, asked: int | None) -> int:
+    positions = model.sizes.max_positions
+    return min(asked or positions or DEFAULT_LENGTH, positions or UNBOUNDED)
+
+
+def _weights(
+    model: Source,
+    dtype: str,
+    quant_type: str | None,
+    act_quant_type: str | None,
+    lora_path: str | Path | None,
+    quantize_head: bool,
+    native: bool,
+) -> tuple[GetWeight, MakeHead | None, Footprint]:
+    """The parameters as they are kept, what the head's floats become, and what all of it takes."""
+    rounds = dtype == "bfloat16" and bool(act_quant_type)
+    head = head_type(model, quant_type, rounds=rounds) if quantize_head else None
+    read = read_weights(model, quant_type, lora_path)
+    keep = partial(kept_as, model, dtype, quant_type, act_quant_type)
+    if not native:
+        return keep(read), head, paddle_footprint(model)
+    return keep(read), head, native_footprint(model, keep(first_rows(read)), head)
 
 
 def _cache_dtype(found: Footprint, asked: CacheDtype | None, int8_type: str | None) -> CacheDtype:
@@ -196,7 +217,7 @@ def _built(
     mode: str,
     model_prefix: str,
     adapters: Sequence[LoraAdapter],
-    head: Callable[[np.ndarray], Weight] | None,
+    head: MakeHead | None,
 ) -> tuple[StepRunner, CachePlan]:
     """The decoder that computes: one for each pair of `--inference_model` and `--mode`."""
     if mode == "static" and not native:
@@ -206,9 +227,7 @@ def _built(
     return native_runner(model, weight, sizing, threads, adapters, head=head)
 
 
-def head_type(
-    model: Source, quant_type: str | None, *, rounds: bool
-) -> Callable[[np.ndarray], Weight] | None:
+def head_type(model: Source, quant_type: str | None, *, rounds: bool) -> MakeHead | None:
     """What the head's floats are kept as: int8 beside quantized linears, else as they are.
 
     `rounds`: over inputs in bfloat16, unless the embedding's rows are read from it.
