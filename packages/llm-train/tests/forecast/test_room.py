@@ -78,6 +78,7 @@ def test_what_might_fit_is_only_warned_of(
     # Questions and answers are hardly ever as long as they may be.
     place = {"model_name_or_path": str(config_folder), "output_dir": "o", "device": "cpu"}
     check_room(SftOptions(**place, max_length=100_000, dataset_name_or_path="d"))
+    assert "need up to" in caplog.text
     assert "--max_length" in caplog.text
 
 

@@ -54,9 +54,10 @@ def check_room(options: TrainingOptions) -> None:
     if need <= free:
         return
     # Rows of questions and answers are as long as they are; those of pretraining are all full.
-    refused = length_option(options) == "max_seq_length" and need > _SURE * whole
+    full = length_option(options) == "max_seq_length"
+    refused = full and need > _SURE * whole
     text = (
-        f"This run is forecast to need {amount(need)} of memory here, "
+        f"This run is forecast to need {'' if full else 'up to '}{amount(need)} of memory here, "
         f"{amount(memory.activations * options.nproc_per_node)} of it for the activations of "
         f"{options.per_device_train_batch_size} x {sample_length(options):,} tokens"
     )

@@ -30,7 +30,8 @@ def exhaustion_named(options: TrainingOptions) -> Iterator[None]:
             f"Not enough memory for {options.per_device_train_batch_size} x "
             f"{sample_length(options):,} tokens at once{asked}. Use a shorter "
             f"--{length_option(options)}, a smaller --per_device_train_batch_size (and more "
-            "--gradient_accumulation_steps), --recompute true, or more processes that share the "
-            "model; `llm train plan` with the same options says what fits."
+            "--gradient_accumulation_steps; while evaluating --per_device_eval_batch_size), "
+            "--recompute true, or more processes that share the model; `llm "
+            "train plan` with the same options says what fits."
         )
         raise ExhaustedError(message) from error

@@ -115,7 +115,8 @@ def _run(
 
     output_dir = Path(options.output_dir)
     if not options.do_train:
-        found = _evaluate_only(model, options, data, parallel, judge)
+        with exhaustion_named(options):
+            found = _evaluate_only(model, options, data, parallel, judge)
         return TrainingResult(output_dir, 0, found)
     checkpoints = Checkpoints(output_dir, options.save_total_limit, parallel)
     plan = make_plan(options, data.epoch_samples, parallel.layout.replicas if parallel else 1)
