@@ -1,7 +1,8 @@
-"""`tools/install` without installing anything: names, extras, sizes."""
+"""`tools/install` without installing anything: names, extras, sizes, and that texts name it."""
 
 from __future__ import annotations
 
+import re
 import runpy
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-INSTALL = Path(__file__).resolve().parent.parent / "tools" / "install"
+ROOT = Path(__file__).resolve().parent.parent
+INSTALL = ROOT / "tools" / "install"
 
 
 def install(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,3 +53,17 @@ def test_the_size_is_that_of_the_files(tmp_path: Path) -> None:
     python.chmod(0o755)
     size = runpy.run_path(str(INSTALL))["installed_size"]
     assert size(str(python)) == f"{packages} takes 3 MB now."
+
+
+def test_no_text_installs_by_name() -> None:
+    """Our names on the public index are not ours."""
+    texts = [ROOT / "README.md", *ROOT.glob("packages/*/README.md"), *ROOT.glob("docs/**/*.md")]
+    texts += [*ROOT.glob("packages/*/src/llm_*/**/*.py"), *ROOT.glob("tools/*/src/**/*.py")]
+    assert len(texts) > 300
+    found = [
+        f"{path.relative_to(ROOT)}: {line}"
+        for path in texts
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if re.search(r"pip install\W+llm-", line)
+    ]
+    assert found == []

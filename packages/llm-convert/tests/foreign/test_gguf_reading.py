@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from gguf import GGMLQuantizationType as Kind
 
 from llm_convert.errors import ConvertError, FileFormatError, TensorMismatchError
 from llm_convert.files.safetensors import open_safetensors
+from llm_convert.foreign import gguf_module
 from llm_convert.foreign.gguf_reading import GgufTensors, open_gguf
 from llm_convert.model import open_model
 from llm_kernels.families import Llama3Scaling
@@ -202,3 +204,10 @@ def test_offsets_and_lengths_that_lie(tmp_path: Path) -> None:
     (tmp_path / "y").write_bytes(overlapping)
     with pytest.raises(FileFormatError, match="overlap"):
         GgufTensors(tmp_path / "y")
+
+
+def test_without_the_package_it_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "llm_convert.foreign.gguf_reading")
+    monkeypatch.setitem(sys.modules, "gguf", None)
+    with pytest.raises(ConvertError, match=r'tools/install "llm-convert\[gguf\]"'):
+        gguf_module("reading")
