@@ -1,8 +1,10 @@
 #include "llm_kernels/thread_pool.h"
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <stdexcept>
 #include <string>
@@ -62,48 +64,46 @@ int checked_threads(int threads) {
 // What caller and workers share. On the heap, because a forked child must leave it as it is: its
 // locks may be held, and its condition waited for, by threads that only the parent has.
 struct ThreadPool::Crew {
-  std::vector<std::thread> workers;
+  std::vector<std::thread> workers;  // the first is thread 1
   std::mutex caller;
   std::mutex sleep;
   std::condition_variable wake;  // a loop is open, or stop
   std::condition_variable left;  // nobody is inside a closed loop
   std::atomic<std::uint64_t> state{0};
   std::atomic<std::size_t> next{0};
+  std::atomic<int> limit{0};  // threads of the loop, the caller's included
   std::atomic<bool> stop{false};
   std::size_t count = 0;
   const void* context = nullptr;
   Call call = nullptr;
 
-  explicit Crew(int threads) {
-    try {
-      for (int thread = 1; thread < threads; ++thread) {
-        workers.emplace_back([this, thread] { work(thread); });
-      }
-    } catch (const std::system_error& error) {
-      dismiss();
-      throw std::invalid_argument("The system did not start " + std::to_string(threads) +
-                                  " threads (" + error.what() + "); ask for fewer.");
-    } catch (...) {
-      dismiss();
-      throw;
-    }
-  }
-  ~Crew() { dismiss(); }
-
-  void dismiss() {
+  ~Crew() {
     {
       std::lock_guard<std::mutex> lock(sleep);
       stop = true;
     }
     wake.notify_all();
     for (std::thread& worker : workers) worker.join();
-    workers.clear();
+  }
+
+  // To `threads` in all, the caller's included.
+  void grow(int threads) {
+    std::lock_guard<std::mutex> no_loop(caller);
+    try {
+      for (int thread = static_cast<int>(workers.size()) + 1; thread < threads; ++thread) {
+        workers.emplace_back([this, thread] { work(thread); });
+      }
+    } catch (const std::system_error& error) {
+      throw std::invalid_argument("The system did not start " + std::to_string(threads) +
+                                  " threads (" + error.what() + "); ask for fewer.");
+    }
   }
 
   bool empty() const { return (state.load(std::memory_order_acquire) & kInside) == 0; }
 
-  void run(std::size_t tasks, const void* with, Call function) {
+  void run(std::size_t tasks, const void* with, Call function, int threads) {
     std::lock_guard<std::mutex> one_caller(caller);
+    limit.store(threads, std::memory_order_relaxed);
     count = tasks;
     context = with;
     call = function;
@@ -131,13 +131,15 @@ struct ThreadPool::Crew {
     }
   }
 
-  // Waits for a loop after number `seen`; its state, or 0 for the end.
-  std::uint64_t wait_for_loop(std::uint64_t seen) {
+  bool takes(int thread) const { return thread < limit.load(std::memory_order_relaxed); }
+
+  // Waits for a loop after number `seen` that takes the thread; its state, or 0 for the end.
+  std::uint64_t wait_for_loop(int thread, std::uint64_t seen) {
     std::uint64_t found = 0;
-    const auto ready = [this, seen, &found] {
+    const auto ready = [this, thread, seen, &found] {
       found = state.load(std::memory_order_acquire);
       return stop.load(std::memory_order_relaxed) ||
-             ((found & kOpen) != 0 && found >> kNumberShift != seen);
+             ((found & kOpen) != 0 && found >> kNumberShift != seen && takes(thread));
     };
     if (!spin_until(ready)) {
       std::unique_lock<std::mutex> lock(sleep);
@@ -148,11 +150,11 @@ struct ThreadPool::Crew {
 
   void work(int thread) {
     std::uint64_t seen = 0;
-    while (std::uint64_t found = wait_for_loop(seen)) {
+    while (std::uint64_t found = wait_for_loop(thread, seen)) {
       // Fails where another worker came or went, or where the loop was closed: look again.
       if (!state.compare_exchange_weak(found, found + 1, std::memory_order_acq_rel)) continue;
       seen = found >> kNumberShift;
-      take_tasks(thread);
+      if (takes(thread)) take_tasks(thread);  // the limit may have been that of another loop
       const std::uint64_t before = state.fetch_sub(1, std::memory_order_acq_rel);
       if ((before & (kOpen | kInside)) == 1) {
         {
@@ -166,11 +168,26 @@ struct ThreadPool::Crew {
 
 ThreadPool::ThreadPool(int threads)
     : threads_(checked_threads(threads)), generation_(fork_generation()) {
-  if (threads_ > 1) crew_ = new Crew(threads_);
+  if (threads_ == 1) return;
+  auto crew = std::make_unique<Crew>();
+  crew->grow(threads_);
+  grown_ = threads_;
+  crew_ = crew.release();
 }
 
+ThreadPool::ThreadPool(Crew* lent, int threads)
+    : threads_(threads), generation_(fork_generation()), crew_(lent), lent_(true) {}
+
 ThreadPool::~ThreadPool() {
-  if (generation_ == fork_generation()) delete crew_;
+  if (!lent_ && generation_ == fork_generation()) delete crew_;
+}
+
+ThreadPool ThreadPool::lend(int threads) {
+  if (checked_threads(threads) == 1) return ThreadPool(nullptr, 1);
+  if (crew_ == nullptr) crew_ = new Crew;
+  if (threads > grown_) crew_->grow(threads);
+  grown_ = std::max(grown_, threads);
+  return ThreadPool(crew_, threads);
 }
 
 void ThreadPool::run_erased(std::size_t count, const void* context, Call call) {
@@ -179,7 +196,7 @@ void ThreadPool::run_erased(std::size_t count, const void* context, Call call) {
     for (std::size_t index = 0; index < count; ++index) call(context, index, 0);
     return;
   }
-  crew_->run(count, context, call);
+  crew_->run(count, context, call, threads_);
 }
 
 }  // namespace llm_kernels

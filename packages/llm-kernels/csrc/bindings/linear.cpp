@@ -44,7 +44,7 @@ struct LinearOp {
 
 py::array_t<float> apply(const LinearOp& op, const py::array& x, int threads) {
   const float* in = checked<float>("x", x, {kAny, signed_size(op.weight.inputs())});
-  ThreadPool& pool = shared_pool(threads);
+  ThreadPool pool = shared_pool(threads);
   py::array_t<float> y({x.shape(0), signed_size(op.weight.rows())});
   float* out = y.mutable_data();
   const std::size_t rows = length(x, 0);
@@ -191,7 +191,8 @@ void bind_linear(py::module_& m) {
   using Name = const std::string&;
   const auto op = [](Name isa, int threads, const auto& pack) {
     const Isa level = isa_from_name(isa);
-    return LinearOp{level, pack(kernel_table(level), shared_pool(threads))};
+    ThreadPool pool = shared_pool(threads);
+    return LinearOp{level, pack(kernel_table(level), pool)};
   };
   py::class_<LinearOp>(m, "PackedLinear")
       .def_static("float32",

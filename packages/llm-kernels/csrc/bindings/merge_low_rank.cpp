@@ -45,7 +45,7 @@ void merge_low_rank_op(const py::array& w, const std::string& from, const py::ar
                               length(w, 0), length(w, 1), length(b, 1), read,  written,
                               turned};
   const KernelTable& table = kernel_table(isa_from_name(isa));
-  ThreadPool& pool = shared_pool(threads);
+  ThreadPool pool = shared_pool(threads);
   const Unlocked nogil;
   merge_low_rank(table, pool, merge);
 }

@@ -100,7 +100,7 @@ py::array_t<float> attend(const py::array& q, const py::array& keys, const py::a
                                 ".");
   }
   const KernelTable& table = kernel_table(isa_from_name(isa));
-  ThreadPool& pool = shared_pool(threads);
+  ThreadPool pool = shared_pool(threads);
   py::array_t<float> out({q.shape(0), q.shape(1), values.shape(3)});
   arguments.out = out.mutable_data();
   const Unlocked nogil;

@@ -18,7 +18,7 @@ Floats rms_norm_op(const py::array& x, const py::array& weight, float eps, const
   const float* in = checked<float>("x", x, {kAny, kAny});
   const float* scale = checked<float>("weight", weight, {x.shape(1)});
   const KernelTable& table = kernel_table(isa_from_name(isa));
-  ThreadPool& pool = shared_pool(threads);
+  ThreadPool pool = shared_pool(threads);
   Floats y({x.shape(0), x.shape(1)});
   float* out = y.mutable_data();
   const Unlocked nogil;
@@ -32,7 +32,7 @@ Floats layer_norm_op(const py::array& x, const py::array& weight, const Optional
   const float* scale = checked<float>("weight", weight, {x.shape(1)});
   const float* shift = checked<float>("bias", bias, {x.shape(1)});
   const KernelTable& table = kernel_table(isa_from_name(isa));
-  ThreadPool& pool = shared_pool(threads);
+  ThreadPool pool = shared_pool(threads);
   Floats y({x.shape(0), x.shape(1)});
   float* out = y.mutable_data();
   const Unlocked nogil;
@@ -46,7 +46,7 @@ Floats activation_op(int kind, const py::array& x, const OptionalArray& up, cons
   const float* factor = checked<float>("up", up, {x.shape(0), x.shape(1)});
   if (kind < 0 || kind >= kActivations) throw std::invalid_argument("No such activation.");
   const KernelTable& table = kernel_table(isa_from_name(isa));
-  ThreadPool& pool = shared_pool(threads);
+  ThreadPool pool = shared_pool(threads);
   Floats y({x.shape(0), x.shape(1)});
   float* out = y.mutable_data();
   const Unlocked nogil;
@@ -66,7 +66,7 @@ Floats rope_op(const py::array& x, const py::array& cos, const py::array& sin, b
                                 std::to_string(x.shape(2)) + ".");
   }
   const KernelTable& table = kernel_table(isa_from_name(isa));
-  ThreadPool& pool = shared_pool(threads);
+  ThreadPool pool = shared_pool(threads);
   Floats y({x.shape(0), x.shape(1), x.shape(2)});
   float* out = y.mutable_data();
   const std::size_t width = length(x, 1) * length(x, 2);
@@ -91,7 +91,7 @@ void transpose_op(const py::array& x, py::array out, const std::string& isa, int
   auto* turned = static_cast<Item*>(out.mutable_data());
   const std::size_t stride = static_cast<std::size_t>(x.strides(0)) / sizeof(Item);
   const KernelTable& table = kernel_table(isa_from_name(isa));
-  ThreadPool& pool = shared_pool(threads);
+  ThreadPool pool = shared_pool(threads);
   const Unlocked nogil;
   transpose(table, pool, in, stride, length(x, 0), length(x, 1), turned);
 }

@@ -1,4 +1,5 @@
-// The threads of the single ops: a pool for each number of threads asked for, kept for the process.
+// The threads of the single ops: one pool for the process, of which a call has as many as it asks
+// for.
 #pragma once
 
 #include "llm_kernels/thread_pool.h"
@@ -6,6 +7,6 @@
 namespace llm_kernels::bindings {
 
 // std::invalid_argument for a number of threads that no pool takes.
-ThreadPool& shared_pool(int threads);
+ThreadPool shared_pool(int threads);
 
 }  // namespace llm_kernels::bindings

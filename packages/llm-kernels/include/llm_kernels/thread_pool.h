@@ -19,6 +19,10 @@ class ThreadPool {
 
   int threads() const { return threads_; }
 
+  // `threads` of this pool's, which grows where it has fewer and must outlive them. Not to be
+  // called from two threads at once. std::invalid_argument as above; the pool remains what it was.
+  ThreadPool lend(int threads);
+
   // While set, the calling thread runs loops alone: for work that is not worth waking others.
   void set_alone(bool alone) { alone_.store(alone, std::memory_order_relaxed); }
 
@@ -36,12 +40,15 @@ class ThreadPool {
   using Call = void (*)(const void*, std::size_t, int) noexcept;
   struct Crew;
 
+  ThreadPool(Crew* lent, int threads);
   void run_erased(std::size_t count, const void* context, Call call);
 
   const int threads_;
   const int generation_;
   std::atomic<bool> alone_{false};
   Crew* crew_ = nullptr;  // null for one thread
+  const bool lent_ = false;
+  int grown_ = 1;  // threads of the crew, the caller's included
 };
 
 }  // namespace llm_kernels

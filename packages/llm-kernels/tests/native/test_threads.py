@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,3 +84,43 @@ def test_other_python_threads_run_while_a_weight_is_packed() -> None:
         running = False
         counter.join()
     assert after - before > 1
+
+
+GROWING = """
+import os, threading, time
+import numpy as np
+from llm_kernels import ops
+
+def running():  # a thread that was joined may be listed for a moment more
+    return min(len(os.listdir("/proc/self/task")) for _ in range(20) if not time.sleep(0.01))
+
+before = running()
+x, dense = np.ones((64, 256), np.float32), np.ones((512, 256), np.float32)
+weight = ops.pack(dense, threads=1)
+wanted = weight(x, threads=1)
+
+def compute():
+    for threads in (2, 5, 3, 7, 4, 6, 1, 7):
+        assert np.array_equal(weight(x, threads=threads), wanted)
+
+callers = [threading.Thread(target=compute) for _ in range(4)]
+for caller in callers:
+    caller.start()
+for caller in callers:
+    caller.join()
+print(running() - before)
+if os.fork() == 0:
+    compute()
+    print(running() - 1)
+    os._exit(0)
+os.wait()
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="counts threads in /proc")
+def test_ops_share_threads_whatever_number_they_ask_for() -> None:
+    """A pool for each number had kept one thread less than their sum."""
+    done = subprocess.run(
+        [sys.executable, "-u", "-c", GROWING], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["6", "6"]
