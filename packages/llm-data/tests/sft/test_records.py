@@ -35,6 +35,20 @@ def test_forms() -> None:
     assert _flat({"messages": messages}) == [("a", "", False), ("r", "b", True)]
 
 
+def test_the_context_may_name_the_system_message() -> None:
+    pair = {"src": "a", "tgt": "b"}
+    assert parse_record({**pair, "context": {"system": "s"}}).system == "s"
+    assert parse_record({**pair, "context": {"system": "s"}, "system": "t"}).system == "t"
+
+
+@pytest.mark.parametrize(("field", "meant"), [("systme", "system"), ("lable", "label")])
+def test_misspelt_fields_are_refused_and_others_left_alone(field: str, meant: str) -> None:
+    pair = {"src": "a", "tgt": "b"}
+    with pytest.raises(RecordError, match=f"unknown field '{field}', which is nearly '{meant}'"):
+        parse_record({**pair, field: "x"})
+    assert parse_record({**pair, "id": 7, "source": "web"}).system is None
+
+
 def test_what_comes_beside() -> None:
     one = parse_record({"system": "s", "src": "a", "tgt": "b", "context": {"k": 1}})
     assert one.system == "s"

@@ -4,12 +4,15 @@
 - the same with `"system"?: text` and `"label"?: [0, 1, ...]`, whether each round is learnt
 - `{"messages": [{"role", "content"}, ...], "tools"?: [...]}`; `"label"` may sit in a message
 
-Fields that a form does not know are refused: a misspelt field would silently change the training.
+`context` is for the template; its `system` is the system message where the record names no other.
+A field that is nearly one of these is refused: misspelt, it would silently change the training.
+Others, such as an id, are left alone.
 Each RecordError says the reason alone, so that equal reasons can be counted.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Any, NoReturn
@@ -17,12 +20,15 @@ from typing import Any, NoReturn
 from llm_data.chat_template.conversation import Conversation, from_messages, from_rounds
 from llm_data.errors import RecordError
 
+_FIELDS = ("src", "tgt", "context", "system", "label", "messages", "tools")
+_NEARLY = 0.75
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def parse_record(record: Mapping[str, Any]) -> Conversation:
     """The conversation of one record, every round answered. Raises RecordError with the reason."""
     _check_unicode(record)
+    _check_fields(record)
     context = record.get("context") or {}
     if not isinstance(context, dict):
         _refuse("context is no object")
@@ -52,7 +58,7 @@ def _pairs(record: Mapping[str, Any], context: dict[str, Any]) -> Conversation:
         _refuse("src and tgt have different numbers of rounds")
     if not any(text.strip() for text in answers):
         _refuse("empty tgt")
-    system = record.get("system")
+    system = record.get("system") or context.get("system")
     if not isinstance(system, str | None):
         _refuse("system is no text")
     label = record.get("label")
@@ -62,6 +68,13 @@ def _pairs(record: Mapping[str, Any], context: dict[str, Any]) -> Conversation:
             _refuse("label is no list of 0 or 1, one a round")
         label = [bool(value) for value in label]
     return from_rounds(asked, answers, system=system or None, trained=label, context=context)
+
+
+def _check_fields(record: Mapping[str, Any]) -> None:
+    for key in record:
+        near = [] if key in _FIELDS else difflib.get_close_matches(key, _FIELDS, 1, _NEARLY)
+        if near and near[0] not in record:
+            _refuse(f"unknown field {key!r}, which is nearly {near[0]!r}")
 
 
 def _texts(value: object, key: str) -> list[str]:
