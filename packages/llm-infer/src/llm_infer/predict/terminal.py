@@ -54,6 +54,8 @@ def answer_prompts(session: Session, prompts: list[str], *, live: bool) -> None:
             engine.add_request(ids, params, partial(screen.take, number))
         while engine.has_work:
             raise_failures(engine.step())
+            if screen.failure:
+                raise screen.failure
     seconds = time.perf_counter() - start
     stats = engine.stats()
     logger.info(
@@ -81,6 +83,8 @@ class _Screen:
         self._texts = [""] * len(prompts)
         self._done = [False] * len(prompts)
         self._turn = 0
+        self.failure: OSError | None = None
+        """Why answers cannot be shown any more: nobody reads them, or a full disk."""
         self._begin()
 
     def take(self, number: int, event: TokenEvent) -> None:
@@ -103,6 +107,13 @@ class _Screen:
             self._show(f"[{self._turn + 1}] {self._prompts[self._turn]}\n")
 
     def _show(self, text: str) -> None:
-        # Not through the console: an answer may hold what rich takes for markup.
-        sys.stdout.write(text)
-        sys.stdout.flush()
+        if self.failure:
+            return
+        try:
+            # Not through the console: an answer may hold what rich takes for markup.
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        except OSError as error:
+            # Not from here: the engine, which calls this, would take it for the reader's mistake.
+            error.filename = error.filename or "the standard output"
+            self.failure = error
