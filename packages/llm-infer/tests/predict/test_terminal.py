@@ -36,7 +36,7 @@ def test_a_reader_that_goes_ends_it_without_a_word_more(tiny_model):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_an_answer_that_cannot_be_written_is_an_error(tiny_model):
-    with open("/dev/full", "w") as full, started(tiny_model, full) as process:
+    with Path("/dev/full").open("w") as full, started(tiny_model, full) as process:
         said = process.stderr.read()
     assert process.returncode == 2
     assert "Traceback" not in said

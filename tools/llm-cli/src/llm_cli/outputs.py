@@ -76,6 +76,10 @@ def written_file(path: str | Path, *, streamed: bool = False) -> Iterator[Binary
                 yield cast(BinaryIO, watched)
                 files.finish(watched, path)
         temporary.replace(path)
+    except OSError as error:
+        error.filename = error.filename or str(temporary)  # of writes it is not known
+        temporary.unlink(missing_ok=True)
+        raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
