@@ -53,7 +53,7 @@ FAILING = {
 }
 # PaddleNLP has no class that computes these.
 WITHOUT_CLASS = {
-    *("baichuan2_7b", "falcon_11b", "falcon_40b", "gemma2", "glm4", "glm4_0414", "phi3"),
+    *("falcon_11b", "falcon_40b", "gemma2", "glm4", "glm4_0414", "phi3"),
     *("phi3_long", "qwen3", "qwen3_moe"),
 }
 # Its head differs from its embedding, and PaddleNLP's class has one tensor for both.
@@ -138,11 +138,17 @@ def test_what_paddlenlp_has_no_class_for_is_not_taken_for_another(transformers: 
         assert not hasattr(transformers, kind), name
 
 
-def test_raw_heads_of_baichuan2_are_not_loaded_as_a_llama(
-    transformers: Any, tmp_path: Path
-) -> None:
-    with pytest.raises(AttributeError, match="Unable to parse 'architectures'"):
-        loaded(transformers, converted("baichuan2_7b", tmp_path))
+def test_the_head_of_baichuan2_is_written_scaled_and_read_raw(tmp_path: Path) -> None:
+    there = converted("baichuan2_7b", tmp_path)
+    tensors = load_file(there / "model.safetensors")
+    np.testing.assert_allclose(np.linalg.norm(tensors["lm_head.weight"], axis=0), 1, rtol=1e-6)
+    original = load_file(GOLDEN / "baichuan2_7b" / "model.safetensors")["lm_head.weight"]
+    np.testing.assert_array_equal(tensors["lm_head.raw_weight"].T, original)
+    options = ConvertOptions(to_torch=str(there), output_path=str(tmp_path / "back"))
+    assert convert(options) == 0
+    back = load_file(tmp_path / "back" / "model.safetensors")
+    assert "lm_head.raw_weight" not in back
+    np.testing.assert_array_equal(back["lm_head.weight"], original)
 
 
 def test_a_head_without_a_place_is_refused(tmp_path: Path) -> None:
@@ -162,7 +168,7 @@ def test_the_head_of_opt_is_written_a_second_time_and_read_once(tmp_path: Path) 
     )
 
 
-@pytest.mark.parametrize("name", ["baichuan_7b", "baichuan_13b", "deepseek_v3"])
+@pytest.mark.parametrize("name", ["baichuan_7b", "baichuan_13b", "baichuan2_7b", "deepseek_v3"])
 def test_what_is_stated_for_paddlenlp_is_taken_back(name: str, tmp_path: Path) -> None:
     there = converted(name, tmp_path)
     options = ConvertOptions(to_torch=str(there), output_path=str(tmp_path / "back"))
@@ -177,12 +183,13 @@ def test_what_is_stated_for_paddlenlp_is_taken_back(name: str, tmp_path: Path) -
     }
 
 
+@pytest.mark.parametrize("name", ["baichuan_13b", "baichuan2_7b"])
 def test_baichuan_that_paddlenlp_saved_is_read_as_what_it_computes(
-    transformers: Any, tmp_path: Path
+    name: str, transformers: Any, tmp_path: Path
 ) -> None:
-    model = loaded(transformers, converted("baichuan_13b", tmp_path))
+    model = loaded(transformers, converted(name, tmp_path))
     model.save_pretrained(str(tmp_path / "saved"), safe_serialization=True)
     again = open_model(tmp_path / "saved")
-    golden = np.load(GOLDEN / "baichuan_13b" / "golden.npz")
+    golden = np.load(GOLDEN / name / "golden.npz")
     found = forward(again.spec, again.sizes, again.weight, golden["prompt_0"])
     assert np.abs(found - golden["logits_0"]).max() < TOLERANCE

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -136,7 +137,9 @@ def _run_by(config: Mapping[str, Any], spec: FamilySpec) -> dict[str, Any]:
     other = run_by(spec)
     if other is None or RUN_BY_FIELD in config:
         return {}
-    fields = _stated({**config, "architectures": [other]}, spec)
+    # A head whose rows are scaled when used is written scaled (`Checkpoint.raw_head`).
+    scaled = replace(spec, head=replace(spec.head, normalized=False))
+    fields = _stated({**config, "architectures": [other]}, scaled)
     return {RUN_BY_FIELD: other, **fields}
 
 

@@ -21,6 +21,7 @@ from llm_convert.layout.transforms import (
 from llm_convert.names import Checkpoint, checkpoints
 from llm_convert.names import checkpoint as checkpoint_of
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
+from llm_kernels.reference import unit_rows
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,8 @@ class Layout:
         weight = join_rows(parts, stored.fusion.join) if stored.fusion else parts[0]
         if EMBED in stored.parts and not self.sizes.tied and HEAD not in self.source:
             _check_equal_head(weight, get(HEAD), self.naming)
+        if stored.normalized and isinstance(weight, np.ndarray):
+            weight = unit_rows(weight)
         return transpose(weight, name) if stored.transposed else weight
 
     def check_tied_head(self, tensors: Mapping[str, np.ndarray]) -> None:

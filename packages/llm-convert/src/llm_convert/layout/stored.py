@@ -19,7 +19,8 @@ class StoredTensor:
     """One tensor of a file.
 
     `shape` is the shape in the file. `fusion` is None for a tensor that holds one parameter;
-    `transposed`: stored [in, out]; `rope_pairs`: its rows are in adjacent rotary pairs.
+    `transposed`: stored [in, out]; `rope_pairs`: its rows are in adjacent rotary pairs;
+    `normalized`: its rows are scaled to length one, which has no inverse, so it is only written.
     """
 
     name: str
@@ -28,6 +29,7 @@ class StoredTensor:
     fusion: Interleaving | None = None
     transposed: bool = False
     rope_pairs: bool = False
+    normalized: bool = False
 
 
 def stored_tensors(
@@ -45,7 +47,12 @@ def stored_tensors(
     for key, shape in parameters(spec, sizes).items():
         if key == HEAD:
             if checkpoint.head:
-                tensors[checkpoint.head] = _head(shape, checkpoint)
+                head = _head(shape, checkpoint)
+                raw = checkpoint.raw_head
+                tensors[head.name] = replace(head, normalized=bool(raw))
+                if raw:
+                    # Behind the other, so that the head is read from here.
+                    tensors[raw] = replace(head, name=raw)
             continue
         if key.slot in checkpoint.bare:
             name = checkpoint.bare[key.slot].format(layer=key.layer)

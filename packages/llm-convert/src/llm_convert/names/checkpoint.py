@@ -32,6 +32,8 @@ class Checkpoint:
     rows adjacent, as Meta stores q and k. `linear` in_out: linears transposed (Conv1D, Paddle).
     `head`: the full name of the head, which a file may repeat although it is tied; empty where the
     embedding always serves. `head_rows`: the head is stored [V, E] although `linear` is in_out.
+    `raw_head`: where a head whose rows are scaled when used lies as it is; `head` then holds the
+    scaled rows, for tools that use them as they are.
     `head_repeated`: a tied head is written as well, for tools that never tie it.
     `parallel`: slots that tensor parallel training splits otherwise than SLOTS says. `rank_qkv`
     per_head: each rank's fused q, k and v lie head by head although the whole is blocked.
@@ -47,6 +49,7 @@ class Checkpoint:
     linear: Literal["out_in", "in_out"] = "out_in"
     head: str = "lm_head.weight"
     head_rows: bool = False
+    raw_head: str = ""
     head_repeated: bool = False
     bare: Names = field(default_factory=dict)
     parallel: Mapping[str, Split] = field(default_factory=dict)

@@ -20,11 +20,13 @@ CLASSES: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 
 RUN_BY: Mapping[str, str] = MappingProxyType(
-    {"baichuan-7b": "LlamaForCausalLM", "baichuan-13b": "LlamaForCausalLM"}
+    dict.fromkeys(
+        ("baichuan-7b", "baichuan-13b", "baichuan2-7b", "baichuan2-13b"), "LlamaForCausalLM"
+    )
 )
 """Family that PaddleNLP has no class for -> its class that computes the same from the same names.
 
-Baichuan2 is none of them: no class of PaddleNLP scales the rows of the head when it is used.
+The head of Baichuan2 is written with its rows scaled for it (`Checkpoint.raw_head`).
 """
 
 _V2 = MappingProxyType({"topk_method": "greedy"})

@@ -82,6 +82,17 @@ def paddle(base: str, stems: dict[str, str], **fused_ffn: str) -> Checkpoint:
 
 
 LLAMA = {"hf": hub(STEMS), "paddlenlp": paddle("llama", STEMS), "meta": META}
+_BAICHUAN = paddle("llama", STEMS)
+# PaddleNLP has no head that scales its rows, so it gets one that is scaled already. Files that it
+# or an earlier version of ours wrote have only that.
+_SCALED = Checkpoint(
+    _BAICHUAN.names,
+    linear="in_out",
+    raw_head="lm_head.raw_weight",
+    optional_prefix=_BAICHUAN.optional_prefix,
+    variants=_BAICHUAN.forms(),
+)
+BAICHUAN2 = {"hf": hub(W_PACK), "paddlenlp": _SCALED}
 BAICHUAN = {"hf": hub(W_PACK), "paddlenlp": paddle("llama", STEMS)}
 
 TABLES = {
@@ -94,8 +105,8 @@ TABLES = {
     "glm4-0414": alike("glm4", GLM4_0414),
     "baichuan-7b": BAICHUAN,
     "baichuan-13b": BAICHUAN,
-    "baichuan2-7b": BAICHUAN,
-    "baichuan2-13b": BAICHUAN,
+    "baichuan2-7b": BAICHUAN2,
+    "baichuan2-13b": BAICHUAN2,
     "qwen2": {"hf": hub(STEMS), "paddlenlp": paddle("qwen2", STEMS)},
     "qwen3": {
         "hf": hub({**STEMS, **QK_NORMS}),
