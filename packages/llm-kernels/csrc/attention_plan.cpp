@@ -6,9 +6,6 @@
 namespace llm_kernels {
 namespace {
 
-// Queries that share one pass over the blocks: enough to use a block many times while it is in
-// cache, few enough that their state stays there too.
-constexpr std::size_t kQueriesPerTask = 72;
 // Most heads of a task: beyond, a step of one row would leave threads without work.
 constexpr std::size_t kHeadsPerTask = 32;
 constexpr std::size_t kSplitKeys = 256;
@@ -24,11 +21,13 @@ std::size_t keys_seen(const SequenceBatch& batch, std::size_t s, std::size_t las
 
 class Planner {
  public:
-  Planner(const SequenceBatch& batch, const CacheShape& shape, std::size_t heads, int threads)
+  Planner(const SequenceBatch& batch, const CacheShape& shape, std::size_t heads, int threads,
+          std::size_t queries)
       : batch_(batch),
         kv_heads_(shape.kv_heads),
         share_(heads / shape.kv_heads),
-        part_(split_keys(shape.block_size)) {
+        part_(split_keys(shape.block_size)),
+        queries_(queries) {
     std::size_t work = 0;
     for (std::size_t s = 0; s < batch.sequences; ++s) {
       const auto rows = static_cast<std::size_t>(batch.query_start[s + 1] - batch.query_start[s]);
@@ -54,7 +53,7 @@ class Planner {
   void add_rows(std::size_t s, std::size_t kv_head, std::size_t first_head, std::size_t heads) {
     const auto begin = static_cast<std::size_t>(batch_.query_start[s]);
     const auto count = static_cast<std::size_t>(batch_.query_start[s + 1]) - begin;
-    const std::size_t grain = std::max<std::size_t>(1, kQueriesPerTask / heads);
+    const std::size_t grain = std::max<std::size_t>(1, queries_ / heads);
     for (std::size_t tile = (count + grain - 1) / grain; tile-- > 0;) {
       const std::size_t row = tile * grain;
       add({s, begin + row, std::min(grain, count - row), kv_head, first_head, heads});
@@ -89,7 +88,8 @@ class Planner {
   const std::size_t kv_heads_;
   const std::size_t share_;  // query heads of a key/value head
   const std::size_t part_;
-  std::size_t most_work_;  // of a task, in pairs of a query and a key
+  const std::size_t queries_;  // of a task, at most
+  std::size_t most_work_;      // of a task, in pairs of a query and a key
   AttentionPlan plan_;
 };
 
@@ -99,9 +99,9 @@ std::size_t split_keys(std::size_t block_size) {
   return std::max<std::size_t>(1, kSplitKeys / block_size) * block_size;
 }
 
-AttentionPlan plan_attention(const SequenceBatch& batch, const CacheShape& shape, std::size_t heads,
-                             int threads) {
-  return Planner(batch, shape, heads, threads).plan();
+AttentionPlan plan_attention(const KernelTable& table, const SequenceBatch& batch,
+                             const CacheShape& shape, std::size_t heads, int threads) {
+  return Planner(batch, shape, heads, threads, table.attend_queries[shape.layout]).plan();
 }
 
 }  // namespace llm_kernels

@@ -135,6 +135,7 @@ void meet_codes(const Task& task, const Pass& pass, std::size_t panel, std::size
     tile.x_scales = task.inputs->scales.data() + scales;
     tile.x_sums = task.inputs->sums.data() + scales;
     tile.y = output_at(task, pass, panel, row);
+    tile.cold = t == 0;
     tiles[format - kFloatFormats](tile, rows);
   }
 }

@@ -106,7 +106,7 @@ py::array_t<float> attend(const py::array& q, const py::array& keys, const py::a
   const Unlocked nogil;
   AttentionScratch scratch;
   paged_attention(table, pool, scratch, arguments, batch,
-                  plan_attention(batch, kept.shape, arguments.heads, pool.threads()));
+                  plan_attention(table, batch, kept.shape, arguments.heads, pool.threads()));
   return out;
 }
 

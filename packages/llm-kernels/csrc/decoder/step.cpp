@@ -89,7 +89,7 @@ void Decoder::start(const Step& step, State& state) {
   embed(step, state.x);
   rotation(step, state);
   state.slots = cache_slots(step.batch, config_.block_size);
-  state.plan = plan_attention(step.batch, caches_.shape(), config_.heads, pool_.threads());
+  state.plan = plan_attention(table_, step.batch, caches_.shape(), config_.heads, pool_.threads());
   adapters_.place(step.batch, step.adapters);
 }
 

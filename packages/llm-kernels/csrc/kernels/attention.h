@@ -14,6 +14,7 @@ namespace llm_kernels::LLM_KERNELS_UNIT {
 
 // From how many tiles of queries on a block is laid out in strips.
 constexpr size_t kPackTiles = 3;
+constexpr size_t kAttendQueries = 72;
 constexpr int kPackVectors = attend_vectors(kAttendRows);
 
 // One block of the cache, as numbers of one kind.

@@ -12,6 +12,7 @@ namespace llm_kernels::LLM_KERNELS_UNIT {
 
 constexpr size_t kRunNumbers = 32;
 constexpr size_t kRunBytes = 64;
+constexpr size_t kBFloat16Queries = 2 * kMatrixRows;
 
 // Where the tiles' numbers lie in the item's scratch, behind the scores.
 struct MatrixRoom {

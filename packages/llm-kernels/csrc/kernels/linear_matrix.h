@@ -101,10 +101,10 @@ inline void fetch_ahead(const uint8_t* codes, size_t bytes) {
 
 template <class Format, Shape shape>
 inline void multiply_segment(const DotTile& tile, const int8_t* x, const uint8_t* codes,
-                             size_t runs, size_t rows) {
+                             size_t runs, size_t rows, bool cold) {
   clear_sums();
   for (size_t i = 0; i < runs; ++i) {
-    if constexpr (shape == Shape::wide) fetch_ahead(codes, tile.run / 4 * kPanelBytes);
+    if (cold) fetch_ahead(codes, tile.run / 4 * kPanelBytes);
     Format::template meet<shape>(x, tile.run, codes, kPanelBytes);
     x += rows * tile.run;
     codes += tile.run / 4 * kPanelBytes;
@@ -128,7 +128,8 @@ inline void multiply_columns(const DotTile& tile, size_t column, size_t rows) {
     const size_t end = segment_end(k, tile.k_end, tile.group, kLongest);
     const size_t bytes = (end - k) * kCodeBytes;
     now.group = k / tile.group;
-    multiply_segment<Format, kShape>(tile, x, codes, bytes / tile.run, rows);
+    multiply_segment<Format, kShape>(tile, x, codes, bytes / tile.run, rows,
+                                     tile.cold && column == 0);
     if (k > tile.k_begin) flush_matrix<Format, Vectors>(tile, stored, column, rows, block);
     store_sums<kShape>(block.sums, MatrixBlock<Vectors>::kColumns * sizeof(float));
     stored = now;

@@ -42,6 +42,7 @@ const KernelTable kTable = {
     {activate_gated<Silu>, activate_gated<Gelu>, activate_gated<GeluTanh>, activate_gated<Relu>},
     add_scaled,
     adapt,
+    {kAttendQueries, kBFloat16Queries, kAttendQueries, kAttendQueries},
     {attend<Float32Items>, attend_bfloat16, attend<Int8Items>, attend<Int8Items>},
     merge_attention,
     finish_attention,

@@ -87,6 +87,7 @@ struct DotTile {
   // or at 0 where that is null.
   bool fresh;
   const float* bias;
+  bool cold;  // read by a matrix_tile: nothing met these codes just before
 };
 
 // Some rows that have one low-rank adapter: y += b (a x).
@@ -227,6 +228,9 @@ struct KernelTable {
   void (*activate_gated[kActivations])(const float* gate, const float* up, size_t n, float* y);
   void (*add_scaled)(const float* x, float factor, size_t n, float* y);  // y += factor * x
   void (*adapt)(const AdapterTile& tile);
+  // Indexed by CacheLayout. Queries that share one pass over the blocks: enough to use a block many
+  // times while it is in cache, few enough that their state stays there too; whole tiles.
+  size_t attend_queries[kCacheLayouts];
   // Indexed by CacheLayout. Attention over the item's keys, to its states; not yet to its output.
   void (*attend[kCacheLayouts])(const AttentionItem& item);
   // Adds states of later keys, `from`, to the item's.

@@ -98,8 +98,8 @@ struct AttentionPlan {
   std::size_t most_queries = 0;      // of a task
   std::size_t results = 0;           // states that are kept until the joins
 };
-AttentionPlan plan_attention(const SequenceBatch& batch, const CacheShape& shape, std::size_t heads,
-                             int threads);
+AttentionPlan plan_attention(const KernelTable& table, const SequenceBatch& batch,
+                             const CacheShape& shape, std::size_t heads, int threads);
 
 // Kept between calls; it grows to the largest seen.
 struct AttentionScratch {
