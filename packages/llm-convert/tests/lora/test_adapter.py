@@ -110,6 +110,7 @@ def test_a_quantized_base_is_dequantized(golden: Path, tmp_path: Path) -> None:
         ({"pairs": {ParameterKey("q", 9): (A, B)}}, r"layers\.9\.q\.weight does not exist"),
         ({"pairs": {ParameterKey("k", 0): (A, B)}}, r"layers\.0\.k\.weight is \[32, 64\]"),
         ({"pairs": {KEY: (A, B[:2])}}, "B "),
+        ({"pairs": {KEY: (A, B * np.nan)}}, r"not finite, for layers\.0\.q\.weight"),
         ({"replaced": {ParameterKey("head"): A}}, r"head\.weight is \(256, 64\)"),
     ],
 )

@@ -85,6 +85,7 @@ def merged(
 
 
 def _check(model: Model, adapter: LoraAdapter) -> None:
+    _check_finite(adapter)
     wrong = []
     for key, (a, b) in adapter.pairs.items():
         shape = model.parameters.get(key)
@@ -100,5 +101,21 @@ def _check(model: Model, adapter: LoraAdapter) -> None:
         message = (
             f"The adapter does not fit the model {model.path}: {found}. Name the base model that "
             "it was trained on."
+        )
+        raise AdapterError(message)
+
+
+def _check_finite(adapter: LoraAdapter) -> None:
+    matrices: dict[ParameterKey, tuple[np.ndarray, ...]] = dict(adapter.pairs)
+    matrices |= {key: (array,) for key, array in adapter.replaced.items()}
+    wrong = [
+        key.name
+        for key, arrays in matrices.items()
+        if not all(np.isfinite(array.astype(np.float32, copy=False)).all() for array in arrays)
+    ]
+    if wrong:
+        message = (
+            f"The adapter holds numbers that are not finite, for {', '.join(wrong[:10])}: its "
+            "training diverged, or its file is damaged. Train or copy it again."
         )
         raise AdapterError(message)
