@@ -27,13 +27,8 @@ def int32(values: Any) -> np.ndarray:
     return np.array(values, np.int32)
 
 
-@pytest.fixture
-def made(
-    random_model: Callable[..., Any], isa: str
-) -> tuple[Any, NativeDecoder, list[dict[Any, Any]]]:
-    """A model, its decoder with two adapters, and each adapter's weights as sums."""
-    model = random_model("llama")
-    decoder = NativeDecoder(
+def decoder_of(model: Any, isa: str) -> NativeDecoder:
+    return NativeDecoder(
         model.spec,
         model.sizes,
         model.parameters.__getitem__,
@@ -41,6 +36,15 @@ def made(
         block_size=16,
         isa=isa,
     )
+
+
+@pytest.fixture
+def made(
+    random_model: Callable[..., Any], isa: str
+) -> tuple[Any, NativeDecoder, list[dict[Any, Any]]]:
+    """A model, its decoder with two adapters, and each adapter's weights as sums."""
+    model = random_model("llama")
+    decoder = decoder_of(model, isa)
     random = np.random.default_rng(5)
     sums: list[dict[Any, Any]] = []
     for number, rank in enumerate((3, 8)):
@@ -119,14 +123,7 @@ def test_a_step_has_those_that_it_names_alone(
     made: tuple[Any, NativeDecoder, list[dict[Any, Any]]], isa: str
 ) -> None:
     model, decoder, _ = made
-    plain = NativeDecoder(
-        model.spec,
-        model.sizes,
-        model.parameters.__getitem__,
-        num_blocks=8,
-        block_size=16,
-        isa=isa,
-    )
+    plain = decoder_of(model, isa)
     wanted = plain.step(one_sequence())
     np.testing.assert_array_equal(decoder.step(one_sequence()), wanted)
     changed = decoder.step(one_sequence(0))
