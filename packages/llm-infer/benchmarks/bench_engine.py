@@ -1,6 +1,6 @@
 """The engine beside OpenVINO GenAI and llama.cpp: random Llamas, all engines in turn, one run.
 
-    python packages/llm-infer/benchmarks/make_models.py MODELS --peers PEERS   (once; README.md)
+    python packages/llm-infer/benchmarks/make_models.py MODELS --peers PEERS   (once)
     python packages/llm-infer/benchmarks/bench_engine.py MODELS --peers PEERS --output results.json
 
 Each round asks every engine of a width for one sample of a figure, and how fast memory is read
@@ -46,7 +46,7 @@ class Contestant:
 
 @dataclass
 class Samples:
-    """Seconds of an engine, and GB/s of memory in the same rounds, by figure."""
+    """Seconds of an engine, by figure."""
 
     seconds: dict[Figure, list[float]] = field(default_factory=dict)
 

@@ -190,7 +190,7 @@ class NativeDecoder:
 
     @property
     def isa(self) -> str:
-        """The instruction set that runs: `scalar`, `avx2` or `avx512`."""
+        """The instruction set that runs, one of `llm_kernels.native.runnable_isas()`."""
         return str(self._native.isa)
 
     @property
