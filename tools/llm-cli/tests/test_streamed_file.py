@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import mmap
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ import pytest
 from llm_cli import streamed_file
 from llm_cli.folder_files import write_shared
 from llm_cli.outputs import written_file, written_folder
-from llm_cli.streamed_file import BLOCK_BYTES, SHARED_WRITES, StreamedFile
+from llm_cli.streamed_file import BLOCK_BYTES, PAGE_BYTES, SHARED_WRITES, StreamedFile
 
 
 @pytest.fixture
@@ -53,12 +54,14 @@ def _direct(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.usefixtures("_direct")
-@pytest.mark.parametrize("size", [3000, BLOCK_BYTES // 3, 2 * BLOCK_BYTES + 5])
+@pytest.mark.parametrize("size", [3000, BLOCK_BYTES // 3, 2 * BLOCK_BYTES, 2 * BLOCK_BYTES + 5])
+@pytest.mark.parametrize("from_page", [0, 64])
 def test_what_was_written_is_what_was_hashed(
-    tmp_path: Path, pools: list[ThreadPoolExecutor], size: int
+    tmp_path: Path, pools: list[ThreadPoolExecutor], size: int, from_page: int
 ) -> None:
     rng = np.random.default_rng(1)
-    buffers = [np.zeros(size, np.uint8) for _ in range(SHARED_WRITES + 1)]
+    pages = [mmap.mmap(-1, size + from_page) for _ in range(SHARED_WRITES + 1)]
+    buffers = [np.frombuffer(memory, np.uint8)[from_page:] for memory in pages]
     expected = b""
     with StreamedFile(tmp_path / "x", *pools) as stream:
         for turn in range(12):
@@ -73,6 +76,27 @@ def test_what_was_written_is_what_was_hashed(
                 stream.write_shared(part.data)
         assert stream.digest() == hashlib.sha256(expected).hexdigest()
     assert (tmp_path / "x").read_bytes() == expected
+
+
+def test_large_data_at_pages_is_written_from_where_it_lies(
+    tmp_path: Path, pools: list[ThreadPoolExecutor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small data is gathered, and so is what would lie across pages of the file."""
+    sizes, write = [], os.write
+
+    def counted(handle: int, data: Any) -> int:
+        sizes.append(len(data))
+        return write(handle, data)
+
+    monkeypatch.setattr(os, "write", counted)
+    large = np.frombuffer(mmap.mmap(-1, 3 * BLOCK_BYTES), np.uint8)
+    large[:] = np.random.default_rng(2).integers(0, 256, large.size)
+    parts = [large[:PAGE_BYTES], large, large[: BLOCK_BYTES + 9], large]
+    with StreamedFile(tmp_path / "x", *pools) as stream:
+        for part in parts:
+            stream.write_shared(part.data)
+    assert sizes[:3] == [PAGE_BYTES, 3 * BLOCK_BYTES, BLOCK_BYTES]
+    assert (tmp_path / "x").read_bytes() == b"".join(part.tobytes() for part in parts)
 
 
 def test_whole_blocks_and_nothing(tmp_path: Path, pools: list[ThreadPoolExecutor]) -> None:

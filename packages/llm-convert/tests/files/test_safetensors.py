@@ -186,6 +186,28 @@ def test_flipped_bytes_are_refused_or_read_within_the_file(tmp_path: Path, data:
 
 
 numbers = st.integers(-2, 40) | st.floats() | st.booleans() | st.none()
+
+
+def test_large_tensors_begin_at_a_page(tmp_path: Path) -> None:
+    """They are written and mapped without a copy, wherever a small one was asked for."""
+    rng = np.random.default_rng(5)
+    arrays = {
+        "norm": rng.random(24, np.float32),
+        "embed": rng.random((64, 32), np.float32),
+        "half": rng.random((32, 64), np.float32).astype(np.float16),
+        "bias": rng.random(3, np.float32),
+        "head": rng.random((128, 24), np.float32),
+    }
+    path = tmp_path / "x.safetensors"
+    infos = {name: TensorInfo(array.dtype, array.shape) for name, array in arrays.items()}
+    write_safetensors(path, infos, arrays.__getitem__)
+    data = path.read_bytes()
+    for name in ("embed", "head"):
+        assert data.index(arrays[name].tobytes()) % 4096 == 0
+    for name, array in safetensors.numpy.load_file(path).items():
+        np.testing.assert_array_equal(array, arrays[name])
+
+
 headers = st.dictionaries(
     st.text(max_size=3),
     st.fixed_dictionaries(

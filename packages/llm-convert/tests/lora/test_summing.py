@@ -6,6 +6,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from llm_convert.files.page_memory import PageMemory
 from llm_convert.lora import summing
 from llm_convert.lora.summing import low_rank_sum
 from llm_kernels.errors import NativeUnavailableError
@@ -44,7 +45,9 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_sum_in_float32_rounded_once(
     base: np.ndarray, turned: bool | None, dtype: type[np.generic]
 ) -> None:
-    found = low_rank_sum(base, LEFT, RIGHT, 1.5, np.dtype(dtype), turned=turned)
+    found = low_rank_sum(
+        base, LEFT, RIGHT, 1.5, np.dtype(dtype), memory=PageMemory(), turned=turned
+    )
     exact = base.astype(np.float64) + 1.5 * (LEFT.astype(np.float64) @ RIGHT)
     assert found.dtype == dtype
     one_rounding = 2.0**-8 * np.abs(exact) if dtype != np.float32 else 0.0
@@ -57,5 +60,5 @@ def test_the_sum_in_float32_rounded_once(
 def test_the_base_is_not_written_to() -> None:
     base = BASES["whole"].copy()
     base.flags.writeable = False
-    low_rank_sum(base, LEFT, RIGHT, 1.0, base.dtype)
+    low_rank_sum(base, LEFT, RIGHT, 1.0, base.dtype, memory=PageMemory())
     assert base.tobytes() == BASES["whole"].tobytes()

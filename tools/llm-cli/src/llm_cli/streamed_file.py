@@ -8,6 +8,7 @@ next reads it from the disk.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -27,6 +28,9 @@ SHARED_WRITES = 4
 """How many writes later the data of `write_shared` may change."""
 BLOCK_BYTES = 4 << 20
 """What is written to the disk at a time: a multiple of every page and sector size."""
+PAGE_BYTES = 4096
+"""What O_DIRECT asks of memory, of places in the file and of sizes: a multiple of every sector."""
+_WORTH_A_WRITE = 1 << 20
 _DIRECT = getattr(os, "O_DIRECT", 0)
 
 
@@ -95,22 +99,35 @@ class StreamedFile(io.RawIOBase):
         self.flush()
         if self._filled:
             self._no_longer_direct()  # the rest is no whole number of sectors
-            self._put(self._filled)
+            self._put(self._block, self._filled)
 
     def _store(self, view: memoryview) -> None:
-        """Gather whole blocks and write each of them; runs in the writing thread."""
+        """Write large data from where it lies if that is allowed, and gather the rest in blocks.
+
+        Runs in the writing thread.
+        """
         start = 0
+        if len(view) >= _WORTH_A_WRITE and self._writes_from(view):
+            self._put(self._block, self._filled)
+            start = len(view) // PAGE_BYTES * PAGE_BYTES
+            self._put(view, start)
         while start < len(view):
             count = min(len(view) - start, BLOCK_BYTES - self._filled)
             self._block[self._filled : self._filled + count] = view[start : start + count]
             self._filled += count
             start += count
             if self._filled == BLOCK_BYTES:
-                self._put(BLOCK_BYTES)
+                self._put(self._block, BLOCK_BYTES)
 
-    def _put(self, size: int) -> None:
+    def _writes_from(self, view: memoryview) -> bool:
+        """Whether `view` can be written as it lies, at the place that the file has reached."""
+        if not self._direct:
+            return True
+        return self._filled % PAGE_BYTES == 0 and _begins_at_page(view)
+
+    def _put(self, data: Buffer, size: int) -> None:
         done = 0
-        with memoryview(self._block) as block:
+        with memoryview(data) as block:
             while done < size:
                 try:
                     done += os.write(self._handle, block[done:size])
@@ -140,6 +157,12 @@ def _opened(path: Path) -> tuple[int, bool]:
             if error.errno != errno.EINVAL:
                 raise
     return os.open(path, flags, 0o666), False
+
+
+def _begins_at_page(view: memoryview) -> bool:
+    if view.readonly:  # ctypes gives no address of it
+        return False
+    return ctypes.addressof(ctypes.c_char.from_buffer(view)) % PAGE_BYTES == 0
 
 
 def _wait_for(pending: Sequence[Future[Any]]) -> None:

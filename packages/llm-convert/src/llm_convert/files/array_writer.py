@@ -2,7 +2,8 @@
 
 A linear that is stored the other way round arrives as the transposed view of a memory map. NumPy
 copies such a view element by element; llm-kernels turns it in blocks, many times as fast. While a
-piece is hashed and handed to the disk (`llm_cli.folder_files`), the next one is turned.
+piece is hashed and handed to the disk (`llm_cli.folder_files`), the next one is turned, into memory
+that no earlier one needs any more.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from llm_cli.folder_files import write_shared
-from llm_cli.streamed_file import SHARED_WRITES
+from llm_convert.files.page_memory import PageMemory
 from llm_kernels import ops
 from llm_kernels.errors import NativeUnavailableError
 from llm_kernels.native import extension
@@ -28,15 +29,12 @@ _BLOCK = 32
 
 
 class ArrayWriter:
-    """Writes arrays to one stream; `written` is told the bytes after each piece.
-
-    Some pieces of memory take turns: others may still be hashed while one is filled.
-    """
+    """Writes arrays to one stream; `written` is told the bytes after each piece."""
 
     def __init__(self, stream: BinaryIO, written: Callable[[int], None] = lambda _: None) -> None:
         self._stream = stream
         self._written = written
-        self._pieces: list[np.ndarray] = []
+        self._memory = PageMemory()
         self._turn = _turner()
 
     def write(self, array: np.ndarray) -> None:
@@ -49,7 +47,7 @@ class ArrayWriter:
             rows -= rows % _BLOCK
         for start in range(0, len(array), rows):
             part = array[start : start + rows]
-            piece = self._piece(part.nbytes).view(part.dtype).reshape(part.shape)
+            piece = self._memory.array(part.shape, part.dtype)
             if _is_turned(part):
                 self._turn(part.T, piece)
             else:
@@ -65,14 +63,6 @@ class ArrayWriter:
         data = piece.view(np.uint8)
         write_shared(self._stream, data.data)
         self._written(data.nbytes)
-
-    def _piece(self, size: int) -> np.ndarray:
-        """Memory that was not handed out the last SHARED_WRITES times."""
-        last = self._pieces.pop(0) if len(self._pieces) > SHARED_WRITES else None
-        if last is None or last.size < size:
-            last = np.empty(max(size, PIECE_BYTES), np.uint8)
-        self._pieces.append(last)
-        return last[:size]
 
 
 def _is_turned(array: np.ndarray) -> bool:

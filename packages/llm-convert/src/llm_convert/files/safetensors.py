@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from llm_cli.outputs import written_file
+from llm_cli.streamed_file import PAGE_BYTES
 from llm_convert.errors import FileFormatError
 from llm_convert.files.array_writer import ArrayWriter
 from llm_convert.files.dtypes import SAFETENSORS, SAFETENSORS_NAMES
@@ -144,7 +145,8 @@ def write_safetensors(
 
     Args:
         tensors: type and shape of each tensor, in the order they are asked for; larger element
-            types come first in the file so that each tensor starts aligned.
+            types come first in the file so that each tensor starts aligned, and what is no whole
+            number of pages last, so that the large ones start at a page.
         read: the array of a name, exactly of that type and shape.
         metadata: texts for `__metadata__`; `{"format": "pt"}` is what torch tools look for.
         written: told the bytes written after each piece, for a progress bar.
@@ -153,7 +155,7 @@ def write_safetensors(
         FileFormatError: `read` gave another type or shape than announced, or an element type
             that the format does not have.
     """
-    ordered = sorted(tensors, key=lambda name: -tensors[name].dtype.itemsize)
+    ordered = sorted(tensors, key=lambda name: _place(tensors[name]))
     header = _header(path, {name: tensors[name] for name in ordered}, metadata or {})
     with written_file(path, streamed=True) as stream:
         stream.write(struct.pack("<Q", len(header)) + header)
@@ -167,6 +169,10 @@ def write_safetensors(
                 )
                 raise FileFormatError(message)
             arrays.write(array)
+
+
+def _place(info: TensorInfo) -> tuple[int, bool]:
+    return -info.dtype.itemsize, info.nbytes % PAGE_BYTES != 0
 
 
 def _header(path: Path, tensors: Mapping[str, TensorInfo], metadata: Mapping[str, str]) -> bytes:
@@ -183,4 +189,5 @@ def _header(path: Path, tensors: Mapping[str, TensorInfo], metadata: Mapping[str
         }
         position += info.nbytes
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    return text + b" " * (-len(text) % 8)
+    # Tensors that begin at a page are written and mapped without a copy. The format allows spaces.
+    return text + b" " * (-(8 + len(text)) % PAGE_BYTES)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llm_convert.errors import AdapterError
+from llm_convert.files.page_memory import PageMemory
 from llm_convert.layout import Layout
 from llm_convert.lora.summing import low_rank_sum
 from llm_convert.model import Model
@@ -67,6 +68,7 @@ def merged(
         AdapterError: the adapter has weights that the model lacks, or of another shape.
     """
     _check(model, adapter)
+    memory = PageMemory()
 
     def weight(key: ParameterKey) -> np.ndarray:
         stored = model.weight(key)
@@ -79,7 +81,8 @@ def merged(
         base = stored if isinstance(stored, np.ndarray) else stored.dequantize()
         a, b = adapter.pairs[key]
         turned = None if layout is None else layout.tensors[layout.source[key]].transposed
-        return low_rank_sum(base, b.T, a.T, adapter.scaling_of(key), dtype, turned=turned)
+        scaling = adapter.scaling_of(key)
+        return low_rank_sum(base, b.T, a.T, scaling, dtype, memory=memory, turned=turned)
 
     return weight
 

@@ -11,10 +11,11 @@ import logging
 
 import numpy as np
 
+from llm_convert.files.page_memory import PageMemory
 from llm_kernels import ops
 from llm_kernels.errors import NativeUnavailableError
 from llm_kernels.native import extension
-from llm_kernels.ops.merge_low_rank import TYPES, memory_for_sum
+from llm_kernels.ops.merge_low_rank import TYPES
 
 logger = logging.getLogger(__name__)
 
@@ -29,15 +30,16 @@ def low_rank_sum(
     scaling: float,
     dtype: np.dtype,
     *,
+    memory: PageMemory,
     turned: bool | None = None,
 ) -> np.ndarray:
-    """base [N, K] + scaling * (left [N, r] @ right [r, K]), of `dtype`.
+    """base [N, K] + scaling * (left [N, r] @ right [r, K]), of `dtype`, in `memory`.
 
     turned: whether the sum lies in memory as [K, N]; None: as the base does.
     """
     if turned is None:
         turned = _lies_turned(base)
-    out = memory_for_sum(base.shape, dtype, turned=turned)
+    out = memory.array(base.shape[::-1], dtype).T if turned else memory.array(base.shape, dtype)
     if base.dtype in TYPES and dtype in TYPES and _native():
         rows = base.T if _lies_turned(base) else base
         if rows.strides[-1] != rows.itemsize:
