@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from llm_train.errors import RecipeError
-from llm_train.launch import worker
+from llm_train.launch import chain, worker
 from llm_train.launch.notes import first_failure
 from llm_train.launch.start import (
     WorkerError,
@@ -25,6 +25,7 @@ from llm_train.launch.start import (
     needs_launch,
     worker_environment,
 )
+from llm_train.orphans import PARENT
 from llm_train.pretrain.options import PretrainOptions
 
 
@@ -43,7 +44,7 @@ def test_processes_are_started_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_the_command_of_several_machines(tmp_path: Path) -> None:
     made = options(tmp_path, nproc_per_node=2, nnodes=3, master="10.0.0.1:8000", node_rank=1)
     command = launcher_command(made, tmp_path, "a:b")
-    assert command[1:3] == ["-m", "paddle.distributed.launch"]
+    assert command[1] == chain.__file__
     text = " ".join(command)
     assert "--nproc_per_node 2" in text
     assert "--nnodes 3 --master 10.0.0.1:8000 --rank 1" in text
@@ -64,8 +65,10 @@ def test_machines_need_an_address(tmp_path: Path) -> None:
 def test_workers_share_the_processors_and_see_no_empty_list_of_gpus() -> None:
     made = worker_environment(2, {"CUDA_VISIBLE_DEVICES": "", "A": "b"}, processors=5)
     quiet = made.pop("PYTHONWARNINGS")
+    assert made.pop(PARENT) == str(os.getpid())
     assert made == {"A": "b", "OMP_NUM_THREADS": "2"}
     kept = worker_environment(9, {"CUDA_VISIBLE_DEVICES": "1", "OMP_NUM_THREADS": "7"}, 4)
+    kept.pop(PARENT)
     assert kept == {
         "CUDA_VISIBLE_DEVICES": "1", "OMP_NUM_THREADS": "7", "PYTHONWARNINGS": quiet,
     }  # fmt: skip

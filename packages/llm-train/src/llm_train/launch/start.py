@@ -17,9 +17,10 @@ from typing import IO
 from llm_cli.outputs import written_file
 from llm_kernels.native import default_threads
 from llm_train.errors import RecipeError, StoppedError, TrainError
-from llm_train.launch import worker
+from llm_train.launch import chain, worker
 from llm_train.launch.notes import LOGS, Failure, clear, first_failure, process_of
 from llm_train.launch.worker import OPTIONS_FILE
+from llm_train.orphans import PARENT
 from llm_train.parallel.layout import layout_of
 from llm_train.training_options import TrainingOptions
 
@@ -95,8 +96,8 @@ def logs_of(options: TrainingOptions) -> Path:
 
 
 def launcher_command(options: TrainingOptions, logs: Path, target: str) -> list[str]:
-    """The command line of Paddle's launcher."""
-    command = [sys.executable, "-m", "paddle.distributed.launch"]
+    """The command line of Paddle's launcher, as a link of our chain."""
+    command = [sys.executable, chain.__file__]
     command += ["--nproc_per_node", str(options.nproc_per_node), "--log_dir", str(logs)]
     if options.nnodes > 1:
         command += ["--nnodes", str(options.nnodes), "--master", str(options.master)]
@@ -108,13 +109,15 @@ def launcher_command(options: TrainingOptions, logs: Path, target: str) -> list[
 def worker_environment(
     workers: int, before: Mapping[str, str] | None = None, processors: int | None = None
 ) -> dict[str, str]:
-    """The environment of processes on this machine: each has its part of the processors.
+    """The environment of processes on this machine: each has its part of the processors,
+    and the first knows whom it ends with.
 
     Without visible GPUs CUDA_VISIBLE_DEVICES must be absent: the launcher reads an empty one too.
     """
     made = dict(os.environ if before is None else before)
     if not made.get("CUDA_VISIBLE_DEVICES"):
         made.pop("CUDA_VISIBLE_DEVICES", None)
+    made[PARENT] = str(os.getpid())
     count = default_threads() if processors is None else processors
     made.setdefault("OMP_NUM_THREADS", str(max(count // workers, 1)))
     given = made.get("PYTHONWARNINGS")

@@ -17,6 +17,7 @@ from typing import Any
 from llm_cli.console import set_up_logging
 from llm_cli.errors import sentence
 from llm_train.launch.notes import note_failure, note_start
+from llm_train.orphans import end_with_parent, expected_parent
 
 OPTIONS_FILE = "options.json"
 _PACKAGES = ("llm_train", "llm_peft", "llm_data", "llm_convert", "llm_kernels", "llm_cli")
@@ -24,6 +25,7 @@ _PACKAGES = ("llm_train", "llm_peft", "llm_data", "llm_convert", "llm_kernels", 
 
 def main(arguments: list[str]) -> int:
     """Run the function on the options; the exit code."""
+    end_with_parent(expected_parent())
     logs, target = Path(arguments[0]), arguments[1]
     rank = int(os.environ.get("PADDLE_TRAINER_ID") or 0)
     note_start(logs, rank)

@@ -37,11 +37,11 @@ from llm_train.loop.optimizer_state import (
 )
 from llm_train.loop.optimizers import make_optimizer
 from llm_train.loop.order import SampleOrder
-from llm_train.loop.orphans import end_with_parent
 from llm_train.loop.patience import Patience
 from llm_train.loop.plan import Plan, due
 from llm_train.loop.shared_state import SharedState, share_state
 from llm_train.loop.watch import Watch
+from llm_train.orphans import end_with_reader
 from llm_train.parallel.collectives import total
 from llm_train.parallel.gradients import fill_missing
 from llm_train.parallel.groups import Parallel
@@ -115,7 +115,7 @@ class LoopTrainer(Trainer):
             batch_sampler=order,
             collate_fn=collate,
             num_workers=options.dataloader_num_workers,
-            worker_init_fn=end_with_parent,
+            worker_init_fn=end_with_reader,
         )
 
     def create_scheduler(self, num_training_steps: int) -> paddle.optimizer.lr.LRScheduler:  # noqa: ARG002
