@@ -124,7 +124,9 @@ class _Step:
         return ops.rms_norm(x, weight, self.sizes.eps if eps is None else eps)
 
     def table(self, slot: str, rows: np.ndarray) -> np.ndarray:
-        return ops.dense(self.get(ParameterKey(slot)))[rows]
+        weight = self.get(ParameterKey(slot))
+        values = weight if isinstance(weight, np.ndarray) else weight.dequantize()
+        return ops.dense(values[rows])
 
 
 def _step(
@@ -324,8 +326,8 @@ def _logits(step: _Step, hidden: np.ndarray) -> np.ndarray:
         hidden = step.norm("final_norm", hidden)
     if step.sizes.projected:
         hidden = step.linear("project_out", hidden)
-    head = ops.dense(step.get(ParameterKey("embed" if step.sizes.tied else "head")))
+    head = step.get(ParameterKey("embed" if step.sizes.tied else "head"))
     if step.spec.head.normalized:
-        head = ops.unit_rows(head)
+        head = ops.unit_rows(ops.dense(head))
     logits = ops.linear(hidden, head)
     return ops.soft_cap(logits, step.sizes.logit_cap) if step.sizes.logit_cap else logits

@@ -27,6 +27,16 @@ def test_half_precision_weights_compute_in_float32() -> None:
     np.testing.assert_allclose(result, X @ wide.T + wide[:, 0], atol=1e-5)
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_large_weights_of_half_precision_count_block_by_block(turned: bool) -> None:
+    """4100 rows of 600: more than one block, and the last one is not whole."""
+    weight = RNG.standard_normal((4100, 600)).astype(np.float16)
+    weight = np.asfortranarray(weight) if turned else weight
+    x = RNG.standard_normal((2, 3, 600)).astype(np.float32)
+    expected = np.einsum("btk,nk->btn", x.astype(np.float64), weight.astype(np.float64))
+    np.testing.assert_allclose(linear(x, weight), expected, atol=2e-4)
+
+
 @pytest.mark.parametrize(
     "packed", [Int4Weight.from_dense(WEIGHT, 8), Int8Weight.from_dense(WEIGHT)]
 )

@@ -29,6 +29,9 @@ class Merged:
             weight = weight + self.adapter.scaling * (a @ b).T * (1 + self.error)
         return weight.astype(np.float32)
 
+    def release(self, key: object) -> None:
+        """Nothing is mapped."""
+
 
 @pytest.fixture
 def adapter(base: Model, random_pairs: Callable[..., dict]) -> LoraAdapter:
@@ -71,7 +74,7 @@ def test_the_golden_adapter_beside_its_base_gives_pefts_logits(
 
 def test_no_more_tokens_than_a_context(base: Model, adapter: LoraAdapter) -> None:
     class Short:
-        spec, dense, weight = base.spec, base.dense, base.weight
+        spec, dense, weight, release = base.spec, base.dense, base.weight, base.release
         sizes = dataclasses.replace(base.sizes, max_positions=12)
 
     assert certify(Short(), adapter, Merged(base, adapter), tokens=99, seed=3).tokens == 12

@@ -16,6 +16,7 @@ class Quantized(Protocol):
         """The weight [N, K] as float32."""
 
 
+_BLOCK_NUMBERS = 1 << 21
 Weight: TypeAlias = "np.ndarray | Quantized"
 
 
@@ -59,5 +60,22 @@ def dense(weight: Weight) -> np.ndarray:
 def linear(x: np.ndarray, weight: Weight, bias: np.ndarray | None = None) -> np.ndarray:
     """`x @ weight.T + bias`: x [..., K], weight [N, K], bias [N] -> [..., N], float32."""
     x = x.astype(np.float32, copy=False)
-    product = weight.project(x) if isinstance(weight, Projecting) else x @ dense(weight).T
+    if isinstance(weight, Projecting):
+        product = weight.project(x)
+    elif isinstance(weight, np.ndarray):
+        product = _product(x, weight)
+    else:
+        product = x @ dense(weight).T
     return product if bias is None else product + bias.astype(np.float32, copy=False)
+
+
+def _product(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """`x @ weight.T`, with no more than _BLOCK_NUMBERS of the weight in float32 beside it."""
+    if weight.dtype == np.float32 or weight.size <= _BLOCK_NUMBERS:
+        return np.asarray(x @ dense(weight).T)
+    out = np.empty((*x.shape[:-1], len(weight)), np.float32)
+    rows = max(1, _BLOCK_NUMBERS // weight.shape[1])
+    for start in range(0, len(weight), rows):
+        place = slice(start, start + rows)
+        out[..., place] = x @ dense(weight[place]).T
+    return out

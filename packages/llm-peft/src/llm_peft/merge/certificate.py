@@ -14,7 +14,7 @@ import numpy as np
 
 from llm_convert.lora import LoraAdapter
 from llm_convert.model import Model
-from llm_convert.verify.certificate import plain_logits, random_tokens
+from llm_convert.verify.certificate import plain_logits, random_tokens, streamed
 from llm_convert.verify.comparison import Comparison, compare
 from llm_kernels.families import ParameterKey
 from llm_kernels.reference import Adapted, Weight
@@ -56,21 +56,24 @@ def certify(
         return found
 
     beside = logits(adapted(base, adapter))
-    return Certificate(
-        **asdict(compare(beside, logits(merged.weight))),
-        seed=seed,
-        adapter_effect=float(np.abs(logits(base.weight) - beside).max()),
-    )
+    compared = compare(beside, logits(streamed(merged)))
+    plain = logits(streamed(base))
+    effect = float(np.abs(np.subtract(plain, beside, out=plain)).max())
+    return Certificate(**asdict(compared), seed=seed, adapter_effect=effect)
 
 
 def adapted(base: Model, adapter: LoraAdapter) -> Callable[[ParameterKey], Weight]:
-    """The base's weights, those with an adapter as `Adapted`: nothing is merged."""
+    """The base's weights, those with an adapter as `Adapted`: nothing is merged.
+
+    What was asked for before is released, as in `streamed`.
+    """
+    plain = streamed(base)
 
     def weight(key: ParameterKey) -> Weight:
         if key in adapter.replaced:
             return adapter.replaced[key]
         if key not in adapter.pairs:
-            return base.weight(key)
-        return Adapted(base.weight(key), *adapter.pairs[key], adapter.scaling_of(key))
+            return plain(key)
+        return Adapted(plain(key), *adapter.pairs[key], adapter.scaling_of(key))
 
     return weight
