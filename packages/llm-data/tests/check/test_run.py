@@ -98,3 +98,12 @@ def test_one_file_and_no_data(folder: Path, bpe: Tokenizer, tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     with pytest.raises(RecordError, match="holds neither train"):
         _check(tmp_path / "empty", bpe)
+
+
+def test_a_split_that_is_not_there_is_no_matter(
+    folder: Path, bpe: Tokenizer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Calibration falls back to `train` elsewhere; here nothing is said about it."""
+    caplog.set_level("INFO")
+    assert _check(folder, bpe) == 0
+    assert not [record for record in caplog.records if "quant" in record.message]

@@ -10,9 +10,8 @@ from llm_data.chat_template.paddle import PaddleTemplate
 from llm_data.check.findings import Finding, Limits, examine
 from llm_data.check.options import CheckOptions
 from llm_data.count_table import count_table
-from llm_data.errors import RecordError
 from llm_data.indexed.layout import IntArray
-from llm_data.sft import SftDataset, find_split_files
+from llm_data.sft import SftDataset, find_split_files, has_split
 from llm_data.tokenizer import load_tokenizer
 
 SPLITS = ("train", "dev", "test", "quant")
@@ -61,14 +60,7 @@ def check(options: CheckOptions) -> int:
 def _splits(path: str) -> list[str]:
     if Path(path).expanduser().is_file():
         return ["train"]
-    found: list[str] = []
-    for split in SPLITS:
-        try:
-            files = find_split_files(path, split)
-        except RecordError:
-            continue
-        if files[0].stem == split or files[0].parent.name == split:
-            found.append(split)
+    found = [split for split in SPLITS if has_split(path, split)]
     if not found:
         find_split_files(path, SPLITS[0])
     return found

@@ -54,7 +54,7 @@ def show_sample(
 def list_tokens(
     name: str, sample: Mapping[str, IntArray], tokenizer: Tokenizer, limit: int = 0
 ) -> None:
-    """One row a token: position, segment, id, label, and the stored pieces of both.
+    """One row a token: position, segment, id, label, and the pieces of both, readable.
 
     limit: how many tokens to show, from beginning and end; 0: all.
     """
@@ -142,5 +142,18 @@ def token_texts(ids: list[int], tokenizer: Tokenizer) -> Iterator[str]:
         begin, done = done, index + 1
 
 
+def readable_piece(tokenizer: Tokenizer, token_id: int) -> str:
+    """What a vocabulary calls a token, or its text where the name is one byte after the other.
+
+    Byte-level vocabularies name the bytes of 你好 by six Latin letters.
+    """
+    piece = tokenizer.id_to_token(token_id) or f"<{token_id}>"
+    if piece.isascii():
+        return piece
+    text = tokenizer.decode([token_id], skip_special_tokens=False)
+    hidden = text.strip() and _INCOMPLETE not in text and text.strip() not in piece
+    return text.translate(_VISIBLE) if hidden else piece
+
+
 def _piece(tokenizer: Tokenizer, token_id: int) -> str:
-    return "" if token_id == IGNORED else (tokenizer.id_to_token(token_id) or f"<{token_id}>")
+    return "" if token_id == IGNORED else readable_piece(tokenizer, token_id)

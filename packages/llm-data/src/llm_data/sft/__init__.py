@@ -13,7 +13,7 @@ from __future__ import annotations
 from llm_data.sft.collate import collate
 from llm_data.sft.dataset import SftDataset
 from llm_data.sft.encoding import IGNORED, EncodedSample, SampleEncoder
-from llm_data.sft.files import find_split_files
+from llm_data.sft.files import find_split_files, has_split
 from llm_data.sft.records import parse_record
 from llm_data.sft.report import SftReport
 
@@ -25,5 +25,6 @@ __all__ = [
     "SftReport",
     "collate",
     "find_split_files",
+    "has_split",
     "parse_record",
 ]

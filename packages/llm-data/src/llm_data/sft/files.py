@@ -11,6 +11,11 @@ logger = logging.getLogger(__name__)
 _FALLBACKS = {"quant": "train"}
 
 
+def has_split(path: str | Path, split: str) -> bool:
+    """Whether a folder holds files of `split` itself."""
+    return bool(_own_files(Path(path).expanduser(), split))
+
+
 def find_split_files(path: str | Path, split: str) -> list[Path]:
     """Files of a split, sorted. A path to a file is that file, whatever the split.
 
@@ -24,11 +29,7 @@ def find_split_files(path: str | Path, split: str) -> list[Path]:
     if not path.is_dir():
         message = f"Data {path} does not exist. Give a JSON Lines file or a folder."
         raise RecordError(message)
-    for suffix in (".json", ".jsonl"):
-        if (path / f"{split}{suffix}").is_file():
-            return [path / f"{split}{suffix}"]
-    folder = path / split
-    found = sorted([*folder.glob("*.json"), *folder.glob("*.jsonl")])
+    found = _own_files(path, split)
     if found:
         return found
     if split in _FALLBACKS:
@@ -36,3 +37,11 @@ def find_split_files(path: str | Path, split: str) -> list[Path]:
         return find_split_files(path, _FALLBACKS[split])
     message = f"Folder {path} holds neither {split}.json nor {split}/*.json. Add one of them."
     raise RecordError(message)
+
+
+def _own_files(folder: Path, split: str) -> list[Path]:
+    for suffix in (".json", ".jsonl"):
+        if (folder / f"{split}{suffix}").is_file():
+            return [folder / f"{split}{suffix}"]
+    inner = folder / split
+    return sorted([*inner.glob("*.json"), *inner.glob("*.jsonl")])
