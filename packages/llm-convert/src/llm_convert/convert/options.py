@@ -81,7 +81,7 @@ class ConvertOptions:
         None,
         help="true or false: run the source and what was written on 256 random tokens and write "
         "certificate.json; by default for models under 2 B parameters. With --golden: the folder "
-        "of the model to verify, and nothing is converted.",
+        "or the GGUF file of the model to verify, and nothing is converted.",
         group="Verification",
         bare="true",
     )
@@ -148,7 +148,9 @@ class ConvertOptions:
 
     def _check_golden(self) -> None:
         if self.verify is None or self.verify.lower() in _SWITCH:
-            message = "--golden needs the model to compare with it: --verify FOLDER."
+            message = (
+                "--golden needs the model to compare with it: --verify FOLDER, or a GGUF file."
+            )
             raise UserError(message)
         if self.output_path or any(getattr(self, name) for name in _SOURCES):
             message = (

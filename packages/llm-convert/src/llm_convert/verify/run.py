@@ -10,7 +10,7 @@ import numpy as np
 from llm_cli.console import console
 from llm_cli.progress import progress
 from llm_convert.convert.options import ConvertOptions
-from llm_convert.model import open_model
+from llm_convert.foreign.opening import open_path
 from llm_convert.verify.comparison import Comparison, compare
 from llm_convert.verify.decoders import Session, sessions
 from llm_convert.verify.golden import GoldenPrompt, read_golden
@@ -36,7 +36,7 @@ def verify_golden(options: ConvertOptions) -> int:
     """
     assert options.verify is not None
     assert options.golden is not None
-    model = open_model(options.verify)
+    model = open_path(Path(options.verify))
     prompts = read_golden(Path(options.golden), model)
     placed = [prompt.placed(model) for prompt in prompts]
     begin = sessions(options.decoder, model, max(positions.shape[1] for positions, _ in placed))
