@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import paddle
 
 from llm_convert.files.safetensors import write_safetensors
 from llm_convert.files.tensor_file import TensorInfo
-from llm_train.parallel.collectives import gathered_objects
+from llm_train.parallel.collectives import broadcast, gathered_objects
 from llm_train.parallel.groups import Parallel
 
 
@@ -52,19 +53,32 @@ class Turns:
     ) -> dict[str, str]:
         """Write the tensors `infos` of this circle, `read` one by one by all of its members.
 
-        `path(rank)` is the file of a process. Returns tensor -> file name, of the whole run.
+        `path(rank)` is the file of a process. The writer of a file chooses the order, and says
+        before each tensor which one it is. Returns tensor -> file name, of the whole run.
         """
         own: dict[str, str] = {}
         for writer in range(self._size):
             mine = {n: i for n, i in infos.items() if (layers[n] or 0) % self._size == writer}
+            names = list(mine)
             if writer != self._place:
-                for name in mine:
-                    read(name)
-            elif mine:
+                for _ in names:
+                    read(names[self._said(0, writer)])
+            elif names:
                 file = path(self._layout.rank)
-                write_safetensors(file, mine, read, metadata=dict(metadata or {}))
-                own = dict.fromkeys(mine, file.name)
+
+                numbers = {name: number for number, name in enumerate(names)}
+
+                def said_and_read(name: str, numbers: Any = numbers, me: int = writer) -> Any:
+                    self._said(numbers[name], me)
+                    return read(name)
+
+                write_safetensors(file, mine, said_and_read, metadata=dict(metadata or {}))
+                own = dict.fromkeys(names, file.name)
         return _joined(gathered_objects(own))
+
+    def _said(self, number: int, writer: int) -> int:
+        """The number that the circle's member `writer` gives; the others' is not looked at."""
+        return int(broadcast(paddle.to_tensor([number]), writer, self.group).item())
 
 
 def _joined(parts: Iterable[Mapping[str, str]]) -> dict[str, str]:
