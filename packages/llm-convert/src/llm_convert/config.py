@@ -70,7 +70,8 @@ def config_for(
         _to_paddlenlp(translated, origin, spec, sizes)
     else:
         _to_hub(translated, origin, spec, sizes)
-    dtype = main_dtype(tensors)
+    # Codes of quantized weights are no element type of the model.
+    dtype = main_dtype(tensors, codes=quantization is None)
     if dtype:
         translated[DTYPE_FIELD[naming]] = dtype
     if quantization is not None:
@@ -78,11 +79,14 @@ def config_for(
     return translated
 
 
-def main_dtype(tensors: Mapping[str, TensorInfo]) -> str | None:
-    """The floating element type that most bytes have, as config.json spells it."""
+def main_dtype(tensors: Mapping[str, TensorInfo], *, codes: bool = True) -> str | None:
+    """The floating element type that most bytes have, as config.json spells it.
+
+    `codes`: whether float8, which nothing is computed in, counts as one.
+    """
     bytes_of: Counter[str] = Counter()
     for info in tensors.values():
-        if is_floating(info.dtype):
+        if is_floating(info.dtype) and (codes or info.dtype.itemsize > 1):
             bytes_of[dtype_name(info.dtype)] += info.nbytes
     return bytes_of.most_common(1)[0][0] if bytes_of else None
 

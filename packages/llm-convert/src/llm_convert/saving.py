@@ -78,7 +78,8 @@ def save_model(
         naming: "hf" (Hugging Face names, linears [out, in]) or "paddlenlp" (its names, [in, out]).
         dtype: "float32", "float16" or "bfloat16" for all floating parameters, or the type of each.
             Scales of quantized weights are stored in it too.
-        quantization: which parameters are quantized and how; written as compressed-tensors.
+        quantization: which parameters are quantized and how; written as compressed-tensors, all in
+            one format.
         without_prefix: leave out the prefix that the hub's names of this family may lack; for
             PaddleNLP's names it is only noted in config.json, for the way back.
         repeats_head: write a tied head beside the embedding, under the hub's names; for PaddleNLP's
@@ -150,7 +151,7 @@ class _Plan:
     def read(self, name: str) -> np.ndarray:
         """The array to store under a name of `infos`."""
         info, (tensor, scheme, suffix) = self.infos[name], self._parts[name]
-        if suffix == SHAPE:
+        if scheme is not None and suffix == SHAPE:
             return np.array(tensor.shape, info.dtype)
         weight = self._layout.encode(tensor.name, self._parameters)
         if scheme is not None:

@@ -14,7 +14,7 @@ from llm_convert.layout import (
     pairs_to_half,
     transpose,
 )
-from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_kernels.weights import InputRounding, Int4Weight, Int8Weight, RoundedInputs
 
 SHAPES = st.tuples(st.integers(1, 4), st.lists(st.integers(1, 5), min_size=1, max_size=4))
 
@@ -81,6 +81,23 @@ def test_rows_of_packed_weights_split_and_join(number: int, fusion: Interleaving
     again = join_rows(parts, fusion.join)
     assert not isinstance(again, np.ndarray)
     np.testing.assert_array_equal(again.dequantize(), dense)
+
+
+@pytest.mark.parametrize("scale", [0.25, 0.5])
+def test_weights_with_rounded_inputs_join_where_the_rounding_is_one(scale: float) -> None:
+    weight = packed_weights(4)[2]
+    fusion = Interleaving(1, (12, 12))
+    one, other = (
+        RoundedInputs(weight, InputRounding("int8_static", each)) for each in (0.25, scale)
+    )
+    if scale != 0.25:
+        with pytest.raises(QuantizationError, match="quantized differently"):
+            join_rows([one, other], fusion.join)
+        return
+    joined = join_rows([one, other], fusion.join)
+    assert isinstance(joined, RoundedInputs)
+    assert joined.rounding == one.rounding
+    np.testing.assert_array_equal(joined.dequantize(), np.tile(weight.dequantize(), (2, 1)))
 
 
 def test_weights_held_differently_are_not_joined() -> None:

@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from llm_convert.convert.options import ConvertOptions
+from llm_convert.convert.run import convert
 from llm_convert.errors import QuantizationError
+from llm_convert.files.folder import open_weights
 from llm_convert.model import open_model
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Float8Weight, InputRounding, Int8Weight, RoundedInputs
@@ -124,3 +127,28 @@ def test_a_missing_scale_is_named(golden, tmp_path):
     save_file(tensors, file)
     with pytest.raises(QuantizationError, match=r"without .*input_scale"):
         open_model(tmp_path / "m")
+
+
+@pytest.mark.parametrize("by_row", [True, False])
+@pytest.mark.parametrize("inputs", [None, "dynamic", "static"])
+@pytest.mark.parametrize("family", ["llama_v2_gqa", "baichuan2_7b"])
+def test_they_are_rewritten_without_a_loss(golden, tmp_path, inputs, by_row, family):
+    checkpoint(golden, tmp_path / "m", inputs, by_row=by_row, family=family)
+    options = ConvertOptions(
+        from_torch=str(tmp_path / "m"),
+        output_path=str(tmp_path / "again"),
+        to="hf",
+        max_shard_size="100KB",
+    )
+    assert convert(options) == 0
+    before, after = open_weights(tmp_path / "m"), open_weights(tmp_path / "again")
+    assert {name for name in before if "rotary_emb" not in name} == set(after)
+    for name in after:
+        same = np.broadcast_to(before[name], after[name].shape)
+        np.testing.assert_array_equal(after[name], same, err_msg=name)
+    one, other = (open_model(tmp_path / name) for name in ("m", "again"))
+    for key in one.parameters:
+        weight, again = one.weight(key), other.weight(key)
+        assert type(weight) is type(again)
+        if isinstance(weight, RoundedInputs):
+            assert weight.rounding == again.rounding

@@ -8,6 +8,7 @@ from llm_cli.errors import UserError
 from llm_cli.options import flag, option
 
 _SOURCES = ("from_torch", "to_torch", "from_meta", "gguf")
+_EIGHT_BITS = ("float8", "int8")
 _SWITCH = {"true": True, "false": False}
 
 
@@ -68,9 +69,10 @@ class ConvertOptions:
     )
     dtype: str | None = option(
         None,
-        help="Type of all floating weights; without it every tensor keeps its own; q8_0 only "
-        "with --to gguf.",
-        choices=("float32", "float16", "bfloat16", "q8_0"),
+        help="Type of all floating weights; without it every tensor keeps its own. float8 (e4m3) "
+        "and int8: the linears, with a scale an output, in Hugging Face's layout; q8_0 only with "
+        "--to gguf.",
+        choices=("float32", "float16", "bfloat16", "float8", "int8", "q8_0"),
         group="Weights",
     )
     max_shard_size: str = option(
@@ -125,9 +127,7 @@ class ConvertOptions:
         if self.output_path is None:
             message = "Missing --output_path: the folder to write."
             raise UserError(message)
-        if self.dtype == "q8_0" and self.to != "gguf":
-            message = "--dtype q8_0 is a type of GGUF files; add --to gguf."
-            raise UserError(message)
+        self._check_dtype()
         if self.verify is not None and self.verify.lower() not in _SWITCH:
             message = (
                 f"--verify is {self.verify!r}; a conversion takes true or false. To compare a "
@@ -145,6 +145,25 @@ class ConvertOptions:
     def verified(self) -> bool | None:
         """Whether to certify a conversion; None: as `verify.certificate.certified` decides."""
         return None if self.verify is None else _SWITCH[self.verify.lower()]
+
+    def _check_dtype(self) -> None:
+        if self.dtype == "q8_0" and self.to != "gguf":
+            message = "--dtype q8_0 is a type of GGUF files; add --to gguf."
+            raise UserError(message)
+        if self.dtype not in _EIGHT_BITS:
+            return
+        if self.to == "gguf":
+            message = (
+                f"--dtype {self.dtype} is no type of GGUF files; its type of eight bits is q8_0."
+            )
+            raise UserError(message)
+        if self.to == "paddlenlp" or (self.to is None and self.to_torch is None):
+            message = (
+                f"--dtype {self.dtype}: weights of eight bits and their scales are stored in "
+                "Hugging Face's layout, which every command here reads; PaddleNLP's has no place "
+                "for them. Add --to hf."
+            )
+            raise UserError(message)
 
     def _check_golden(self) -> None:
         if self.verify is None or self.verify.lower() in _SWITCH:

@@ -13,6 +13,7 @@ from llm_cli.console import console
 from llm_cli.outputs import lineage, written_folder
 from llm_cli.progress import progress
 from llm_convert.convert.adapter import convert_adapter
+from llm_convert.convert.eight_bits import eight_bits
 from llm_convert.convert.encoder import convert_encoder
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.report import peak_memory, report
@@ -25,6 +26,8 @@ from llm_convert.foreign.meta import open_meta
 from llm_convert.hub import resolve_model
 from llm_convert.lora import is_lora
 from llm_convert.model import Model, copy_companions, open_model, read_config, save_model
+from llm_convert.quantization import Quantization
+from llm_convert.quantization.casting import cast_scheme
 from llm_convert.saving import Naming
 from llm_convert.verify.certificate import certified, said, streamed
 from llm_convert.verify.run import verify_golden
@@ -106,17 +109,21 @@ def _write_folder(
     naming: Naming,
     written: Callable[[int], None],
 ) -> Opener:
-    quantization = model.quantization if options.dtype is None else None
+    kept = model.quantization if options.dtype is None else None
+    weights = streamed(model, dense=kept is None)
+    scheme = cast_scheme(options.dtype)
+    cast = None if scheme is None else eight_bits(model, scheme, weights)
+    own = {key: model.dtype(key) for key in model.parameters}
     save_model(
         folder,
         config=model.config,
         spec=model.spec,
         sizes=model.sizes,
-        parameters=streamed(model, dense=quantization is None),
+        parameters=cast.parameters if cast else weights,
         naming=naming,
-        dtype=options.dtype or {key: model.dtype(key) for key in model.parameters},
+        dtype=cast.dtype if cast else options.dtype or own,
         max_shard_size=options.max_shard_size,
-        quantization=quantization,
+        quantization=cast.quantization if cast else kept,
         without_prefix=model.without_prefix,
         repeats_head=model.repeats_head,
         written=written,
@@ -155,13 +162,18 @@ _WRITERS: Mapping[Target, Writer] = MappingProxyType(
 
 def _output_bytes(model: Model, dtype: str | None) -> int:
     """What will be written, but for the scales of quantized weights."""
-    schemes = model.quantization.schemes if model.quantization and dtype is None else {}
+    quantization = model.quantization if dtype is None else None
+    cast = cast_scheme(dtype)
+    if cast is not None:
+        quantization = Quantization.uniform(model.spec, model.sizes, cast)
+    schemes = quantization.schemes if quantization else {}
 
     def bits(key: ParameterKey) -> int:
         if key in schemes:
             return schemes[key].num_bits
         if dtype == Q8_0:
             return Q8_0_BITS
-        return 8 * (floating(dtype) if dtype else model.dtype(key)).itemsize
+        kept = dtype is None or cast is not None
+        return 8 * (model.dtype(key) if kept else floating(str(dtype))).itemsize
 
     return sum(prod(shape) * bits(key) for key, shape in model.parameters.items()) // 8

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 
@@ -73,9 +73,8 @@ def on_rows(weight: Weight, change: Callable[[np.ndarray], np.ndarray]) -> Weigh
     held: Any = weight
     if hasattr(held, "rounding"):
         # How inputs are rounded does not depend on the rows.
-        rounded: Weight = replace(held, weight=on_rows(held.weight, change))
-        return rounded
-    return _held_in(weight, {name: change(array) for name, array in _arrays(weight).items()})
+        return _with(held, weight=on_rows(held.weight, change))
+    return _with(weight, **{name: change(array) for name, array in _arrays(weight).items()})
 
 
 def join_rows(
@@ -95,8 +94,12 @@ def join_rows(
             "stored as one. Quantize all of them alike, or write the unfused PaddleNLP naming."
         )
         raise QuantizationError(message)
+    if hasattr(first, "rounding"):
+        # All of them have the same rounding, which is that of the whole.
+        inner = [part.weight for part in cast("list[Any]", parts)]
+        return _with(first, weight=join_rows(inner, join))
     arrays = [_arrays(part) for part in parts]
-    return _held_in(first, {name: join([each[name] for each in arrays]) for name in arrays[0]})
+    return _with(first, **{name: join([each[name] for each in arrays]) for name in arrays[0]})
 
 
 def transpose(weight: Weight, name: str) -> Weight:
@@ -116,12 +119,14 @@ def _arrays(weight: Any) -> dict[str, np.ndarray]:
     return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
 
-def _held_in(weight: Any, arrays: dict[str, np.ndarray]) -> Weight:
-    changed: Weight = replace(weight, **arrays)
+def _with(held: Any, /, **changes: Any) -> Weight:
+    changed: Weight = replace(held, **changes)
     return changed
 
 
 def _held(weight: Any) -> tuple[object, ...]:
     if isinstance(weight, np.ndarray):
         return ("dense",)
+    if hasattr(weight, "rounding"):
+        return (weight.rounding, *_held(weight.weight))
     return (type(weight).__name__, getattr(weight, "group_size", None), *_arrays(weight))

@@ -11,8 +11,9 @@ from llm_convert.errors import QuantizationError
 from llm_convert.files.tensor_file import TensorFile
 from llm_convert.layout import Weight
 from llm_convert.quantization.gptq import as_packed, is_gptq
-from llm_convert.quantization.rounded import FORMATS, RoundedTensors, is_rounded, rounded_tensors
+from llm_convert.quantization.rounded import RoundedTensors, is_rounded, rounded_tensors
 from llm_convert.quantization.scheme import (
+    EIGHT_BITS,
     FIELD,
     FORMAT,
     METHOD,
@@ -47,8 +48,7 @@ class QuantizedTensors(Mapping[str, Weight]):
             return
         if is_rounded(config):
             self._rounded = rounded_tensors(files, config)
-            whole = Scheme(num_bits=8, group_size=None)
-            self._schemes = dict.fromkeys(self._rounded.names, whole)
+            self._schemes = dict.fromkeys(self._rounded.names, self._rounded.scheme)
             kept = (name for name in files if name not in self._rounded.parts)
             self._shapes = {name: files.info(name).shape for name in (*kept, *self._rounded.names)}
             return
@@ -136,7 +136,7 @@ def _allowed_schemes(config: Mapping[str, Any]) -> list[Scheme]:
     if method != METHOD or form != FORMAT:
         message = (
             f"config.json asks for quantization by {method!r}, format {form!r}; supported are "
-            f"{METHOD!r} with the formats {', '.join([FORMAT, *FORMATS])}, and 'gptq'. Take the "
+            f"{METHOD!r} with the formats {', '.join([FORMAT, *EIGHT_BITS])}, and 'gptq'. Take the "
             "unquantized checkpoint."
         )
         raise QuantizationError(message)

@@ -9,28 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import ml_dtypes
 import numpy as np
 
 from llm_convert.errors import QuantizationError
 from llm_convert.files.tensor_file import TensorFile
-from llm_convert.quantization.scheme import METHOD, SCALE
+from llm_convert.quantization.scheme import EIGHT_BITS, INPUT_SCALE, METHOD, SCALE, Scheme, stem
 from llm_kernels.weights import Float8Weight, InputRounding, Int8Weight, RoundedInputs
-
-FORMATS: Mapping[str, np.dtype] = {
-    "int-quantized": np.dtype(np.int8),
-    "float-quantized": np.dtype(ml_dtypes.float8_e4m3fn),
-}
-INPUT_SCALE = ".input_scale"
 
 
 def is_rounded(config: Mapping[str, Any] | None) -> bool:
     """Whether a quantization_config is of one of these formats."""
     if config is None or config.get("quant_method") != METHOD:
         return False
-    return config.get("format") in FORMATS
+    return config.get("format") in EIGHT_BITS
 
 
 @dataclass(frozen=True)
@@ -41,8 +34,8 @@ class RoundedTensors:
     names: frozenset[str]
     parts: frozenset[str]
     """Every tensor of the files that belongs to one of them."""
-    inputs: str | None
-    """How inputs are rounded: dynamic, static, or None for not at all."""
+    scheme: Scheme
+    """How every one of them is held, and its inputs are rounded."""
 
     def weight(self, name: str) -> RoundedInputs | Int8Weight | Float8Weight:
         """One linear with the rounding of its inputs."""
@@ -57,11 +50,11 @@ class RoundedTensors:
         scales = np.ascontiguousarray(np.broadcast_to(stored.reshape(-1, 1), (len(codes), 1)))
         kind = "int8" if codes.dtype == np.int8 else "float8"
         held = Int8Weight(codes, scales) if kind == "int8" else Float8Weight(codes, scales)
-        if self.inputs is None:
+        if self.scheme.inputs is None:
             return held
-        if self.inputs == "dynamic":
+        if self.scheme.inputs == "dynamic":
             return RoundedInputs(held, InputRounding(f"{kind}_token"))  # type: ignore[arg-type]
-        scale = float(np.asarray(self.files[_stem(name) + INPUT_SCALE], np.float32).max())
+        scale = float(np.asarray(self.files[stem(name) + INPUT_SCALE], np.float32).max())
         return RoundedInputs(held, InputRounding(f"{kind}_static", scale))  # type: ignore[arg-type]
 
 
@@ -70,23 +63,24 @@ def rounded_tensors(files: TensorFile, config: Mapping[str, Any]) -> RoundedTens
 
     Raises QuantizationError for what is not supported and for parts that are missing.
     """
-    dtype = FORMATS[config["format"]]
+    dtype = EIGHT_BITS[config["format"]]
     inputs = _inputs(files, config)
     names = {name for name in files if name.endswith(".weight") and files.info(name).dtype == dtype}
     parts = set()
     for name in names:
-        wanted = [name + SCALE, *([_stem(name) + INPUT_SCALE] if inputs == "static" else [])]
+        wanted = [name + SCALE, *([stem(name) + INPUT_SCALE] if inputs == "static" else [])]
         lacking = [part for part in wanted if part not in files]
         if lacking:
             message = f"{files.path}: {name} is there without {', '.join(lacking)}."
             raise QuantizationError(message)
-        parts |= {name, name + SCALE, _stem(name) + INPUT_SCALE}
-    return RoundedTensors(files, frozenset(names), frozenset(parts), inputs)
+        parts |= {name, name + SCALE, stem(name) + INPUT_SCALE}
+    scheme = Scheme(8, None, form=config["format"], inputs=inputs)
+    return RoundedTensors(files, frozenset(names), frozenset(parts), scheme)
 
 
-def _inputs(files: TensorFile, config: Mapping[str, Any]) -> str | None:
+def _inputs(files: TensorFile, config: Mapping[str, Any]) -> Literal["dynamic", "static"] | None:
     """How inputs are rounded; the same for all groups."""
-    found: set[str | None] = set()
+    found: set[Literal["dynamic", "static"] | None] = set()
     try:
         groups = list(config["config_groups"].values())
         for group in groups:
@@ -117,7 +111,3 @@ def _check(files: TensorFile, what: str, stated: Mapping[str, Any], kinds: tuple
         f"{' or '.join(kinds)}."
     )
     raise QuantizationError(message)
-
-
-def _stem(name: str) -> str:
-    return name.removesuffix(".weight")

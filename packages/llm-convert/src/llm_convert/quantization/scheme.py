@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
+import ml_dtypes
 import numpy as np
 
 from llm_convert.errors import QuantizationError
@@ -14,19 +17,34 @@ from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, paramet
 
 FIELD = "quantization_config"
 METHOD, FORMAT = "compressed-tensors", "pack-quantized"
+EIGHT_BITS: Mapping[str, np.dtype] = MappingProxyType(
+    {
+        "int-quantized": np.dtype(np.int8),
+        "float-quantized": np.dtype(ml_dtypes.float8_e4m3fn),
+    }
+)
+"""Formats that store a code an entry, without packing -> the type of a code."""
 # What stands for "<linear>.weight" in a file: the name with each of these appended.
 SHAPE = "_shape"
 PACKED, SCALE, ZERO = "_packed", "_scale", "_zero_point"
+# What stands for "<linear>" in a file: the scale of its inputs, where calibration found one.
+INPUT_SCALE = ".input_scale"
 WORD = np.dtype("<i4")
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """How one linear is quantized; `group_size` None means one scale for a whole row."""
+    """How one linear is quantized and stored; `group_size` None: one scale for a whole row.
+
+    `form`: compressed-tensors' format, FORMAT or one of EIGHT_BITS. `inputs`: how the inputs of the
+    latter are rounded; None for not at all.
+    """
 
     num_bits: int = 4
     group_size: int | None = 128
     symmetric: bool = True
+    form: str = FORMAT
+    inputs: Literal["dynamic", "static"] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what no weight of llm_kernels can hold."""
@@ -93,6 +111,14 @@ def stored_infos(
 ) -> dict[str, TensorInfo]:
     """The tensors that stand for the quantized linear `name` ("...weight") [N, K] in a file."""
     rows, columns = shape
+    if scheme.form in EIGHT_BITS:
+        whole = {
+            name: TensorInfo(EIGHT_BITS[scheme.form], (rows, columns)),
+            name + SCALE: TensorInfo(scale, (rows, 1)),
+        }
+        if scheme.inputs == "static":
+            whole[stem(name) + INPUT_SCALE] = TensorInfo(np.dtype(np.float32), (1,))
+        return whole
     groups = scheme.groups(columns)
     infos = {
         name + PACKED: TensorInfo(WORD, (rows, -(-columns * scheme.num_bits // 32))),
@@ -103,3 +129,8 @@ def stored_infos(
         words = -(-rows * scheme.num_bits // 32)
         infos[name + ZERO] = TensorInfo(WORD, (words, groups))
     return infos
+
+
+def stem(name: str) -> str:
+    """The module that a weight belongs to."""
+    return name.removesuffix(".weight")

@@ -10,7 +10,9 @@ import numpy as np
 from llm_convert.errors import QuantizationError
 from llm_convert.layout import StoredTensor, Weight
 from llm_convert.quantization.scheme import (
+    EIGHT_BITS,
     FORMAT,
+    INPUT_SCALE,
     METHOD,
     PACKED,
     SCALE,
@@ -19,11 +21,14 @@ from llm_convert.quantization.scheme import (
     Scheme,
 )
 from llm_kernels.families import SLOTS
-from llm_kernels.weights import Int4Weight, Int8Weight
+from llm_kernels.weights import Float8Weight, Int4Weight, Int8Weight, RoundedInputs
 
 
 def to_config(quantization: Quantization, stored: Mapping[str, StoredTensor]) -> dict[str, Any]:
-    """The `quantization_config` for config.json, naming the modules that stay dense."""
+    """The `quantization_config` for config.json, naming the modules that stay dense.
+
+    Raises QuantizationError for linears in several formats, which one file cannot state.
+    """
     modules: dict[Scheme, list[str]] = {}
     ignore = []
     for name, tensor in stored.items():
@@ -39,14 +44,20 @@ def to_config(quantization: Quantization, stored: Mapping[str, StoredTensor]) ->
         f"group_{index}": {
             "targets": ["Linear"] if uniform else names,
             "weights": _arguments(scheme),
-            "input_activations": None,
+            "input_activations": _input_arguments(scheme),
             "output_activations": None,
         }
         for index, (scheme, names) in enumerate(modules.items())
     }
+    forms = {scheme.form for scheme in modules}
+    if len(forms) > 1:
+        message = (
+            f"Linears are to be stored as {' and '.join(sorted(forms))}; one format is needed."
+        )
+        raise QuantizationError(message)
     return {
         "quant_method": METHOD,
-        "format": FORMAT,
+        "format": forms.pop() if forms else FORMAT,
         "quantization_status": "compressed",
         "config_groups": groups,
         "ignore": ignore,
@@ -58,7 +69,7 @@ def to_config(quantization: Quantization, stored: Mapping[str, StoredTensor]) ->
 def _arguments(scheme: Scheme) -> dict[str, Any]:
     return {
         "num_bits": scheme.num_bits,
-        "type": "int",
+        "type": _number_type(scheme),
         "symmetric": scheme.symmetric,
         "strategy": "channel" if scheme.group_size is None else "group",
         "group_size": scheme.group_size,
@@ -66,12 +77,32 @@ def _arguments(scheme: Scheme) -> dict[str, Any]:
     }
 
 
-def stored_array(part: str, weight: Weight, name: str, scheme: Scheme) -> np.ndarray:
-    """The array to store for one `part` ("_packed", "_scale", "_zero_point") of a weight.
+def _input_arguments(scheme: Scheme) -> dict[str, Any] | None:
+    if scheme.inputs is None:
+        return None
+    dynamic = scheme.inputs == "dynamic"
+    return {
+        "num_bits": scheme.num_bits,
+        "type": _number_type(scheme),
+        "symmetric": True,
+        "strategy": "token" if dynamic else "tensor",
+        "group_size": None,
+        "dynamic": dynamic,
+    }
 
-    Raises:
-        QuantizationError: the weight is not held as the scheme says.
+
+def _number_type(scheme: Scheme) -> str:
+    return "float" if scheme.form == "float-quantized" else "int"
+
+
+def stored_array(part: str, weight: Weight, name: str, scheme: Scheme) -> np.ndarray:
+    """The array to store for one `part` of a weight.
+
+    `part`: what `stored_infos` appends to the weight's name, or the name of its inputs' scale.
+    Raises QuantizationError where the weight is not held as the scheme says.
     """
+    if scheme.form in EIGHT_BITS:
+        return _eight_bits(part, weight, name, scheme)
     columns = weight.shape[1]
     expected = Int4Weight if scheme.num_bits == 4 else Int8Weight
     size = scheme.group_size or columns
@@ -91,6 +122,24 @@ def stored_array(part: str, weight: Weight, name: str, scheme: Scheme) -> np.nda
         message = f"{name} was announced as asymmetric, but has no zero points."
         raise QuantizationError(message)
     return np.ascontiguousarray(_words(_pack_nibbles(weight.zeros.T)).T)
+
+
+def _eight_bits(part: str, weight: Weight, name: str, scheme: Scheme) -> np.ndarray:
+    rounding = weight.rounding.kind if isinstance(weight, RoundedInputs) else None
+    held = weight.weight if isinstance(weight, RoundedInputs) else weight
+    expected = Float8Weight if scheme.form == "float-quantized" else Int8Weight
+    kinds = {None: None, "dynamic": "token", "static": "static"}
+    same = (rounding or "").partition("_")[2] == (kinds[scheme.inputs] or "")
+    if not isinstance(held, expected) or held.scales.shape[1] != 1 or not same:
+        message = (
+            f"{name} was announced as {scheme.form} by row with {scheme.inputs or 'unrounded'} "
+            f"inputs, but is a {type(held).__name__} with {rounding or 'unrounded'} ones."
+        )
+        raise QuantizationError(message)
+    if part.endswith(INPUT_SCALE):
+        assert isinstance(weight, RoundedInputs)
+        return np.array([weight.rounding.scale], np.float32)
+    return held.scales if part == SCALE else held.codes
 
 
 def _words(rows: np.ndarray) -> np.ndarray:
