@@ -5,6 +5,7 @@ Nothing is written. The run looks again where it matters, since much can happen 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +27,8 @@ def check_pretraining(options: PretrainOptions) -> None:
     """
     check_output(options)
     _check_weights(options, default=False)
-    if options.tokenizer_name_or_path is not None:
-        _tokenizer(options)
+    tokenizer = _tokenizer(options) if options.tokenizer_name_or_path is not None else None
+    _check_blanks(options, tokenizer)
     from llm_data.indexed import IndexedDataset
     from llm_data.pretrain import parse_input_dir
 
@@ -50,6 +51,7 @@ def check_supervised(options: TrainingOptions, data: SftDataOptions) -> None:
     from llm_data.sft import SampleEncoder, find_split_files
 
     tokenizer = _tokenizer(options)
+    _check_blanks(options, tokenizer)
     template = load_chat_template(data.chat_template, tokenizer)
     SampleEncoder(tokenizer, template, data.src_length, data.max_length)
     wanted = {"train": True, "dev": options.evaluates, "test": options.do_predict}
@@ -107,6 +109,20 @@ def _check_weights(options: TrainingOptions, default: bool) -> None:
         from llm_convert.model import open_model
 
         open_model(Path(options.model_name_or_path))
+
+
+def _check_blanks(options: TrainingOptions, tokenizer: Tokenizer | None) -> None:
+    from llm_convert.model import read_config
+    from llm_data.errors import TokenizerError
+    from llm_data.tokenizer import load_tokenizer
+    from llm_kernels.families import detect
+    from llm_train.blanks.tokens import blank_tokens
+
+    if tokenizer is None:
+        with suppress(TokenizerError):
+            tokenizer = load_tokenizer(options.model_name_or_path)
+    config = read_config(Path(options.model_name_or_path))
+    blank_tokens(detect(config), config, tokenizer)
 
 
 def _tokenizer(options: TrainingOptions) -> Tokenizer:

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from llm_train.errors import RecipeError
 from llm_train.training_options import TrainingOptions
 
 
@@ -31,18 +30,7 @@ def check_processes(options: TrainingOptions) -> None:
 
 
 def check_config(config: Mapping[str, Any]) -> None:
-    """Raise where `config` is of no supported family (llm_kernels' errors), or of one that needs
-    more of a sample than its tokens (RecipeError).
-    """
-    from llm_kernels.families import Learned, Rope, detect, read_sizes
+    """Raise llm_kernels' errors where `config` is of no supported family."""
+    from llm_kernels.families import detect, read_sizes
 
-    spec = detect(config)
-    read_sizes(spec, config)
-    rule = spec.position
-    if (isinstance(rule, Rope) and rule.channels > 1) or (isinstance(rule, Learned) and rule.block):
-        message = (
-            f"Models of {spec.name} count two positions for every token, one of them within a "
-            "masked part, and training data here has no such parts. This version can run and "
-            "convert them; train a model of another family."
-        )
-        raise RecipeError(message)
+    read_sizes(detect(config), config)

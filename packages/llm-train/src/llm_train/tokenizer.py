@@ -7,6 +7,7 @@ from pathlib import Path
 
 from llm_data.errors import TokenizerError
 from llm_data.tokenizer import Tokenizer, load_tokenizer
+from llm_train.blanks.tokens import blank_tokens
 from llm_train.model import SpecForCausalLM
 from llm_train.model.files import state_token_ids
 from llm_train.places import check_vocabulary
@@ -22,6 +23,9 @@ def run_tokenizer(options: TrainingOptions, model: SpecForCausalLM) -> Tokenizer
     """
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     check_vocabulary(tokenizer, model.sizes.vocab)
+    blanks = blank_tokens(model.spec, model.source, tokenizer)
+    if blanks is not None:
+        blanks.state(model.source)
     state_token_ids(model.source, tokenizer)
     return tokenizer
 

@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from llm_train.blanks.answers import AnswerLayout, joined
+from llm_train.blanks.tokens import BlankTokens
+from llm_train.blanks.windows import BlankWindows
 from llm_train.loop import TrainingData, run_training
 from llm_train.loop.data import stacked
-from llm_train.model import FullModelFiles, build_model
+from llm_train.model import FullModelFiles, SpecForCausalLM, build_model
 from llm_train.parallel.groups import start
 from llm_train.parallel.layout import current_layout, own_rank
 from llm_train.training_options import TrainingOptions
@@ -61,6 +64,34 @@ class PackedRows(Rows):
         }
 
 
+def rows_of(kind: type[Rows], count: int, model: SpecForCausalLM) -> Any:
+    """The samples of a case; for a model with a prefix mask they are blanks."""
+    vocab = model.sizes.vocab
+    if model.spec.mask == "causal":
+        return kind(count, vocab)
+    tokens = BlankTokens(start=vocab - 1, masks=(vocab - 2,))
+    rows = kind(count, vocab - 2)
+    return PackedBlanks(rows, tokens) if kind is PackedRows else BlankWindows(rows, tokens, 3)
+
+
+class PackedBlanks:
+    """The questions and answers of packed rows, each as a blank of its own."""
+
+    def __init__(self, rows: Rows, tokens: BlankTokens) -> None:
+        self.rows, self.layout = rows, AnswerLayout(tokens)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        row = self.rows[index]
+        parts = [
+            {name: row[name][row["segment_ids"] == part] for name in ("input_ids", "labels")}
+            for part in (0, 1)
+        ]
+        return joined([self.layout.sample(part) for part in parts])
+
+
 def options_of(case: dict[str, Any]) -> TrainingOptions:
     """The options of a case; steps of BATCH samples whatever the layout."""
     settings = {**SETTINGS, **case.get("options", {})}
@@ -93,9 +124,9 @@ def train(case: dict[str, Any]) -> None:
         changed(Path(case["model"]), Path(case["output"]), changes) if changes else case["model"]
     )
     model = build_model(folder, continue_training=not changes, seed=7, parallel=parallel)
-    valid = Rows(10, model.sizes.vocab) if options.evaluates else None
+    valid = rows_of(Rows, 10, model) if options.evaluates else None
     kind = PackedRows if case.get("packed") else Rows
-    data = TrainingData(kind(case.get("rows", 64), model.sizes.vocab), stacked, valid)
+    data = TrainingData(rows_of(kind, case.get("rows", 64), model), stacked, valid)
     files = FullModelFiles(model, None, parallel)
     run_training(model, options, data, files, command="train case", parallel=parallel)
     if parallel is None or parallel.leads:

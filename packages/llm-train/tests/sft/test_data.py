@@ -14,6 +14,8 @@ from llm_train.errors import RecipeError
 from llm_train.sft.data import supervised_data
 from llm_train.sft.options import SftOptions
 
+MODEL = Path(__file__).parents[4] / "tests" / "golden" / "llama_v2_gqa"
+
 
 class Letters:
     """A tokenizer of single letters; 0 ends and fills."""
@@ -42,7 +44,7 @@ def tokenizer() -> Tokenizer:
 
 def options(folder: Path | None, **changes: Any) -> SftOptions:
     return SftOptions(
-        model_name_or_path="m",
+        model_name_or_path=str(MODEL),
         output_dir="o",
         dataset_name_or_path=str(folder) if folder else None,
         src_length=6,
@@ -84,6 +86,42 @@ def test_packed_rows_keep_their_samples_apart(folder: Path, tokenizer: Tokenizer
     assert batch["input_ids"].shape == (1, 12)
     assert np.unique(batch["segment_ids"][0, :10]).tolist() == [1, 2, 3]
     assert batch["position_ids"][0, :10].tolist() == [0, 1, 2, 0, 1, 2, 3, 4, 0, 1]
+
+
+class Blanks(Letters):
+    """Letters that put nothing around a question, with the tokens of a blank."""
+
+    vocab_size = 33
+    special_tokens: dict[str, int] = {  # noqa: RUF012
+        "</s>": 0, "[MASK]": 30, "<|startofpiece|>": 31, "<|endofpiece|>": 32,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_model_with_a_prefix_mask_is_given_blanks(folder: Path, packed: bool) -> None:
+    letters: Any = Blanks()
+    settings = options(folder, zero_padding=packed, do_eval=True)
+    settings.model_name_or_path = str(MODEL.parent / "glm")
+    data = supervised_data(settings, settings, letters)
+    batch = data.collate([data.train[0]])
+    assert batch["input_ids"][0, :5].tolist() == [1, 2, 30, 31, 3]
+    assert batch["labels"][0, :5].tolist() == [-100, -100, -100, 3, 32]
+    assert batch["position_ids"][0, :5].tolist() == [0, 1, 2, 2, 2]
+    assert batch["block_position_ids"][0, :5].tolist() == [0, 0, 0, 1, 2]
+    assert batch["context"][0, :5].tolist() == [1, 1, 1, 0, 0]
+    assert ("segment_ids" in batch) == packed
+    if packed:
+        assert len(data.train) == 2
+        assert max(data.train[row]["input_ids"].size for row in (0, 1)) <= 12
+    assert data.valid is not None
+    assert data.valid[0]["input_ids"].tolist() == [2, 30, 31, 3, 4]
+
+
+def test_a_model_with_a_prefix_mask_needs_its_tokens(folder: Path, tokenizer: Tokenizer) -> None:
+    settings = options(folder)
+    settings.model_name_or_path = str(MODEL.parent / "glm")
+    with pytest.raises(RecipeError, match="--tokenizer_name_or_path"):
+        supervised_data(settings, settings, tokenizer)
 
 
 def test_a_data_set_must_be_named(tokenizer: Tokenizer) -> None:

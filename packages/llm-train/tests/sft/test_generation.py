@@ -42,4 +42,5 @@ def test_equal_texts_score_one_and_strangers_zero() -> None:
     assert all(value == pytest.approx(1.0) for value in same.values())
     other = scores(["xxxxxx", ""], ["aaaaaa", "b"])
     assert all(value == pytest.approx(0.0, abs=1e-6) for value in other.values())
+    assert set(scores(["", ""], ["a", "b"]).values()) == {0.0}
     assert set(same) == {"eval_bleu4", "eval_rouge1", "eval_rouge2", "eval_rougel"}

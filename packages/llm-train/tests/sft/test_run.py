@@ -125,6 +125,29 @@ def packed_rows(base: Path, data: Path) -> PackedDataset:
     return PackedDataset(samples, 16)
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_model_with_a_prefix_mask_learns_to_answer(
+    base: Path, data: Path, tmp_path: Path, golden: Path, packed: bool
+) -> None:
+    blanks = {"[gMASK]": 240, "<sop>": 241, "<eop>": 242}
+    (base / "config.json").write_bytes((golden / "chatglm" / "config.json").read_bytes())
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    tokenizer["added_tokens"] += [
+        {**tokenizer["added_tokens"][0], "id": i, "content": word} for word, i in blanks.items()
+    ]
+    tokenizer["model"]["vocab"] |= blanks
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer))
+    written = {"eval_with_do_generation": True, "max_length": 18} if not packed else {}
+    out = tmp_path / "out"
+    watched = {"evaluation_strategy": "steps", "eval_steps": 30, "max_steps": 60}
+    sft(options(base, data, out, zero_padding=packed, **watched, **written))
+    rows = [row for row in read_metrics(out / "metrics.jsonl") if "eval_loss" in row]
+    assert rows[0]["eval_tokens"] == 12 + 6
+    assert rows[-1]["eval_accuracy"] > 0.6 > rows[0]["eval_accuracy"]
+    if not packed:
+        assert rows[-1]["eval_bleu4"] > rows[0]["eval_bleu4"] + 0.2
+
+
 def test_data_must_be_named(base: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="--dataset_name_or_path"):
         sft(options(base, None, tmp_path / "out"))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import paddle
 
+from llm_train.blanks.fields import BLOCK, CONTEXT, blank_inputs
 from llm_train.errors import BatchError
 from llm_train.loop.data import Batch, Samples
 from llm_train.loop.loss import trained_tokens
@@ -55,7 +56,8 @@ def model_inputs(batch: Mapping[str, Any]) -> dict[str, paddle.Tensor]:
     """The tensors that the model takes of a batch.
 
     Filling stands on the right, where causality hides it, so `attention_mask` is not passed on;
-    `segment_ids` of packed samples become a mask that keeps them apart.
+    `segment_ids` of packed samples become a mask that keeps them apart. Samples with a `context`
+    have a second position and a mask that is not causal there (see `llm_train.blanks`).
     """
     inputs = {
         name: as_tensor(batch[name]) for name in ("input_ids", "position_ids") if name in batch
@@ -63,6 +65,10 @@ def model_inputs(batch: Mapping[str, Any]) -> dict[str, paddle.Tensor]:
     if "segment_ids" in batch:
         segments = as_tensor(batch["segment_ids"])
         inputs["attention_mask"] = segments.unsqueeze([1, 3]) == segments.unsqueeze([1, 2])
+    if CONTEXT in batch:
+        block, context = as_tensor(batch[BLOCK]), as_tensor(batch[CONTEXT])
+        together = inputs.get("attention_mask")
+        inputs |= blank_inputs(inputs["position_ids"], block, context, together)
     return inputs
 
 

@@ -12,6 +12,7 @@ from llm_convert.model import open_model, save_model
 from llm_data.tokenizer import Tokenizer
 from llm_kernels.families import ParameterKey
 from llm_kernels.paddle.weights import load_parameters, read_parameters
+from llm_train.model.naming import naming_of
 from llm_train.model.parallel_files import SharedWeights, write_shared_model
 from llm_train.model.spec_model import SpecForCausalLM
 from llm_train.model.words import Words
@@ -21,7 +22,7 @@ _STATED_IDS = ("bos_token_id", "eos_token_id", "pad_token_id")
 
 
 def write_model(model: SpecForCausalLM, folder: Path) -> None:
-    """config.json and model.safetensors (PaddleNLP's names, linears [in, out]) into `folder`."""
+    """config.json and model.safetensors (in the names of `naming_of`) into `folder`."""
     write_weights(model, read_parameters(model.decoder), folder)
 
 
@@ -35,7 +36,7 @@ def write_weights(
         spec=model.spec,
         sizes=model.sizes,
         parameters=weights.__getitem__,
-        naming="paddlenlp",
+        naming=naming_of(model.spec, model.sizes),
     )
 
 

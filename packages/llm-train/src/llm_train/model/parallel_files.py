@@ -18,6 +18,7 @@ from llm_convert.layout import Layout as FileLayout
 from llm_convert.model import open_model
 from llm_convert.saving import write_config
 from llm_kernels.families import ParameterKey
+from llm_train.model.naming import naming_of
 from llm_train.model.shares import gathered, held_parameters, share_of, turned
 from llm_train.model.spec_model import SpecForCausalLM
 from llm_train.parallel.collectives import all_gather
@@ -76,7 +77,8 @@ class SharedWeights:
 def write_shared_model(weights: SharedWeights, folder: Path) -> None:
     """config.json, whole tensors in a file of each process, and their index; all call it."""
     model, parallel = weights.model, weights.parallel
-    files = FileLayout.of(model.spec, model.sizes, "paddlenlp")
+    naming = naming_of(model.spec, model.sizes)
+    files = FileLayout.of(model.spec, model.sizes, naming)
     infos, layers = {}, {}
     size = 0
     for name, tensor in files.tensors.items():
@@ -99,7 +101,7 @@ def write_shared_model(weights: SharedWeights, folder: Path) -> None:
             name: TensorInfo(np.dtype(np.float32), tensor.shape)
             for name, tensor in files.tensors.items()
         }
-        config = config_for(model.source, model.spec, model.sizes, "paddlenlp", types)
+        config = config_for(model.source, model.spec, model.sizes, naming, types)
         write_config(folder, config)
         write_index(folder / ("model.safetensors" + INDEX_SUFFIX), weight_map, size)
 

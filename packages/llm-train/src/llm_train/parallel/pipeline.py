@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 import paddle
 
 from llm_kernels.paddle.decoder import Decoder
+from llm_kernels.paddle.passing import Pass
 from llm_train.parallel.collectives import receive, send
 from llm_train.parallel.groups import Parallel
 from llm_train.parallel.schedule import Work, pipeline_schedule, transfers
 
 Inputs = Mapping[str, paddle.Tensor]
-"""`input_ids` [B, T] and, where a batch has them, `position_ids` and `attention_mask`."""
+"""`input_ids` [B, T] and, where a batch has them, `position_ids`, `attention_mask` and `prefix`."""
 
 
 class Pipeline:
@@ -77,7 +78,7 @@ class Pipeline:
         else:
             entered = hidden = self._arrived.pop(piece)
             hidden.stop_gradient = False
-            state = part.resume(**inputs)
+            state = _resumed(part, inputs)
         for block in part.blocks:
             hidden = block(hidden, state)
         if part.last:
@@ -108,3 +109,9 @@ class Pipeline:
         if not self.parallel.layout.sequence:
             return [batch, tokens, hidden]
         return [batch * tokens // self.parallel.layout.tensor, hidden]
+
+
+def _resumed(part: Decoder, inputs: Inputs) -> Pass:
+    state = part.resume(**{name: value for name, value in inputs.items() if name != "prefix"})
+    state.prefix = inputs.get("prefix")
+    return state

@@ -8,9 +8,11 @@ from functools import partial
 
 from llm_data.pretrain import build_pretrain_datasets
 from llm_kernels.families import FamilySpec, Learned, Sizes
+from llm_train.blanks.tokens import BlankTokens
+from llm_train.blanks.windows import ADDED, BlankWindows
 from llm_train.errors import BatchError, RecipeError
 from llm_train.loop import TrainingData
-from llm_train.loop.data import Batch, Sample, stacked
+from llm_train.loop.data import Batch, Sample, Samples, stacked
 from llm_train.loop.plan import make_plan
 from llm_train.pretrain.options import PretrainOptions
 
@@ -18,9 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 def pretraining_data(
-    options: PretrainOptions, spec: FamilySpec, sizes: Sizes, replicas: int = 1
+    options: PretrainOptions,
+    spec: FamilySpec,
+    sizes: Sizes,
+    replicas: int = 1,
+    blanks: BlankTokens | None = None,
 ) -> TrainingData:
     """Training, held-out and test samples of `input_dir`, as many as the run's replicas need.
+
+    `blanks`: those of a family with a prefix mask, whose samples they lay out; None: it is causal.
 
     Raises RecipeError where a sample is longer than the model's positions, llm_data's errors for
     files and splits that are not right.
@@ -28,7 +36,7 @@ def pretraining_data(
     _check_length(options.max_seq_length, spec, sizes)
     assert options.input_dir is not None
     wanted = (None, None if options.evaluates else 0, None if options.do_predict else 0)
-    place = (options.input_dir, options.split, options.max_seq_length)
+    place = (options.input_dir, options.split, options.max_seq_length - (ADDED if blanks else 0))
     once, valid, test = build_pretrain_datasets(*place, num_samples=wanted, seed=options.seed)
     if once is None:
         message = (
@@ -47,13 +55,24 @@ def pretraining_data(
         needed,
     )
     collate = partial(stacked_below, sizes.vocab)
-    return TrainingData(train, collate, valid, test, epoch=len(once), shuffle=False)
+
+    def arranged(part: Samples | None) -> Samples | None:
+        return part and BlankWindows(part, blanks, options.seed) if blanks else part
+
+    return TrainingData(
+        arranged(train) or train,
+        collate,
+        arranged(valid),
+        arranged(test),
+        epoch=len(once),
+        shuffle=False,
+    )
 
 
 def stacked_below(vocab: int, samples: Sequence[Sample]) -> Batch:
     """A batch of whole samples. Raises BatchError for ids that are not below `vocab`."""
     batch = stacked(samples)
-    highest = max(int(array.max()) for array in batch.values())
+    highest = max(int(batch[name].max()) for name in ("input_ids", "labels"))
     if highest >= vocab:
         message = (
             f"The data hold token id {highest}, the model has {vocab} embeddings. Tokenize them "

@@ -31,6 +31,7 @@ def pretrain(options: PretrainOptions) -> None:
         launch(options, "llm_train.pretrain.run:pretrain")
         return
     import_paddlenlp()
+    from llm_train.blanks.tokens import blank_tokens
     from llm_train.loop import run_training
     from llm_train.loop.device import use_device
     from llm_train.model import FullModelFiles, build_model
@@ -52,7 +53,13 @@ def pretrain(options: PretrainOptions) -> None:
     run_training(
         model,
         options,
-        pretraining_data(options, model.spec, model.sizes, replicas),
+        pretraining_data(
+            options,
+            model.spec,
+            model.sizes,
+            replicas,
+            blank_tokens(model.spec, model.source, tokenizer),
+        ),
         FullModelFiles(model, tokenizer, parallel),
         command="train pretrain",
         inputs={

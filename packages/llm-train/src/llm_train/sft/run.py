@@ -55,7 +55,7 @@ def sft(options: SftOptions) -> None:
         judge = Judge(
             model.decoder,
             tokenizer,
-            held_out(options, tokenizer),
+            held_out(options, options, tokenizer),
             most=max(options.max_length - options.src_length, 1),
             batch=options.per_device_eval_batch_size,
             limit=None if batches is None else batches * options.per_device_eval_batch_size,
