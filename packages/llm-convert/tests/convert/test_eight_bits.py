@@ -73,7 +73,7 @@ def test_the_configuration_is_that_of_compressed_tensors(golden: Path, tmp_path:
     assert (stated["quant_method"], stated["format"]) == ("compressed-tensors", "float-quantized")
     assert stated["ignore"] == ["lm_head"]
     (group,) = stated["config_groups"].values()
-    assert group["input_activations"] is None
+    assert (group["format"], group["input_activations"]) == ("float-quantized", None)
     assert group["weights"] == {
         "num_bits": 8,
         "type": "float",

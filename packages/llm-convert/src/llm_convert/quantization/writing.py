@@ -46,6 +46,8 @@ def to_config(quantization: Quantization, stored: Mapping[str, StoredTensor]) ->
             "weights": _arguments(scheme),
             "input_activations": _input_arguments(scheme),
             "output_activations": None,
+            # Without it, compressed-tensors takes int8 weights with plain inputs to be packed.
+            **({"format": scheme.form} if scheme.form in EIGHT_BITS else {}),
         }
         for index, (scheme, names) in enumerate(modules.items())
     }
