@@ -19,7 +19,7 @@ constexpr std::size_t kStripeRows = 192;  // a multiple of every tile's rows
 constexpr std::size_t kTallStripeRows = 2 * kStripeRows;
 constexpr std::size_t kTallStripeInputs = 2048;
 constexpr std::size_t kCachedStripe = std::size_t{1} << 20;
-constexpr std::size_t kMatrixChunkBytes =
+constexpr std::size_t kTallChunkBytes =
     2048;  // of a row; its codes and a panel's fit the second cache
 constexpr std::size_t kMostPanelsPerTask = 8;
 constexpr std::size_t kTasksPerThread = 4;
@@ -38,15 +38,15 @@ struct Pass {
   const KernelTable& table;
   Stripe floats;
   Stripe codes;
-  Stripe matrices;
+  Stripe tall;
 
   const Stripe& stripe(const InputKey& key) const {
-    return key.is_matrix() ? matrices : key.is_codes() ? codes : floats;
+    return key.tall ? tall : key.is_codes() ? codes : floats;
   }
 };
 
 // Whether the first tile sets the outputs, instead of adding to what they begin with.
-bool sets_outputs(const Task& task) { return task.key.is_matrix() && !task.part->accumulate; }
+bool sets_outputs(const Task& task) { return task.key.tall && !task.part->accumulate; }
 
 void start_outputs(const Task& task, const KernelTable& table, const Stripe& stripe) {
   const PackedLinear& weight = *task.part->weight;
@@ -118,31 +118,30 @@ void meet_codes(const Task& task, const Pass& pass, std::size_t panel, std::size
   tile.run = task.key.run;
   tile.fresh = begin == 0 && sets_outputs(task);
   if (const float* bias = task.part->weight->bias()) tile.bias = bias + panel * table.panel_rows;
-  WeightFormat format = task.part->weight->format();
-  if (task.key.is_matrix() && format == kInt4Dot) {
+  const int format = task.part->weight->format() - kFloatFormats;
+  if (task.key.tall && table.tall.expand[format]) {
     auto* bytes = reinterpret_cast<std::uint8_t*>(expanded.data());
-    table.matrix.expand_nibbles(tile.codes, end - begin, bytes);
+    table.tall.expand[format](tile.codes, end - begin, bytes);
     tile.codes = bytes;
-    format = kInt8Dot;
   }
-  const auto& tiles = task.key.is_matrix() ? table.matrix.tile : table.dot_tile;
+  const auto compute_tile = task.key.tall ? table.tall.tile[format] : table.dot_tile[format];
   const std::size_t before = segments_before(begin, task.key, stripe.inputs);
   for (std::size_t t = 0; t < stripe.tiles(); ++t) {
     const std::size_t rows = stripe.rows_in(t);
     const std::size_t row = t * stripe.tile_rows;
     const std::size_t scales = row * task.segments + before * rows;
-    tile.x = task.inputs->codes.data() + stripe.code_place(begin, t, task.key.code_bytes());
+    tile.x = task.inputs->codes.data() + stripe.code_place(begin, t, task.key.code_bytes);
     tile.x_scales = task.inputs->scales.data() + scales;
     tile.x_sums = task.inputs->sums.data() + scales;
     tile.y = output_at(task, pass, panel, row);
     tile.cold = t == 0;
-    tiles[format - kFloatFormats](tile, rows);
+    compute_tile(tile, rows);
   }
 }
 
 // Inputs that are met at once. A lone tile's chunks are one, unless codes are expanded.
 std::size_t chunk_of(const InputKey& key, const Stripe& stripe) {
-  if (key.is_matrix()) return kMatrixChunkBytes / key.code_bytes();
+  if (key.tall) return kTallChunkBytes / key.code_bytes;
   return stripe.tiles() == 1 ? stripe.inputs : kSegment;
 }
 
@@ -153,7 +152,7 @@ void compute(const Task& task, const Pass& pass, const GrowingBuffer<float>& exp
   const std::size_t chunk = chunk_of(task.key, stripe);
   const std::size_t chunks = (k + chunk - 1) / chunk;
   const std::size_t panels = task.last_panel - task.first_panel;
-  const std::size_t input_bytes = task.key.is_codes() ? task.key.code_bytes() : sizeof(float);
+  const std::size_t input_bytes = task.key.is_codes() ? task.key.code_bytes : sizeof(float);
   const bool cached = stripe.rows * k * input_bytes <= kCachedStripe;
   for (std::size_t i = 0; i < panels * chunks; ++i) {
     const std::size_t panel = task.first_panel + (cached ? i / chunks : i % panels);
@@ -205,8 +204,7 @@ void make_room(const KernelTable& table, const ThreadPool& pool, LinearScratch& 
     const InputKey key = input_key(table, *part.weight, stripe_rows);
     bytes = std::max(bytes, row_bytes(key, part.weight->inputs()));
     if (part.weight->is_dot()) {
-      if (key.is_matrix())
-        floats = std::max(floats, kMatrixChunkBytes * table.panel_rows / sizeof(float));
+      if (key.tall) floats = std::max(floats, kTallChunkBytes * table.panel_rows / sizeof(float));
     } else if (stripe_rows >= table.expand_rows[format]) {
       floats = std::max(floats, kSegment * table.panel_rows);
     }
@@ -220,7 +218,7 @@ void make_room(const KernelTable& table, const ThreadPool& pool, LinearScratch& 
 void linear(const KernelTable& table, ThreadPool& pool, LinearScratch& scratch, const float* x,
             std::size_t rows, const std::vector<LinearPart>& parts) {
   const std::size_t k = parts.front().weight->inputs();
-  const bool tall = table.matrix.rows > 0 && k <= kTallStripeInputs;
+  const bool tall = table.tall.rows > 0 && k <= kTallStripeInputs;
   const std::size_t stripe_rows = tall ? kTallStripeRows : kStripeRows;
   make_room(table, pool, scratch, std::min(rows, stripe_rows), parts);
   for (std::size_t first = 0; first < rows; first += stripe_rows) {
@@ -228,7 +226,7 @@ void linear(const KernelTable& table, ThreadPool& pool, LinearScratch& scratch, 
     const Pass pass = {table,
                        {x, first, count, k, table.tile_rows},
                        {x, first, count, k, table.dot_tile_rows},
-                       {x, first, count, k, std::max<std::size_t>(table.matrix.rows, 1)}};
+                       {x, first, count, k, std::max<std::size_t>(table.tall.rows, 1)}};
     const std::vector<Task> tasks = split_tasks(pass, pool, scratch, parts);
     pool.run(tasks.size(), [&](std::size_t index, int thread) {
       compute(tasks[index], pass, scratch.expanded[static_cast<std::size_t>(thread)]);

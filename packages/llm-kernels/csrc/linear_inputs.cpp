@@ -87,8 +87,8 @@ float row_scale(const KernelTable& table, const InputForm& form, const float* ro
 void place_runs(const Stripe& stripe, const InputKey& key, std::size_t tile, std::size_t m,
                 const std::int8_t* codes, StripeInputs& out) {
   const std::size_t step = stripe.rows_in(tile) * key.run;
-  const std::size_t bytes = stripe.padded() * key.code_bytes();
-  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile, key.code_bytes()) + key.run * m;
+  const std::size_t bytes = stripe.padded() * key.code_bytes;
+  std::int8_t* to = out.codes.data() + stripe.code_place(0, tile, key.code_bytes) + key.run * m;
   if (key.run == 4) {
     for (std::size_t i = 0; i < bytes; i += 4, to += step) std::memcpy(to, codes + i, 4);
   } else {
@@ -103,6 +103,14 @@ void pack_bfloat16_row(const KernelTable& table, const Stripe& stripe, const Inp
   table.round_bfloat16(stripe.row(tile, m), stripe.inputs, reinterpret_cast<std::uint16_t*>(codes));
   std::memset(codes + 2 * stripe.inputs, 0, 2 * (stripe.padded() - stripe.inputs));
   place_runs(stripe, key, tile, m, codes, out);
+}
+
+// Codes of a byte to as many of two, where they lie.
+void widen(std::int8_t* codes, std::size_t count) {
+  for (std::size_t i = count; i-- > 0;) {
+    const std::int16_t wide = codes[i];
+    std::memcpy(codes + 2 * i, &wide, sizeof wide);
+  }
 }
 
 // One row of a tile; its scales and sums to [segment][row].
@@ -123,13 +131,14 @@ void pack_int8_row(const KernelTable& table, const Stripe& stripe, const InputKe
     at = end;
   }
   std::memset(codes + k, 0, stripe.padded() - k);
+  if (key.code_bytes == 2) widen(codes, stripe.padded());
   place_runs(stripe, key, tile, m, codes, out);
 }
 
 void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe,
                 const InputKey& key, const Rows& scratch, StripeInputs& out) {
   const std::size_t segments = segments_before(stripe.inputs, key, stripe.inputs);
-  const std::size_t codes = stripe.rows * stripe.padded() * key.code_bytes();
+  const std::size_t codes = stripe.rows * stripe.padded() * key.code_bytes;
   out.codes.reserve(codes);
   out.scales.resize(segments * stripe.rows);
   out.sums.resize(segments * stripe.rows);
@@ -147,27 +156,36 @@ void pack_codes(const KernelTable& table, ThreadPool& pool, const Stripe& stripe
 
 }  // namespace
 
-// The longest run of which every segment of the weight's codes is a whole number; 4 where that is
-// none of a matrix unit's.
-std::size_t matrix_run(const PackedLinear& weight) {
-  const std::size_t code_bytes = weight.inputs_form().is_int8() ? 1 : 2;
-  for (const std::size_t run : {64, 32}) {
+// The first of TallTiles::runs of which every segment of the weight's codes is a whole number; 0
+// where none is.
+std::size_t tall_run(const TallTiles& tall, const PackedLinear& weight, std::size_t code_bytes) {
+  for (const std::size_t run : tall.runs) {
     const bool whole = weight.inputs() * code_bytes % run == 0;
     if (whole && weight.group() * code_bytes % run == 0) return run;
   }
-  return 4;
+  return 0;
 }
 
 InputKey input_key(const KernelTable& table, const PackedLinear& weight, std::size_t rows) {
-  std::size_t run = 0;
+  const bool int8 = weight.inputs_form().is_int8();
+  InputKey key = {};
+  key.form = weight.inputs_form();
+  key.code_bytes = int8 ? 1 : 2;
   if (weight.is_dot()) {
-    const bool matrix = rows >= table.matrix.from[weight.format() - kFloatFormats];
-    run = matrix ? matrix_run(weight) : 4;
+    key.run = 4;
+    const bool many = rows >= table.tall.from[weight.format() - kFloatFormats];
+    const std::size_t bytes = int8 ? table.tall.int8_bytes : 2;
+    if (const std::size_t run = many ? tall_run(table.tall, weight, bytes) : 0) {
+      key.run = run;
+      key.code_bytes = bytes;
+      key.tall = true;
+    }
   }
-  const bool sums = !weight.is_dot() && weight.has_offsets();
+  key.sums = !weight.is_dot() && weight.has_offsets();
   // A row of one scale is cut all the same: where a group ends, sums are scaled.
-  const bool grouped = weight.group() < weight.inputs() && (weight.is_dot() || sums);
-  return {run, weight.inputs_form(), grouped ? weight.group() : 0, sums};
+  const bool grouped = weight.group() < weight.inputs() && (weight.is_dot() || key.sums);
+  key.group = grouped ? weight.group() : 0;
+  return key;
 }
 
 std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inputs) {
@@ -177,7 +195,7 @@ std::size_t segments_before(std::size_t k, const InputKey& key, std::size_t inpu
 }
 
 std::size_t row_bytes(const InputKey& key, std::size_t inputs) {
-  if (key.is_codes()) return (inputs + 7) / 8 * 8 * key.code_bytes();
+  if (key.is_codes()) return (inputs + 7) / 8 * 8 * key.code_bytes;
   return is_exact(key.form) ? 0 : inputs * (sizeof(float) + sizeof(std::uint16_t));
 }
 

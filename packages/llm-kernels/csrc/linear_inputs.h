@@ -40,13 +40,12 @@ struct InputKey {
   InputForm form;
   std::size_t group;  // 0 where it decides nothing
   bool sums;
+  std::size_t code_bytes;  // of an input
+  bool tall;               // met by TallTiles
 
   bool is_codes() const { return run > 0; }
-  bool is_matrix() const { return run > 4; }
-  // Of an input's code.
-  std::size_t code_bytes() const { return form.is_int8() ? 1 : 2; }
   bool operator==(const InputKey& o) const {
-    return run == o.run && form == o.form && group == o.group && sums == o.sums;
+    return run == o.run && form == o.form && group == o.group && sums == o.sums && tall == o.tall;
   }
 };
 // For `rows` rows of x.

@@ -4,6 +4,7 @@
 #include "llm_kernels/kernel_table.h"
 
 #define LLM_KERNELS_UNIT avx2
+#include "kernels/linear_pairs.h"
 #include "kernels/no_matrix.h"
 #include "kernels/table.h"
 

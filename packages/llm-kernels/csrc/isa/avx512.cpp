@@ -6,6 +6,7 @@
 #include "simd/avx512.h"
 #include "simd/dot512_pairs.h"
 #include "kernels/no_matrix.h"
+#include "kernels/no_tall_tiles.h"
 #include "kernels/table.h"
 // clang-format on
 

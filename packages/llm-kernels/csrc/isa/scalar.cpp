@@ -5,6 +5,7 @@
 
 #define LLM_KERNELS_UNIT scalar
 #include "kernels/no_matrix.h"
+#include "kernels/no_tall_tiles.h"
 #include "kernels/table.h"
 
 namespace llm_kernels {

@@ -152,7 +152,7 @@ void matrix_tile(const DotTile& tile, size_t rows) {
   }
 }
 
-// See MatrixKernels::expand_nibbles.
+// To codes of kInt8Dot, not biased. See TallTiles::expand.
 void expand_nibbles(const void* codes, size_t count, uint8_t* out) {
   const auto* from = static_cast<const uint8_t*>(codes);
   for (size_t k = 0; k < count; k += 8, from += kPanelBytes, out += 2 * kPanelBytes) {
@@ -164,9 +164,12 @@ void expand_nibbles(const void* codes, size_t count, uint8_t* out) {
   }
 }
 
-constexpr MatrixKernels kMatrix = {kMatrixRows,
-                                   {kMatrixFromInt8, kMatrixFromInt4, kMatrixFromBFloat16},
-                                   {matrix_tile<Int8Matrix>, nullptr, matrix_tile<BFloat16Matrix>},
-                                   expand_nibbles};
+constexpr TallTiles kTall = {
+    kMatrixRows,
+    {64, 32},
+    1,
+    {kMatrixFromInt8, kMatrixFromInt4, kMatrixFromBFloat16},
+    {matrix_tile<Int8Matrix>, matrix_tile<Int8Matrix>, matrix_tile<BFloat16Matrix>},
+    {nullptr, expand_nibbles, nullptr}};
 
 }  // namespace llm_kernels::LLM_KERNELS_UNIT

@@ -27,7 +27,7 @@ const KernelTable kTable = {
     {linear_tile<Float32>, linear_tile<BFloat16>, linear_tile<Float8>, linear_tile<Int8>,
      linear_tile<Int4>},
     {dot_tile<Int8Dot>, dot_tile<Int4Dot>, bfloat16_tile<kBFloat16Products>},
-    kMatrix,
+    kTall,
     round_int8,
     round_bfloat16,
     widen_bfloat16,

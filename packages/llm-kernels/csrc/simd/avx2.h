@@ -9,9 +9,12 @@ namespace llm_kernels::avx2 {
 
 constexpr size_t kWidth = 8;
 constexpr int kTileRows = 3;
-constexpr int kDotTileRows = 4;
-constexpr int kDotSums = 4;  // of two registers each
+constexpr int kDotTileRows = 3;
+constexpr int kDotSums = 6;  // of two registers each
 constexpr int kInt8Bias = 0;
+constexpr int kPairRows = 6;
+constexpr size_t kPairsFromInt8 = 12;
+constexpr size_t kPairsFromInt4 = SIZE_MAX;
 constexpr bool kBFloat16Products = false;
 constexpr size_t kExpandFloatRows = 8;
 constexpr size_t kExpandInt8Rows = 8;
@@ -128,9 +131,13 @@ inline Bytes low_nibbles(Bytes b) { return {_mm256_and_si256(b.v, _mm256_set1_ep
 inline Bytes high_nibbles(Bytes b) {
   return {_mm256_and_si256(_mm256_srli_epi16(b.v, 4), _mm256_set1_epi8(15))};
 }
+// Sums stay in their registers, in the order they are written in: GCC would add products by twos
+// first, and keep all of them in memory until then.
+inline void in_order(__m256i& sum) { __asm__("" : "+x"(sum)); }
 // At most eight of these between folds: 8 * 2 * 15 * 127 fits 16 bits.
 inline void dot_nibbles(DotSum& s, Bytes w, Bytes x) {
   s.pairs = _mm256_add_epi16(s.pairs, _mm256_maddubs_epi16(w.v, x.v));
+  in_order(s.pairs);
 }
 inline void fold(DotSum& s) {
   s.total = _mm256_add_epi32(s.total, _mm256_madd_epi16(s.pairs, _mm256_set1_epi16(1)));
@@ -148,6 +155,28 @@ inline Int8Codes load_codes(const uint8_t* p) {
 inline void dot_int8(DotSum& s, Int8Codes w, Bytes x) {
   const __m256i pairs = _mm256_maddubs_epi16(w.size, _mm256_sign_epi8(x.v, w.v));
   s.total = _mm256_add_epi32(s.total, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+  in_order(s.total);
+}
+// Pairs of 16 bits; the sums stay in 32.
+inline void dot_pairs(DotSum& s, Bytes w, Bytes x) {
+  s.total = _mm256_add_epi32(s.total, _mm256_madd_epi16(w.v, x.v));
+  in_order(s.total);
+}
+struct Pairs {
+  Bytes first;
+  Bytes second;
+};
+// Four signed bytes a lane: the first two of all lanes, and the last two, as 16 bits.
+inline Pairs widen_quads(Bytes b) {
+  const __m256 low = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm256_castsi256_si128(b.v)));
+  const __m256 high = _mm256_castsi256_ps(_mm256_cvtepi8_epi16(_mm256_extracti128_si256(b.v, 1)));
+  const __m256i even = _mm256_castps_si256(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(2, 0, 2, 0)));
+  const __m256i odd = _mm256_castps_si256(_mm256_shuffle_ps(low, high, _MM_SHUFFLE(3, 1, 3, 1)));
+  return {{_mm256_permute4x64_epi64(even, _MM_SHUFFLE(3, 1, 2, 0))},
+          {_mm256_permute4x64_epi64(odd, _MM_SHUFFLE(3, 1, 2, 0))}};
+}
+inline void store_bytes(uint8_t* p, Bytes b) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), b.v);
 }
 inline Vec to_float(DotSum s) { return {_mm256_cvtepi32_ps(s.total)}; }
 

@@ -67,7 +67,7 @@ struct LinearTile {
 };
 
 // Some rows of codes times one panel of weights, added to y. A run is what lies side by side of a
-// row: four bytes for the vectors of a dot_tile, 32 or 64 for a matrix_tile.
+// row: four bytes for a dot_tile, one of TallTiles::runs for a tall one.
 struct DotTile {
   const int8_t* x;        // [bytes / run, rows, run], zeros behind the last input
   const float* x_scales;  // [segments, rows]
@@ -83,11 +83,11 @@ struct DotTile {
   size_t k_end;
   size_t group;  // inputs that share a scale
   size_t run;
-  // Read by a matrix_tile: y is set, not added to, and begins at the bias of the panel's outputs,
+  // Read by a tall tile: y is set, not added to, and begins at the bias of the panel's outputs,
   // or at 0 where that is null.
   bool fresh;
   const float* bias;
-  bool cold;  // read by a matrix_tile: nothing met these codes just before
+  bool cold;  // read by a tall tile: nothing met these codes just before
 };
 
 // Some rows that have one low-rank adapter: y += b (a x).
@@ -182,13 +182,16 @@ inline size_t attention_scratch(size_t queries, size_t head_dim, size_t value_di
   return (queries + laid_out + 16) * block_size + (queries * head_dim + 1) / 2;
 }
 
-// The processor's matrix unit, where it has one. The arrays are indexed as KernelTable::dot_tile.
-struct MatrixKernels {
+// Tiles for many rows, where they are others: on a matrix unit, or over widened codes. The arrays
+// are indexed as KernelTable::dot_tile.
+struct TallTiles {
   size_t rows;               // most rows of codes in a tile
-  size_t from[kDotFormats];  // the rows of x from which on the unit computes; SIZE_MAX: never
-  void (*tile[kDotFormats])(const DotTile& tile, size_t rows);  // of int4: null, it is expanded
-  // Codes of kInt4Dot of `count` inputs of a panel to those of kInt8Dot, not biased.
-  void (*expand_nibbles)(const void* codes, size_t count, uint8_t* out);
+  size_t runs[2];            // bytes of a row that lie side by side, the better first
+  size_t int8_bytes;         // of an input that was rounded to int8
+  size_t from[kDotFormats];  // the rows of x from which on they compute; SIZE_MAX: never
+  void (*tile[kDotFormats])(const DotTile& tile, size_t rows);
+  // Codes of `count` inputs of a panel to what the tile reads; null: it reads them as they lie.
+  void (*expand[kDotFormats])(const void* codes, size_t count, uint8_t* out);
 };
 
 struct KernelTable {
@@ -201,7 +204,7 @@ struct KernelTable {
   void (*linear_tile[kFloatFormats])(const LinearTile& tile, size_t rows);
   // Indexed by WeightFormat - kFloatFormats.
   void (*dot_tile[kDotFormats])(const DotTile& tile, size_t rows);
-  MatrixKernels matrix;
+  TallTiles tall;
   // Rounds n inputs to codes of -127 to 127 by the scale max |x| / 127, or by `scale` where that is
   // not 0. Returns the scale; NaN where an input is no number. *sum is the codes' sum.
   float (*round_int8)(const float* x, size_t n, float scale, int8_t* codes, float* sum);
