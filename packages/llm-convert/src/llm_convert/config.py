@@ -32,6 +32,8 @@ from llm_kernels.families import (
 ORIGIN = "torch_checkpoint"
 # PaddleNLP's loaders look here before they look at `architectures`.
 RUN_BY_FIELD = "init_class"
+# How many layers predict further tokens; they are never written.
+FURTHER = "num_nextn_predict_layers"
 DTYPE_FIELD: Mapping[str, str] = MappingProxyType({"hf": "torch_dtype", "paddlenlp": "dtype"})
 # PaddleNLP's names of the scalings that it states by type and factor alone.
 _SCALINGS: Mapping[type, str] = MappingProxyType(
@@ -63,6 +65,8 @@ def config_for(
     """
     replaced = (*DTYPE_FIELD.values(), FIELD, ORIGIN)
     translated = {name: value for name, value in config.items() if name not in replaced}
+    if translated.get(FURTHER):
+        translated[FURTHER] = 0
     origin = dict(config.get(ORIGIN) or {})
     if naming == "paddlenlp":
         noted = {"without_prefix": without_prefix, "repeats_head": repeats_head}

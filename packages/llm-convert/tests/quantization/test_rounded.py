@@ -152,3 +152,29 @@ def test_they_are_rewritten_without_a_loss(golden, tmp_path, inputs, by_row, fam
         assert type(weight) is type(again)
         if isinstance(weight, RoundedInputs):
             assert weight.rounding == again.rounding
+
+
+@pytest.mark.parametrize("scheme", ["dynamic", "static"])
+def test_files_of_auto_fp8(golden, tmp_path, scheme):
+    """One number for all of a weight, as a tensor without dimensions."""
+    shutil.copytree(golden / "qwen2", tmp_path / "m")
+    (tmp_path / "m" / "pytorch_model.bin").unlink(missing_ok=True)
+    file = tmp_path / "m" / "model.safetensors"
+    tensors = load_file(file)
+    name = "model.layers.0.mlp.down_proj.weight"
+    scale = np.float32(np.abs(tensors[name]).max() / 448)
+    codes = (tensors[name] / scale).astype(ml_dtypes.float8_e4m3fn)
+    tensors |= {name: codes, f"{name}_scale": np.array(scale)}
+    if scheme == "static":
+        tensors[name.replace("weight", "input_scale")] = np.array(0.5, np.float32)
+    save_file(tensors, file)
+    config = json.loads((tmp_path / "m" / "config.json").read_text())
+    config["quantization_config"] = {"quant_method": "fp8", "activation_scheme": scheme}
+    (tmp_path / "m" / "config.json").write_text(json.dumps(config))
+    weight = open_model(tmp_path / "m").weight(ParameterKey("down", 0))
+    assert isinstance(weight, RoundedInputs)
+    assert weight.rounding == (
+        InputRounding("float8_static", 0.5) if scheme == "static" else InputRounding("float8_token")
+    )
+    wanted = codes.astype(np.float64) * float(scale)
+    np.testing.assert_allclose(weight.dequantize(), wanted, rtol=1e-6)

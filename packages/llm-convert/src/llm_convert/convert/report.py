@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import resource
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import prod
 from pathlib import Path
 
@@ -22,6 +23,7 @@ def report(
     shapes: Mapping[object, tuple[np.dtype, tuple[int, ...]]],
     target: str,
     companions: list[str],
+    left_out: Sequence[str] = (),
     peak: int,
     seconds: float,
 ) -> None:
@@ -31,6 +33,7 @@ def report(
         what: the family of the model.
         shapes: element type and shape of each parameter of the source.
         companions: names of the files carried along.
+        left_out: names of tensors that only predict further tokens.
         peak: bytes that the conversion had resident at most.
     """
     count = sum(prod(shape) for _, shape in shapes.values())
@@ -42,10 +45,22 @@ def report(
     console.print(
         f"Carried along: {', '.join(companions) or 'nothing (no tokenizer files there)'}."
     )
+    if left_out:
+        console.print(
+            f"Left out: {len(left_out)} tensors that predict further tokens "
+            f"({', '.join(sorted({_layer(name) for name in left_out}))}); they take no "
+            "part in a model's own answer."
+        )
     console.print(
         f"Peak memory of the conversion {scaled(peak, 'B')}; the largest tensor is "
         f"{scaled(largest, 'B')}."
     )
+
+
+def _layer(name: str) -> str:
+    """The layer that a tensor is in: `model.layers.61`."""
+    found = re.match(r".*?\.\d+(?=\.)|.*", name)
+    return found[0] if found else name
 
 
 def peak_memory() -> int:

@@ -57,7 +57,7 @@ def convert(options: ConvertOptions) -> int:
         return found
     source, model = found
     if model.quantization is not None and options.to != "gguf":
-        check_packed(options, model.path)
+        check_packed(options, model.path, model.quantization)
     target = target_of(options, model.path, model.naming)
     with written_folder(
         options.output_path,
@@ -79,6 +79,7 @@ def convert(options: ConvertOptions) -> int:
         shapes={key: (model.dtype(key), shape) for key, shape in model.parameters.items()},
         target=target,
         companions=companions,
+        left_out=model.layout.left_out,
         peak=peak,
         seconds=time.monotonic() - started,
     )

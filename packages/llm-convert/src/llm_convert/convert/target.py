@@ -9,6 +9,8 @@ from typing import Literal, TypeAlias
 
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.errors import ConvertError
+from llm_convert.quantization import Quantization
+from llm_convert.quantization.scheme import BLOCKS
 from llm_convert.saving import Naming
 
 Target: TypeAlias = Literal["hf", "paddlenlp", "gguf"]
@@ -38,8 +40,19 @@ def target_of(options: ConvertOptions, path: Path, naming: str) -> Target:
     return "hf" if target == "hf" else "gguf" if target == "gguf" else "paddlenlp"
 
 
-def check_packed(options: ConvertOptions, path: Path) -> None:
-    """Refuse to turn the quantized weights in `path` into PaddleNLP's. Raises ConvertError."""
+def check_packed(options: ConvertOptions, path: Path, quantization: Quantization) -> None:
+    """Refuse to write the quantized weights in `path` as they are where no layout holds them.
+
+    Raises ConvertError for PaddleNLP's, and for those that are read only.
+    """
+    forms = {scheme.form for scheme in quantization.schemes.values()}
+    if options.dtype is None and BLOCKS in forms:
+        message = (
+            f"{path} holds weights in {BLOCKS}, which are read and run, and never written. Choose "
+            "a type with --dtype: bfloat16 is what they were made from, float8 has a scale an "
+            "output."
+        )
+        raise ConvertError(message)
     if options.dtype is None and not (options.from_torch and options.to == "hf"):
         message = (
             f"{path} holds quantized weights, which are in Hugging Face's layout already and stay "

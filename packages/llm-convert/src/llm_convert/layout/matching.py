@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import count
 from typing import Protocol
 
 from llm_convert.errors import TensorMismatchError
@@ -18,6 +19,25 @@ def relevant(names: Iterable[str], checkpoint: Checkpoint) -> list[str]:
     """The names that are parameters: all but those of the table's ignored patterns."""
     ignored = [re.compile(pattern) for pattern in checkpoint.ignore]
     return [name for name in names if not any(pattern.search(name) for pattern in ignored)]
+
+
+def further(names: Sequence[str], checkpoint: Checkpoint, layers: int) -> list[str]:
+    """The names of layers behind the `layers` of the model that predict further tokens.
+
+    Only such a layer has the table's `predictor`; any other one is unknown.
+    """
+    if not checkpoint.predictor:
+        return []
+    have, found = set(names), list[str]()
+    for layer in count(layers):
+        full = checkpoint.predictor.format(layer=layer)
+        spellings = (full, full.removeprefix(checkpoint.optional_prefix))
+        mark = next((name for name in spellings if name in have), None)
+        if mark is None:
+            return found
+        start, _, _ = mark.partition(f".{layer}.")
+        found += [name for name in names if name.startswith(f"{start}.{layer}.")]
+    raise AssertionError
 
 
 def in_file(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from llm_convert.errors import TensorMismatchError
-from llm_convert.layout.matching import check, in_file, relevant
+from llm_convert.layout.matching import check, further, in_file, relevant
 from llm_convert.layout.stored import EMBED, HEAD, StoredTensor, stored_tensors
 from llm_convert.layout.transforms import (
     Weight,
@@ -31,6 +31,7 @@ class Layout:
     `tensors`: full stored name -> StoredTensor. `names`: full stored name -> name in the files
     that are read (the same, unless they leave out a prefix). `twin`: name in the files of a head
     that the configuration says is tied; `check_tied_head` compares it with the embedding.
+    `left_out`: names of layers that predict further tokens, which no decoder here does.
     """
 
     spec: FamilySpec
@@ -41,6 +42,7 @@ class Layout:
     names: Mapping[str, str]
     source: Mapping[ParameterKey, str]
     twin: str | None = None
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -128,6 +130,8 @@ def layout_of_files(
     ]
     best = max(candidates, key=lambda layout: _fit(layout, shapes))
     names = relevant(shapes, best.checkpoint)
+    left_out = further(names, best.checkpoint, sizes.layers)
+    names = [name for name in names if name not in set(left_out)]
     found = in_file(best.tensors, names, best.checkpoint)
     rest = [name for name in names if name not in set(found.values())]
     twin = _twin(best, rest)
@@ -143,6 +147,7 @@ def layout_of_files(
         found,
         best.source,
         twin,
+        tuple(left_out),
     )
 
 

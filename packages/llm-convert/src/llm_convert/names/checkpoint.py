@@ -38,6 +38,8 @@ class Checkpoint:
     `parallel`: slots that tensor parallel training splits otherwise than SLOTS says. `rank_qkv`
     per_head: each rank's fused q, k and v lie head by head although the whole is blocked.
     `bare`: slot -> full name with {layer}, for parameters without ".weight" behind it.
+    `predictor`: a name that a layer beyond the last holds where it predicts a further token; such
+    layers are left out.
     `optional_prefix`: may be absent from stored names. `ignore`: patterns of stored names that are
     no parameters; kept out of `names` so that the table can be inverted. `variants`: other ways the
     same ecosystem stores the family; read, never written.
@@ -54,6 +56,7 @@ class Checkpoint:
     bare: Names = field(default_factory=dict)
     parallel: Mapping[str, Split] = field(default_factory=dict)
     rank_qkv: Literal["", "per_head"] = ""
+    predictor: str = ""
     optional_prefix: str = ""
     ignore: tuple[str, ...] = BUFFERS
     variants: tuple[Checkpoint, ...] = ()

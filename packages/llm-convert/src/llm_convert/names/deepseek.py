@@ -26,15 +26,21 @@ DEEPSEEK = {
     "shared_up": SHARED + "up_proj",
     "shared_down": SHARED + "down_proj",
 }
+PREDICTOR = LAYER + "eh_proj.weight"
 CORRECTION = LAYER + "mlp.gate.e_score_correction_bias"
 
 
 def tables(base: str) -> dict[str, Checkpoint]:
     """The hub's and PaddleNLP's table."""
-    unfused = replace(paddle(base, DEEPSEEK), variants=())
+    forms = {"hf": (hub(DEEPSEEK), "model"), "paddlenlp": (paddle(base, DEEPSEEK), base)}
     return {
-        "hf": replace(hub(DEEPSEEK), bare={"router_correction": f"model.{CORRECTION}"}),
-        "paddlenlp": replace(unfused, bare={"router_correction": f"{base}.{CORRECTION}"}),
+        naming: replace(
+            table,
+            bare={"router_correction": f"{top}.{CORRECTION}"},
+            predictor=f"{top}.{PREDICTOR}",
+            variants=(),
+        )
+        for naming, (table, top) in forms.items()
     }
 
 

@@ -10,12 +10,19 @@ import numpy as np
 from llm_convert.errors import QuantizationError
 from llm_convert.files.tensor_file import TensorFile
 from llm_convert.layout import Weight
+from llm_convert.quantization.blockwise import BlockTensors, block_tensors, is_blockwise
 from llm_convert.quantization.gptq import as_packed, is_gptq
-from llm_convert.quantization.rounded import RoundedTensors, is_rounded, rounded_tensors
+from llm_convert.quantization.rounded import (
+    RoundedTensors,
+    from_auto_fp8,
+    is_rounded,
+    rounded_tensors,
+)
 from llm_convert.quantization.scheme import (
     EIGHT_BITS,
     FIELD,
     FORMAT,
+    FP8,
     METHOD,
     PACKED,
     SCALE,
@@ -41,16 +48,18 @@ class QuantizedTensors(Mapping[str, Weight]):
         self._files = files
         self._schemes: dict[str, Scheme] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
-        self._rounded: RoundedTensors | None = None
+        self._whole: RoundedTensors | BlockTensors | None = None
         if config is None:
             self._shapes = {name: files.info(name).shape for name in files}
             _check_dense(files)
             return
-        if is_rounded(config):
-            self._rounded = rounded_tensors(files, config)
-            self._schemes = dict.fromkeys(self._rounded.names, self._rounded.scheme)
-            kept = (name for name in files if name not in self._rounded.parts)
-            self._shapes = {name: files.info(name).shape for name in (*kept, *self._rounded.names)}
+        config = from_auto_fp8(config)
+        if is_rounded(config) or is_blockwise(config):
+            read = rounded_tensors if is_rounded(config) else block_tensors
+            whole = self._whole = read(files, config)
+            self._schemes = dict.fromkeys(whole.names, whole.scheme)
+            kept = (name for name in files if name not in whole.parts)
+            self._shapes = {name: files.info(name).shape for name in (*kept, *whole.names)}
             return
         allowed = _allowed_schemes(config)
         parts = set()
@@ -73,7 +82,7 @@ class QuantizedTensors(Mapping[str, Weight]):
         scheme = self._schemes.get(name)
         if scheme is None:
             return self._files[name]
-        return self._rounded.weight(name) if self._rounded else self._weight(name, scheme)
+        return self._whole.weight(name) if self._whole else self._weight(name, scheme)
 
     @property
     def shapes(self) -> Mapping[str, tuple[int, ...]]:
@@ -86,11 +95,12 @@ class QuantizedTensors(Mapping[str, Weight]):
 
     def dtype(self, name: str) -> np.dtype:
         """Element type of a tensor; of a quantized one, that of its scales."""
-        return self._files.info(name + SCALE if name in self._schemes else name).dtype
+        suffix = self._whole.suffix if self._whole else SCALE
+        return self._files.info(name + suffix if name in self._schemes else name).dtype
 
     def release(self, name: str) -> None:
         """Let the system drop the memory of a tensor and its scales."""
-        packed = name in self._schemes and self._rounded is None
+        packed = name in self._schemes and self._whole is None
         for part in (PACKED, SCALE) if packed else ("",):
             self._files.release(name + part)
 
@@ -136,8 +146,8 @@ def _allowed_schemes(config: Mapping[str, Any]) -> list[Scheme]:
     if method != METHOD or form != FORMAT:
         message = (
             f"config.json asks for quantization by {method!r}, format {form!r}; supported are "
-            f"{METHOD!r} with the formats {', '.join([FORMAT, *EIGHT_BITS])}, and 'gptq'. Take the "
-            "unquantized checkpoint."
+            f"{METHOD!r} with the formats {', '.join([FORMAT, *EIGHT_BITS])}, 'gptq', and {FP8!r}. "
+            "Take the unquantized checkpoint."
         )
         raise QuantizationError(message)
     try:

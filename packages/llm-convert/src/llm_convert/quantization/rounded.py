@@ -1,8 +1,9 @@
-"""compressed-tensors' `int-quantized` and `float-quantized` files: eight bits, inputs rounded too.
+"""Eight bits without packing: compressed-tensors' `int-quantized` and `float-quantized` files.
 
 A linear [N, K] is stored as `weight` (int8 or float8 e4m3) and `weight_scale` [N, 1] (or one number
 for all); where inputs are rounded by calibration, `input_scale` holds their scale, else every token
-has one of its own (`dynamic`). Format: https://github.com/vllm-project/compressed-tensors.
+has one of its own (`dynamic`). AutoFP8's files (`quant_method` fp8 without blocks) hold the same
+tensors, one number for all of a weight. Format: https://github.com/vllm-project/compressed-tensors.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ import numpy as np
 
 from llm_convert.errors import QuantizationError
 from llm_convert.files.tensor_file import TensorFile
-from llm_convert.quantization.scheme import EIGHT_BITS, INPUT_SCALE, METHOD, SCALE, Scheme, stem
+from llm_convert.quantization.scheme import (
+    EIGHT_BITS,
+    FP8,
+    INPUT_SCALE,
+    METHOD,
+    SCALE,
+    Scheme,
+    stem,
+)
 from llm_kernels.weights import Float8Weight, InputRounding, Int8Weight, RoundedInputs
 
 
@@ -24,6 +33,17 @@ def is_rounded(config: Mapping[str, Any] | None) -> bool:
     if config is None or config.get("quant_method") != METHOD:
         return False
     return config.get("format") in EIGHT_BITS
+
+
+def from_auto_fp8(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """AutoFP8's quantization_config as compressed-tensors states it; any other one as it is."""
+    if config.get("quant_method") != FP8 or config.get("weight_block_size"):
+        return config
+    dynamic = config.get("activation_scheme", "dynamic") == "dynamic"
+    inputs = {"num_bits": 8, "strategy": "token" if dynamic else "tensor", "dynamic": dynamic}
+    weights = {"num_bits": 8, "strategy": "tensor"}
+    groups = {"group_0": {"weights": weights, "input_activations": inputs}}
+    return {"quant_method": METHOD, "format": "float-quantized", "config_groups": groups}
 
 
 @dataclass(frozen=True)
@@ -36,6 +56,7 @@ class RoundedTensors:
     """Every tensor of the files that belongs to one of them."""
     scheme: Scheme
     """How every one of them is held, and its inputs are rounded."""
+    suffix: str = SCALE
 
     def weight(self, name: str) -> RoundedInputs | Int8Weight | Float8Weight:
         """One linear with the rounding of its inputs."""

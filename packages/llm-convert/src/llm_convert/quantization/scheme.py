@@ -17,6 +17,7 @@ from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, paramet
 
 FIELD = "quantization_config"
 METHOD, FORMAT = "compressed-tensors", "pack-quantized"
+FP8 = "fp8"
 EIGHT_BITS: Mapping[str, np.dtype] = MappingProxyType(
     {
         "int-quantized": np.dtype(np.int8),
@@ -24,6 +25,8 @@ EIGHT_BITS: Mapping[str, np.dtype] = MappingProxyType(
     }
 )
 """Formats that store a code an entry, without packing -> the type of a code."""
+BLOCKS = "float8 by block"
+"""A form that is read only (`blockwise`)."""
 # What stands for "<linear>.weight" in a file: the name with each of these appended.
 SHAPE = "_shape"
 PACKED, SCALE, ZERO = "_packed", "_scale", "_zero_point"
@@ -36,8 +39,8 @@ WORD = np.dtype("<i4")
 class Scheme:
     """How one linear is quantized and stored; `group_size` None: one scale for a whole row.
 
-    `form`: compressed-tensors' format, FORMAT or one of EIGHT_BITS. `inputs`: how the inputs of the
-    latter are rounded; None for not at all.
+    `form`: compressed-tensors' format, FORMAT or one of EIGHT_BITS; or BLOCKS. `inputs`: how those
+    of EIGHT_BITS are rounded; None for not at all.
     """
 
     num_bits: int = 4
@@ -109,8 +112,14 @@ class Quantization:
 def stored_infos(
     name: str, shape: tuple[int, ...], scheme: Scheme, scale: np.dtype
 ) -> dict[str, TensorInfo]:
-    """The tensors that stand for the quantized linear `name` ("...weight") [N, K] in a file."""
+    """The tensors that stand for the quantized linear `name` ("...weight") [N, K] in a file.
+
+    Raises QuantizationError for a form that is read only, and as `Scheme.groups`.
+    """
     rows, columns = shape
+    if scheme.form == BLOCKS:
+        message = f"{name} is {BLOCKS}, which is read and never written. Choose a --dtype."
+        raise QuantizationError(message)
     if scheme.form in EIGHT_BITS:
         whole = {
             name: TensorInfo(EIGHT_BITS[scheme.form], (rows, columns)),
