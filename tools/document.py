@@ -1,8 +1,8 @@
 """Write the parts of the documentation that follow from the code: ``python tools/document.py``.
 
 ``docs/options.md`` holds every command's options, from their dataclasses; ``docs/modules.md`` and
-the list in ``docs/architecture.md`` the first sentence of modules' docstrings. A test makes them
-anew and compares, so that they cannot drift.
+the list in ``docs/architecture.md`` the first sentence of docstrings. A test makes them anew and
+compares, so that they cannot drift.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -72,28 +71,29 @@ def modules_page() -> str:
         "# Modules\n\nOne line a file, made from the code by `python tools/document.py`. How they "
         "work together is in [architecture.md](architecture.md).\n"
     )
-    return head + _listed("##", lambda folder: sorted(folder.rglob("*.py")))
+    return head + _listed()
 
 
 def architecture_page(current: str) -> str:
-    """``docs/architecture.md`` with its list of modules made anew: one line a file or folder."""
+    """``docs/architecture.md`` with its list of packages made anew: one line each."""
     before, rest = current.split(BEGIN)
     after = rest.split(END)[1]
-    return f"{before}{BEGIN}\n{_listed('###', _top_level)}\n{END}{after}"
+    lines = [
+        f"- `{folder.parent.parent.relative_to(ROOT)}` {_first_sentence(folder / '__init__.py')}"
+        for folder in _packages()
+    ]
+    return f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}"
 
 
-def _top_level(folder: Path) -> list[Path]:
-    inner = [path / "__init__.py" for path in folder.iterdir() if (path / "__init__.py").is_file()]
-    skipped = ("__init__.py", "__main__.py", "cli.py", "errors.py")
-    return sorted([*(p for p in folder.glob("*.py") if p.name not in skipped), *inner])
+def _packages() -> list[Path]:
+    return [next(ROOT.glob(f"*/llm-{name}/src/llm_{name}")) for name in ORDER]
 
 
-def _listed(heading: str, files: Callable[[Path], list[Path]]) -> str:
+def _listed() -> str:
     lines = []
-    for name in ORDER:
-        folder = next(ROOT.glob(f"*/llm-{name}/src/llm_{name}"))
-        lines.append(f"\n{heading} {folder.parent.parent.relative_to(ROOT)}\n")
-        for file in files(folder):
+    for folder in _packages():
+        lines.append(f"\n## {folder.parent.parent.relative_to(ROOT)}\n")
+        for file in sorted(folder.rglob("*.py")):
             path = str(file.relative_to(folder.parent)).removesuffix("__init__.py")
             lines.append(f"- `{path}` {_first_sentence(file)}")
     return "\n".join(lines) + "\n"
