@@ -20,7 +20,7 @@ from llm_convert.files import safetensors as writer
 from llm_convert.files.safetensors import open_safetensors
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.model import Model, open_model
-from llm_convert.saving import copy_companions, parse_size, plan_shards, save_model
+from llm_convert.saving import copy_companions, plan_shards, save_model
 
 BYTE = np.dtype(np.uint8)
 
@@ -65,19 +65,6 @@ def test_shards_are_cut_between_tensors_only() -> None:
     }
     assert plan_shards(infos, 8) == [["a", "b"], ["c"], ["d"], ["e"]]
     assert plan_shards(infos, 100) == [list("abcde")]
-
-
-@pytest.mark.parametrize(
-    ("text", "size"), [("4GB", 4 * 10**9), ("512MiB", 2**29), ("1.5 kb", 1500), (77, 77)]
-)
-def test_sizes(text: str | int, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "GB", "0", "-1GB", "4XB", "4GB5"])
-def test_wrong_sizes(text: str) -> None:
-    with pytest.raises(ConvertError, match="max_shard_size"):
-        parse_size(text)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ hand over a function from canonical key to array.
 from __future__ import annotations
 
 import json
-import re
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -27,14 +26,12 @@ from llm_convert.layout import Layout, StoredTensor, Weight
 from llm_convert.names import checkpoint
 from llm_convert.quantization import Quantization, Scheme, stored_array, to_config
 from llm_convert.quantization.scheme import SHAPE, stored_infos
+from llm_convert.shard_size import DEFAULT_SHARD, parse_size
 from llm_kernels.families import FamilySpec, ParameterKey, Sizes
 
 Naming: TypeAlias = Literal["hf", "paddlenlp"]
-DEFAULT_SHARD = "4GB"
 # What each ecosystem's loader demands of `__metadata__`; PaddleNLP calls its own files NumPy's.
 _FORMATS: Mapping[str, str] = {"hf": "pt", "paddlenlp": "np"}
-_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 # Files of a checkpoint that no weight conversion changes, as patterns.
 COMPANIONS = (
     "generation_config.json",
@@ -93,6 +90,7 @@ def save_model(
             linears by input rows, which quantized files cannot.
     """
     folder = Path(folder)
+    limit = parse_size(max_shard_size)
     form = checkpoint(spec, naming)
     if repeats_head and naming == "hf" and form.head:
         form = replace(form, head_repeated=True)
@@ -109,7 +107,6 @@ def save_model(
         without_prefix=without_prefix,
         repeats_head=repeats_head,
     )
-    limit = parse_size(max_shard_size)
     write_config(folder, translated)
     write_shards(folder, naming, plan.infos, plan.read, limit, written)
 
@@ -242,20 +239,6 @@ def plan_shards(infos: Mapping[str, TensorInfo], limit: int) -> list[list[str]]:
         shards[-1].append(name)
         size += info.nbytes
     return shards
-
-
-def parse_size(size: str | int) -> int:
-    """Bytes of a size like 4000000000, "4GB" or "512MiB".
-
-    Raises:
-        ConvertError: not a positive size.
-    """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([A-Z]*)", str(size).strip().upper())
-    value = float(found[1]) * _UNITS[found[2]] if found and found[2] in _UNITS else 0
-    if value < 1:
-        message = f"max_shard_size {size!r} is no size; write for example 4GB or 512MiB."
-        raise ConvertError(message)
-    return int(value)
 
 
 def copy_companions(source: str | Path, folder: str | Path) -> list[str]:

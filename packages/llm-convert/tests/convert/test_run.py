@@ -182,6 +182,32 @@ def test_the_option_must_name_the_layout_of_the_source(golden: Path, tmp_path: P
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--max_shard_size", "4XB"), "--max_shard_size is '4XB'; it must be at least 1 byte"),
+        (("--dtype", "fp4"), "--dtype is 'fp4'; choose one of float32, float16, bfloat16, float8"),
+        (("--to", "torch"), "--to is 'torch'; choose one of paddlenlp, hf, gguf"),
+    ],
+)
+def test_options_are_looked_at_before_the_model(
+    tmp_path: Path, arguments: tuple[str, str], said: str
+) -> None:
+    """The source is not there, and nothing says so."""
+    done = llm("--from-torch", tmp_path / "none", "--output_path", tmp_path / "x", *arguments)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_full_output_is_told_before_the_model_is_looked_for(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x" / "file").touch()
+    done = llm("--from-torch", tmp_path / "none", "--output_path", tmp_path / "x")
+    assert done.returncode == 2
+    assert "is not empty" in done.stderr
+
+
 def test_a_head_that_paddlenlp_has_no_place_for(golden: Path, tmp_path: Path) -> None:
     with pytest.raises(TensorMismatchError, match="no place for a head"):
         run(from_torch=golden / "chatglm", output_path=tmp_path / "x")

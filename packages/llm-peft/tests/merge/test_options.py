@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from llm_convert.errors import ConvertError
 from llm_peft.errors import LoraOptionError
 from llm_peft.merge.options import MergeOptions
 
@@ -22,6 +23,11 @@ from llm_peft.merge.options import MergeOptions
 def test_what_cannot_work_names_the_option(name: str, value: Any, part: str) -> None:
     with pytest.raises(LoraOptionError, match=part):
         MergeOptions(lora_path="a", output_path="o", **{name: value})
+
+
+def test_sizes_are_looked_at_before_the_model() -> None:
+    with pytest.raises(ConvertError, match="--max_shard_size is '4XB'; it must be"):
+        MergeOptions(lora_path="a", output_path="o", max_shard_size="4XB")
 
 
 def test_large_models_are_compared_only_when_that_is_asked_for() -> None:

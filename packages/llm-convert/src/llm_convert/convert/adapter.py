@@ -14,7 +14,7 @@ from llm_cli.console import console
 from llm_cli.outputs import lineage, written_folder
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.readback import Held, certify_tensors, said
-from llm_convert.convert.target import target_naming
+from llm_convert.convert.target import check_plain, target_naming
 from llm_convert.errors import AdapterError
 from llm_convert.hub import hub_name, resolve_model
 from llm_convert.lora import (
@@ -28,7 +28,7 @@ from llm_convert.lora import (
 )
 from llm_convert.lora.reading import adapter_config
 from llm_convert.model import copy_companions, open_model
-from llm_convert.saving import DEFAULT_SHARD
+from llm_convert.shard_size import DEFAULT_SHARD
 from llm_kernels.families import ParameterKey
 
 _WRITERS = {"paddlenlp": write_lora, "hf": write_peft}
@@ -51,6 +51,7 @@ def convert_adapter(options: ConvertOptions, source: str) -> int:
     assert options.output_path is not None
     started = time.monotonic()
     _check_one_file(options)
+    check_plain(options, Path(source))
     target = target_naming(options, Path(source), str(adapter_naming(source)))
     config = adapter_config(source)
     named = options.base_model_name_or_path or config.get("base_model_name_or_path")

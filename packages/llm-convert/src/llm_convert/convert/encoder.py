@@ -12,7 +12,7 @@ from llm_cli.progress import progress
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.readback import Held, certify_tensors, said
 from llm_convert.convert.report import peak_memory, report
-from llm_convert.convert.target import expected_naming, target_naming
+from llm_convert.convert.target import check_plain, expected_naming, target_naming
 from llm_convert.encoders import (
     EncoderCheckpoint,
     Found,
@@ -34,6 +34,7 @@ def convert_encoder(options: ConvertOptions, source: str, found: Found) -> int:
     """
     assert options.output_path is not None
     started = time.monotonic()
+    check_plain(options, Path(source))
     checkpoint = open_encoder(source, read_config(Path(source)), found, expected_naming(options))
     target = target_naming(options, checkpoint.path, checkpoint.naming)
     origin = lineage(command="convert", options=options, inputs={"source": source})

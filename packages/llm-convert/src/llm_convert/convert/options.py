@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
+from llm_convert.shard_size import DEFAULT_SHARD, parse_size
 
 _SOURCES = ("from_torch", "to_torch", "from_meta", "gguf")
 _EIGHT_BITS = ("float8", "int8")
+_SHORT = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp8": "float8"}
 _SWITCH = {"true": True, "false": False}
 
 
@@ -71,12 +73,14 @@ class ConvertOptions:
         None,
         help="Type of all floating weights; without it every tensor keeps its own. float8 (e4m3) "
         "and int8: the linears, with a scale an output, in Hugging Face's layout; q8_0 only with "
-        "--to gguf.",
-        choices=("float32", "float16", "bfloat16", "float8", "int8", "q8_0"),
+        "--to gguf. Short names (bf16) will do.",
+        choices=("float32", "float16", "bfloat16", "float8", "int8", "q8_0", *_SHORT),
         group="Weights",
     )
     max_shard_size: str = option(
-        "4GB", help="Largest file, such as 4GB or 512MiB; a tensor is never split.", group="Weights"
+        DEFAULT_SHARD,
+        help="Largest file, such as 4GB or 512MiB; a tensor is never split.",
+        group="Weights",
     )
 
     verify: str | None = option(
@@ -127,7 +131,9 @@ class ConvertOptions:
         if self.output_path is None:
             message = "Missing --output_path: the folder to write."
             raise UserError(message)
+        self.dtype = _SHORT.get(self.dtype or "", self.dtype)
         self._check_dtype()
+        self._check_size()
         if self.verify is not None and self.verify.lower() not in _SWITCH:
             message = (
                 f"--verify is {self.verify!r}; a conversion takes true or false. To compare a "
@@ -162,6 +168,15 @@ class ConvertOptions:
                 f"--dtype {self.dtype}: weights of eight bits and their scales are stored in "
                 "Hugging Face's layout, which every command here reads; PaddleNLP's has no place "
                 "for them. Add --to hf."
+            )
+            raise UserError(message)
+
+    def _check_size(self) -> None:
+        parse_size(self.max_shard_size)
+        if self.to == "gguf" and self.max_shard_size != DEFAULT_SHARD:
+            message = (
+                f"--max_shard_size is {self.max_shard_size}, but --to gguf writes one file. Leave "
+                "it out."
             )
             raise UserError(message)
 

@@ -10,14 +10,14 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from llm_cli.console import console
-from llm_cli.outputs import lineage, written_folder
+from llm_cli.outputs import check_output_folder, lineage, written_folder
 from llm_cli.progress import progress
 from llm_convert.convert.adapter import convert_adapter
 from llm_convert.convert.eight_bits import eight_bits
 from llm_convert.convert.encoder import convert_encoder
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.convert.report import peak_memory, report
-from llm_convert.convert.target import Target, check_packed, target_of
+from llm_convert.convert.target import Target, check_packed, check_table, target_of
 from llm_convert.convert.tokenizer import tokenizer_of, write_tokenizer
 from llm_convert.encoders import find_encoder
 from llm_convert.files.dtypes import floating
@@ -52,6 +52,8 @@ def convert(options: ConvertOptions) -> int:
         return verify_golden(options)
     assert options.output_path is not None
     started = time.monotonic()
+    # Before a name is looked up on a hub and its files are loaded.
+    check_output_folder(options.output_path, overwrite=options.overwrite)
     found = _opened(options)
     if isinstance(found, int):
         return found
@@ -59,6 +61,7 @@ def convert(options: ConvertOptions) -> int:
     if model.quantization is not None and options.to != "gguf":
         check_packed(options, model.path, model.quantization)
     target = target_of(options, model.path, model.naming)
+    check_table(model.spec, target)
     with written_folder(
         options.output_path,
         lineage(command="convert", options=options, inputs={"source": str(source)}),

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from llm_convert.convert.options import ConvertOptions
 from llm_convert.errors import ConvertError
+from llm_convert.files.dtypes import FLOATING
+from llm_convert.names import checkpoints
 from llm_convert.quantization import Quantization
 from llm_convert.quantization.scheme import BLOCKS
 from llm_convert.saving import Naming
+from llm_kernels.families import FamilySpec
 
 Target: TypeAlias = Literal["hf", "paddlenlp", "gguf"]
+_TARGETS = get_args(Target)
 
 _SOURCES: Mapping[str, str] = MappingProxyType(
     {"from_torch": "hf", "to_torch": "paddlenlp", "from_meta": "meta", "gguf": "gguf"}
@@ -61,13 +65,30 @@ def check_packed(options: ConvertOptions, path: Path, quantization: Quantization
         raise ConvertError(message)
 
 
-def target_naming(options: ConvertOptions, path: Path, naming: str) -> Naming:
-    """The same for encoders and adapters, which GGUF files do not hold.
-
-    Raises ConvertError for --to gguf, and as `target_of`.
-    """
-    target = target_of(options, path, naming)
-    if target == "gguf":
+def check_plain(options: ConvertOptions, path: Path) -> None:
+    """Refuse what encoders and adapters cannot become. Raises ConvertError."""
+    if options.to == "gguf":
         message = f"{path} cannot become GGUF: only decoder models can. Leave out --to gguf."
         raise ConvertError(message)
+    if options.dtype is not None and options.dtype not in FLOATING:
+        message = (
+            f"--dtype is {options.dtype}, but {path} is no decoder model; encoders and adapters "
+            f"can be {', '.join(FLOATING)}."
+        )
+        raise ConvertError(message)
+
+
+def target_naming(options: ConvertOptions, path: Path, naming: str) -> Naming:
+    """The same for encoders and adapters, once `check_plain` has passed. Raises as `target_of`."""
+    target = target_of(options, path, naming)
+    assert target != "gguf", options
     return target
+
+
+def check_table(spec: FamilySpec, target: Target) -> None:
+    """Refuse a family that the files of `target` cannot hold. Raises ConvertError."""
+    tables = checkpoints(spec)
+    if target not in tables:
+        able = ", ".join(name for name in _TARGETS if name in tables)
+        message = f"--to {target} cannot hold the family {spec.name}; choose one of {able}."
+        raise ConvertError(message)

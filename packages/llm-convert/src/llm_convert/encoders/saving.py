@@ -19,7 +19,8 @@ from llm_convert.encoders.layout import Entry, old_spelling
 from llm_convert.errors import TensorMismatchError
 from llm_convert.files.dtypes import floating, is_floating
 from llm_convert.files.tensor_file import TensorInfo
-from llm_convert.saving import Naming, parse_size, write_config, write_shards
+from llm_convert.saving import Naming, write_config, write_shards
+from llm_convert.shard_size import parse_size
 
 TIED, TWINS, OLD_SPELLING = "tied", "twins", "old_spelling"
 

@@ -21,7 +21,8 @@ from llm_convert.model import Model
 from llm_convert.parallel.grid import STEMS, shard_name, suffix_of
 from llm_convert.parallel.merging import NAMING
 from llm_convert.parallel.splitting import Split, split_of, twin
-from llm_convert.saving import DEFAULT_SHARD, parse_size, write_config, write_shards
+from llm_convert.saving import write_config, write_shards
+from llm_convert.shard_size import DEFAULT_SHARD, parse_size
 from llm_kernels.families import ParameterKey
 
 FORMATS = tuple(ending for _, ending in STEMS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from llm_cli.options import flag, option
+from llm_convert.shard_size import DEFAULT_SHARD, parse_size
 from llm_peft.errors import LoraOptionError
 
 _INPUT, _OUTPUT, _CHECK = "Input", "Output", "Certificate"
@@ -39,7 +40,9 @@ class MergeOptions:
         group=_OUTPUT,
     )
     max_shard_size: str = option(
-        "4GB", help="Largest file, such as 4GB or 512MiB; a tensor is never split.", group=_OUTPUT
+        DEFAULT_SHARD,
+        help="Largest file, such as 4GB or 512MiB; a tensor is never split.",
+        group=_OUTPUT,
     )
     safe_serialization: bool = flag(
         True, help="Always true: weights are written as safetensors.", group=_OUTPUT
@@ -73,13 +76,14 @@ class MergeOptions:
         return small if self.verify is None else self.verify == "true"
 
     def __post_init__(self) -> None:
-        """Raise LoraOptionError for what cannot work, naming the option."""
+        """Raise LoraOptionError, or ConvertError for a size, for what cannot work."""
         if not self.safe_serialization:
             message = (
                 "--safe_serialization false: pickled weights are read but never written. Leave it "
                 "out."
             )
             raise LoraOptionError(message)
+        parse_size(self.max_shard_size)
         if self.verify_tokens < 0:
             message = f"--verify_tokens is {self.verify_tokens}; give 0 (no check) or more."
             raise LoraOptionError(message)
