@@ -30,7 +30,7 @@ def main() -> None:
     isas, threads = arguments(__doc__ or "")
     w = normal(ROWS, COLUMNS).astype(ml_dtypes.bfloat16)
     out = np.empty_like(w)
-    turned = memory_for_sum((ROWS, COLUMNS), w.dtype, turned=True)
+    transposed = memory_for_sum((ROWS, COLUMNS), w.dtype, transposed=True)
     results = []
 
     def measured(way: str, rank: str, call: Callable[[], object]) -> None:
@@ -48,7 +48,7 @@ def main() -> None:
         measured("sum, NumPy", str(rank), lambda b=b, a=a: numpy_sum(w, b, a))  # type: ignore[misc]
         for isa in isas:
             measured(f"sum, {isa}", str(rank), ours(isa, rank, out))
-            measured(f"sum, turned, {isa}", str(rank), ours(isa, rank, turned))
+            measured(f"sum, transposed, {isa}", str(rank), ours(isa, rank, transposed))
     title = f"bfloat16 [{ROWS}, {COLUMNS}], {threads} threads"
     table(title, ("way", "rank", "ms", "GB/s"), results)
 

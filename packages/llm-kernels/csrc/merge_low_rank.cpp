@@ -13,9 +13,9 @@ namespace {
 
 constexpr std::size_t kItemsPerTask = 1 << 17;
 constexpr std::size_t kRows = 8;  // a task's rows are a multiple of it: whole tiles
-// What is turned: whole cache lines of the output, from columns that stay in a near cache.
-constexpr std::size_t kTurnedBytes = 64;
-constexpr std::size_t kTurnedColumns = 256;
+// What is transposed: whole cache lines of the output, from columns that stay in a near cache.
+constexpr std::size_t kLineBytes = 64;
+constexpr std::size_t kColumns = 256;
 
 std::size_t item_bytes(FloatType type) { return type == kTypeFloat32 ? 4 : 2; }
 
@@ -40,10 +40,9 @@ template <class Item>
 void put_lines(const Item* lines, std::size_t count, Item* out, std::size_t stride) {
 #ifdef __SSE2__
   const std::size_t off = reinterpret_cast<std::uintptr_t>(out) | stride * sizeof(Item);
-  if (off % kTurnedBytes == 0) {
+  if (off % kLineBytes == 0) {
     for (std::size_t i = 0; i < count; ++i) {
-      const auto* from =
-          reinterpret_cast<const __m128i*>(lines + i * (kTurnedBytes / sizeof(Item)));
+      const auto* from = reinterpret_cast<const __m128i*>(lines + i * (kLineBytes / sizeof(Item)));
       auto* to = reinterpret_cast<__m128i*>(out + i * stride);
       for (int j = 0; j < 4; ++j) _mm_stream_si128(to + j, _mm_load_si128(from + j));
     }
@@ -52,19 +51,19 @@ void put_lines(const Item* lines, std::size_t count, Item* out, std::size_t stri
   }
 #endif
   for (std::size_t i = 0; i < count; ++i) {
-    std::memcpy(out + i * stride, lines + i * (kTurnedBytes / sizeof(Item)), kTurnedBytes);
+    std::memcpy(out + i * stride, lines + i * (kLineBytes / sizeof(Item)), kLineBytes);
   }
 }
 
-// Some columns at a time are summed to memory of the task's own, and turned from there.
+// Some columns at a time are summed to memory of the task's own, and transposed from there.
 template <class Item>
-void turned_rows(const KernelTable& table, const MergeLowRank& merge, std::size_t row,
-                 std::size_t rows) {
-  constexpr std::size_t kItems = kTurnedBytes / sizeof(Item);
-  alignas(64) Item sums[kItems * kTurnedColumns];
-  alignas(64) Item lines[kItems * kTurnedColumns];
-  for (std::size_t column = 0; column < merge.columns; column += kTurnedColumns) {
-    const std::size_t columns = std::min(kTurnedColumns, merge.columns - column);
+void transposed_rows(const KernelTable& table, const MergeLowRank& merge, std::size_t row,
+                     std::size_t rows) {
+  constexpr std::size_t kItems = kLineBytes / sizeof(Item);
+  alignas(64) Item sums[kItems * kColumns];
+  alignas(64) Item lines[kItems * kColumns];
+  for (std::size_t column = 0; column < merge.columns; column += kColumns) {
+    const std::size_t columns = std::min(kColumns, merge.columns - column);
     LowRankRows part = part_of(merge, row, rows, column, columns);
     part.out = sums;
     part.out_stride = columns;
@@ -85,18 +84,18 @@ void turned_rows(const KernelTable& table, const MergeLowRank& merge, std::size_
 }  // namespace
 
 void merge_low_rank(const KernelTable& table, ThreadPool& pool, const MergeLowRank& merge) {
-  const bool turned = merge.turned;
+  const bool transposed = merge.transposed;
   const std::size_t wanted = kItemsPerTask / std::max<std::size_t>(1, merge.columns);
   const std::size_t grain =
-      turned ? kTurnedBytes / item_bytes(merge.to) : std::max(kRows, wanted / kRows * kRows);
+      transposed ? kLineBytes / item_bytes(merge.to) : std::max(kRows, wanted / kRows * kRows);
   pool.run((merge.rows + grain - 1) / grain, [&](std::size_t task, int) {
     const std::size_t row = task * grain, rows = std::min(grain, merge.rows - row);
-    if (!turned) {
+    if (!transposed) {
       table.merge_rows[merge.from][merge.to](part_of(merge, row, rows, 0, merge.columns));
     } else if (merge.to == kTypeFloat32) {
-      turned_rows<std::uint32_t>(table, merge, row, rows);
+      transposed_rows<std::uint32_t>(table, merge, row, rows);
     } else {
-      turned_rows<std::uint16_t>(table, merge, row, rows);
+      transposed_rows<std::uint16_t>(table, merge, row, rows);
     }
   });
 }

@@ -39,21 +39,21 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("base", BASES.values(), ids=BASES.keys())
-@pytest.mark.parametrize("turned", [None, False, True])
+@pytest.mark.parametrize("transposed", [None, False, True])
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
 @pytest.mark.usefixtures("way")
 def test_the_sum_in_float32_rounded_once(
-    base: np.ndarray, turned: bool | None, dtype: type[np.generic]
+    base: np.ndarray, transposed: bool | None, dtype: type[np.generic]
 ) -> None:
     found = low_rank_sum(
-        base, LEFT, RIGHT, 1.5, np.dtype(dtype), memory=PageMemory(), turned=turned
+        base, LEFT, RIGHT, 1.5, np.dtype(dtype), memory=PageMemory(), transposed=transposed
     )
     exact = base.astype(np.float64) + 1.5 * (LEFT.astype(np.float64) @ RIGHT)
     assert found.dtype == dtype
     one_rounding = 2.0**-8 * np.abs(exact) if dtype != np.float32 else 0.0
     assert (np.abs(found.astype(np.float64) - exact) <= one_rounding + 4e-6).all()
-    lies_turned = found.T.flags.c_contiguous
-    assert lies_turned == (base is BASES["transposed"] if turned is None else turned)
+    lies_transposed = found.T.flags.c_contiguous
+    assert lies_transposed == (base is BASES["transposed"] if transposed is None else transposed)
 
 
 @pytest.mark.usefixtures("way")

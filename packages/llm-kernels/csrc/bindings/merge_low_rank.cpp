@@ -33,17 +33,18 @@ std::size_t row_stride(const py::array& w, FloatType type) {
 
 // Arrays of two-byte types come as their bits.
 void merge_low_rank_op(const py::array& w, const std::string& from, const py::array& b,
-                       const py::array& a, py::array out, const std::string& to, bool turned,
+                       const py::array& a, py::array out, const std::string& to, bool transposed,
                        const std::string& isa, int threads) {
   const FloatType read = float_type(from), written = float_type(to);
   const std::size_t stride = row_stride(w, read);
   const float* left = checked<float>("b", b, {w.shape(0), kAny});
   const float* right = checked<float>("a", a, {b.shape(1), w.shape(1)});
   const py::ssize_t rows = w.shape(0), columns = w.shape(1);
-  check_array("out", out, items_of(written), {turned ? columns : rows, turned ? rows : columns});
+  check_array("out", out, items_of(written),
+              {transposed ? columns : rows, transposed ? rows : columns});
   const MergeLowRank merge = {w.data(),     stride,       left,         right, out.mutable_data(),
                               length(w, 0), length(w, 1), length(b, 1), read,  written,
-                              turned};
+                              transposed};
   const KernelTable& table = kernel_table(isa_from_name(isa));
   ThreadPool pool = shared_pool(threads);
   const Unlocked nogil;

@@ -88,12 +88,12 @@ void transpose_op(const py::array& x, py::array out, const std::string& isa, int
   }
   checked<Item>("out", out, {x.shape(1), x.shape(0)});
   const auto* in = static_cast<const Item*>(x.data());
-  auto* turned = static_cast<Item*>(out.mutable_data());
+  auto* transposed = static_cast<Item*>(out.mutable_data());
   const std::size_t stride = static_cast<std::size_t>(x.strides(0)) / sizeof(Item);
   const KernelTable& table = kernel_table(isa_from_name(isa));
   ThreadPool pool = shared_pool(threads);
   const Unlocked nogil;
-  transpose(table, pool, in, stride, length(x, 0), length(x, 1), turned);
+  transpose(table, pool, in, stride, length(x, 0), length(x, 1), transposed);
 }
 
 }  // namespace

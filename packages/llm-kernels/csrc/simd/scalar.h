@@ -186,9 +186,9 @@ inline Vec to_float(DotSum s) {
   return each([=](size_t i) { return static_cast<float>(s.total[i]); });
 }
 
-// An 8 x 8 block of items, turned: out[j][i] = in[i][j].
+// An 8 x 8 block of items, transposed: out[j][i] = in[i][j].
 template <class Item>
-inline void turn_block(const Item* in, size_t in_stride, Item* out, size_t out_stride) {
+inline void transpose_block(const Item* in, size_t in_stride, Item* out, size_t out_stride) {
   for (size_t j = 0; j < 8; ++j) {
     for (size_t i = 0; i < 8; ++i) out[j * out_stride + i] = in[i * in_stride + j];
   }

@@ -13,17 +13,17 @@ struct MergeLowRank {
   std::size_t stride;
   const float* b;  // [rows, rank]
   const float* a;  // [rank, columns]
-  void* out;       // of `to`: [rows, columns], or where `turned` [columns, rows]; dense
+  void* out;       // of `to`: [rows, columns], or where `transposed` [columns, rows]; dense
   std::size_t rows;
   std::size_t columns;
   std::size_t rank;
   FloatType from;
   FloatType to;
-  bool turned;
+  bool transposed;
 };
 
 // out = w + b a, summed in float and rounded once. `out` may be a dense `w` of its size of items,
-// unless it is turned; else they must not overlap.
+// unless it is transposed; else they must not overlap.
 void merge_low_rank(const KernelTable& table, ThreadPool& pool, const MergeLowRank& merge);
 
 }  // namespace llm_kernels

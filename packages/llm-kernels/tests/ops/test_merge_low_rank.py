@@ -35,12 +35,12 @@ def assert_sum(result: np.ndarray, w: np.ndarray, b: np.ndarray, a: np.ndarray) 
 @pytest.mark.parametrize("to", TYPES, ids=lambda dtype: np.dtype(dtype).name)
 @pytest.mark.parametrize("dtype", TYPES, ids=lambda dtype: np.dtype(dtype).name)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("turned", [False, True], ids=["", "turned"])
+@pytest.mark.parametrize("transposed", [False, True], ids=["", "transposed"])
 def test_the_sum_of_float64(
-    isa: str, threads: int, shape: tuple[int, int], dtype: Any, to: Any, turned: bool
+    isa: str, threads: int, shape: tuple[int, int], dtype: Any, to: Any, transposed: bool
 ) -> None:
     w, b, a = problem(shape, 3, dtype)
-    out = memory_for_sum(shape, to, turned=turned)
+    out = memory_for_sum(shape, to, transposed=transposed)
     result = ops.merge_low_rank(w, b, a, 0.5, out=out, isa=isa, threads=threads)
     assert result.shape == shape
     assert np.shares_memory(result, out) or not result.size
@@ -50,11 +50,11 @@ def test_the_sum_of_float64(
 @pytest.mark.parametrize("rank", [0, 1, 8, 65])
 def test_any_rank_and_a_weight_that_lies_the_other_way(isa: str, rank: int) -> None:
     w, b, a = problem((40, 70), rank, np.float16)
-    turned = np.asfortranarray(w)
-    result = ops.merge_low_rank(turned, b, a, 0.5, isa=isa)
+    transposed = np.asfortranarray(w)
+    result = ops.merge_low_rank(transposed, b, a, 0.5, isa=isa)
     assert result.flags.f_contiguous
     assert_sum(result, w, b, a)
-    assert_sum(ops.merge_low_rank(turned, b, a, 0.5, out=np.empty_like(w), isa=isa), w, b, a)
+    assert_sum(ops.merge_low_rank(transposed, b, a, 0.5, out=np.empty_like(w), isa=isa), w, b, a)
 
 
 def test_columns_of_a_fused_weight(isa: str) -> None:
@@ -73,9 +73,9 @@ def test_large_in_place_and_the_same_bits_in_every_way(isa: str, threads: int, d
     assert_sum(once, w, b, a)
     # At a cache line and beside one: lines are written whole, past the caches, or in parts.
     beside = np.empty(w.size + 1, dtype)[1:].reshape(w.shape[::-1]).T
-    for turned in (memory_for_sum(w.shape, dtype, turned=True), beside):
-        ops.merge_low_rank(w, b, a, 0.5, out=turned, isa=isa, threads=threads)
-        assert turned.tobytes() == once.tobytes()
+    for transposed in (memory_for_sum(w.shape, dtype, transposed=True), beside):
+        ops.merge_low_rank(w, b, a, 0.5, out=transposed, isa=isa, threads=threads)
+        assert transposed.tobytes() == once.tobytes()
     some = ops.merge_low_rank(w[7:300, :].copy(), b[7:300], a, 0.5, isa=isa, threads=threads)
     assert some.tobytes() == once[7:300].tobytes()
     assert ops.merge_low_rank(w, b, a, 0.5, out=w, isa=isa, threads=threads) is w
@@ -122,12 +122,12 @@ def test_the_reference_is_the_same_sum(isa: str) -> None:
     assert merge_low_rank(w, b, a).dtype == np.float16
 
 
-@pytest.mark.parametrize("turned", [False, True])
-def test_memory_begins_at_a_cache_line(turned: bool) -> None:
+@pytest.mark.parametrize("transposed", [False, True])
+def test_memory_begins_at_a_cache_line(transposed: bool) -> None:
     for shape in ((5, 7), (0, 4)):
-        memory = memory_for_sum(shape, np.float16, turned=turned)
+        memory = memory_for_sum(shape, np.float16, transposed=transposed)
         assert memory.shape == shape
-        assert (memory.T if turned else memory).flags.c_contiguous
+        assert (memory.T if transposed else memory).flags.c_contiguous
         assert memory.ctypes.data % 64 == 0 or not memory.size
 
 

@@ -22,9 +22,13 @@ def matrix(shape: tuple[int, int], dtype: Any) -> np.ndarray:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_every_bit_arrives(isa: str, threads: int, shape: tuple[int, int], dtype: Any) -> None:
     x = matrix(shape, dtype)
-    turned = ops.transpose(x, isa=isa, threads=threads)
-    assert (turned.dtype, turned.shape, turned.flags.c_contiguous) == (x.dtype, shape[::-1], True)
-    assert turned.tobytes() == np.ascontiguousarray(x.T).tobytes()
+    transposed = ops.transpose(x, isa=isa, threads=threads)
+    assert (transposed.dtype, transposed.shape, transposed.flags.c_contiguous) == (
+        x.dtype,
+        shape[::-1],
+        True,
+    )
+    assert transposed.tobytes() == np.ascontiguousarray(x.T).tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

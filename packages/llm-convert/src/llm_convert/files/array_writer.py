@@ -1,9 +1,9 @@
 """Arrays into a stream, element after element in C order, a few MB at a time.
 
 A linear that is stored the other way round arrives as the transposed view of a memory map. NumPy
-copies such a view element by element; llm-kernels turns it in blocks, many times as fast. While a
-piece is hashed and handed to the disk (`llm_cli.folder_files`), the next one is turned, into memory
-that no earlier one needs any more.
+copies such a view element by element; llm-kernels transposes it in blocks, many times as fast.
+While a piece is hashed and handed to the disk (`llm_cli.folder_files`), the next one is transposed,
+into memory that no earlier one needs any more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from llm_kernels.ops.transpose import ITEM_BYTES
 logger = logging.getLogger(__name__)
 
 PIECE_BYTES = 8 << 20
-# Columns turned at a time are a multiple of it, so that every block is whole.
+# Columns transposed at a time are a multiple of it, so that every block is whole.
 _BLOCK = 32
 
 
@@ -35,7 +35,7 @@ class ArrayWriter:
         self._stream = stream
         self._written = written
         self._memory = PageMemory()
-        self._turn = _turner()
+        self._transpose = _transposer()
 
     def write(self, array: np.ndarray) -> None:
         """Write all elements of `array`; it must not change until the stream is closed."""
@@ -48,8 +48,8 @@ class ArrayWriter:
         for start in range(0, len(array), rows):
             part = array[start : start + rows]
             piece = self._memory.array(part.shape, part.dtype)
-            if _is_turned(part):
-                self._turn(part.T, piece)
+            if _is_transposed(part):
+                self._transpose(part.T, piece)
             else:
                 np.copyto(piece, part)
             self._put(piece.reshape(-1))
@@ -65,8 +65,8 @@ class ArrayWriter:
         self._written(data.nbytes)
 
 
-def _is_turned(array: np.ndarray) -> bool:
-    """Whether `array.T` is a matrix with dense rows, of items that llm-kernels turns."""
+def _is_transposed(array: np.ndarray) -> bool:
+    """Whether `array.T` is a matrix with dense rows, of items that llm-kernels transposes."""
     size = array.dtype.itemsize
     return (
         array.ndim == 2
@@ -77,14 +77,14 @@ def _is_turned(array: np.ndarray) -> bool:
     )
 
 
-def _turner() -> Callable[[np.ndarray, np.ndarray], None]:
+def _transposer() -> Callable[[np.ndarray, np.ndarray], None]:
     """What writes the transpose of its first argument to its second."""
     try:
         extension()
     except NativeUnavailableError:
         logger.info("Without the native kernels, transposing weights is several times as slow.")
         return lambda x, out: np.copyto(out, x.T)
-    # One thread turns, while another one hashes.
+    # One thread transposes, while another one hashes.
     return _native
 
 

@@ -80,9 +80,9 @@ def merged(
             return model.dense(key, dtype)
         base = stored if isinstance(stored, np.ndarray) else stored.dequantize()
         a, b = adapter.pairs[key]
-        turned = None if layout is None else layout.tensors[layout.source[key]].transposed
+        transposed = None if layout is None else layout.tensors[layout.source[key]].transposed
         scaling = adapter.scaling_of(key)
-        return low_rank_sum(base, b.T, a.T, scaling, dtype, memory=memory, turned=turned)
+        return low_rank_sum(base, b.T, a.T, scaling, dtype, memory=memory, transposed=transposed)
 
     return weight
 

@@ -1,8 +1,8 @@
 """A weight with its low-rank addition, summed in float32 and rounded once.
 
-llm-kernels reads the weight once and writes the sum once, turned on the way where it is stored the
-other way round. NumPy does the same some rows at a time where the kernels are not built, and for
-types that they do not take.
+llm-kernels reads the weight once and writes the sum once, transposed on the way where it is stored
+the other way round. NumPy does the same some rows at a time where the kernels are not built, and
+for types that they do not take.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ def low_rank_sum(
     dtype: np.dtype,
     *,
     memory: PageMemory,
-    turned: bool | None = None,
+    transposed: bool | None = None,
 ) -> np.ndarray:
     """base [N, K] + scaling * (left [N, r] @ right [r, K]), of `dtype`, in `memory`.
 
-    turned: whether the sum lies in memory as [K, N]; None: as the base does.
+    transposed: whether the sum lies in memory as [K, N]; None: as the base does.
     """
-    if turned is None:
-        turned = _lies_turned(base)
-    out = memory.array(base.shape[::-1], dtype).T if turned else memory.array(base.shape, dtype)
+    if transposed is None:
+        transposed = _lies_transposed(base)
+    out = memory.array(base.shape[::-1], dtype).T if transposed else memory.array(base.shape, dtype)
     if base.dtype in TYPES and dtype in TYPES and _native():
-        rows = base.T if _lies_turned(base) else base
+        rows = base.T if _lies_transposed(base) else base
         if rows.strides[-1] != rows.itemsize:
             base = np.ascontiguousarray(base)
         # One thread sums, while others hash and write.
         ops.merge_low_rank(base, left, right, scaling, out=out, threads=1)
-    elif _lies_turned(base):
+    elif _lies_transposed(base):
         _sum(base.T, right.T, left.T, scaling, out.T)
     else:
         _sum(base, left, right, scaling, out)
     return out
 
 
-def _lies_turned(base: np.ndarray) -> bool:
+def _lies_transposed(base: np.ndarray) -> bool:
     return abs(base.strides[0]) < abs(base.strides[1])
 
 

@@ -16,20 +16,20 @@ _LINE = 64
 
 
 def memory_for_sum(
-    shape: tuple[int, ...], dtype: npt.DTypeLike, *, turned: bool = False
+    shape: tuple[int, ...], dtype: npt.DTypeLike, *, transposed: bool = False
 ) -> npt.NDArray[Any]:
-    """Memory [N, K] for a sum, that lies as [K, N] where `turned`; it begins at a cache line.
+    """Memory [N, K] for a sum, that lies as [K, N] where `transposed`; it begins at a cache line.
 
-    Only there are turned sums written past the caches, which is twice as fast.
+    Only there are transposed sums written past the caches, which is twice as fast.
     """
     dtype = np.dtype(dtype)
     rows, columns = shape
-    lying = (columns, rows) if turned else (rows, columns)
+    lying = (columns, rows) if transposed else (rows, columns)
     size = dtype.itemsize * rows * columns
     room = np.empty(size + _LINE, np.uint8)
     start = -room.ctypes.data % _LINE
     out = room[start : start + size].view(dtype).reshape(lying)
-    return out.T if turned else out
+    return out.T if transposed else out
 
 
 def merge_low_rank(
@@ -47,14 +47,14 @@ def merge_low_rank(
     w [N, K]: float32, float16 or bfloat16 with dense rows, such as rows or columns of a
     C-contiguous matrix, or the transpose of such an array. b [N, r] and a [r, K]: any floats, taken
     as float32. `out` [N, K]: any of the three types, C-contiguous or the transpose of such, so that
-    the sum can be turned on the way; it may be w itself, and must not overlap w otherwise. By
+    the sum can be transposed on the way; it may be w itself, and must not overlap w otherwise. By
     default as w lies. Returns `out`. Raises ValueError for other arrays.
     """
     if out is None:
         if w.ndim != 2:
             message = f"w has shape {list(w.shape)}; a matrix is needed."
             raise ValueError(message)
-        out = memory_for_sum(w.shape, w.dtype, turned=not _dense_rows(w))
+        out = memory_for_sum(w.shape, w.dtype, transposed=not _dense_rows(w))
     _check(w, out)
     b = np.float32(scale) * b.astype(np.float32, copy=False)
     a = a.astype(np.float32, copy=False)
@@ -72,13 +72,13 @@ def _merge(
     out: npt.NDArray[Any],
     where: tuple[str, int],
 ) -> None:
-    turned = not out.flags.c_contiguous
+    transposed = not out.flags.c_contiguous
     merge = extension().merge_low_rank
     b, a = np.ascontiguousarray(b), np.ascontiguousarray(a)
-    dense = _bits(out.T if turned else out)
+    dense = _bits(out.T if transposed else out)
     # NumPy gives empty arrays strides that say nothing.
     if out.size:
-        merge(_bits(w), w.dtype.name, b, a, dense, out.dtype.name, turned, *where)
+        merge(_bits(w), w.dtype.name, b, a, dense, out.dtype.name, transposed, *where)
 
 
 def _check(w: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:

@@ -36,8 +36,8 @@ def transpose(
         message = f"out is {out.dtype}, or not C-contiguous; C-contiguous {x.dtype} is needed."
         raise ValueError(message)
     bits = np.uint16 if size == 2 else np.uint32
-    turn = extension().transpose16 if size == 2 else extension().transpose32
+    native = extension().transpose16 if size == 2 else extension().transpose32
     # NumPy gives empty arrays strides that say nothing.
     if x.size:
-        turn(x.view(bits), out.view(bits), *resolve(isa, threads))
+        native(x.view(bits), out.view(bits), *resolve(isa, threads))
     return out

@@ -8,8 +8,9 @@
 
 namespace llm_kernels::LLM_KERNELS_UNIT {
 
-// An 8 x 8 block of two-byte items, turned: out[j][i] = in[i][j].
-inline void turn_block(const uint16_t* in, size_t in_stride, uint16_t* out, size_t out_stride) {
+// An 8 x 8 block of two-byte items, transposed: out[j][i] = in[i][j].
+inline void transpose_block(const uint16_t* in, size_t in_stride, uint16_t* out,
+                            size_t out_stride) {
   __m128i a[8];
   __m128i b[8];
   for (size_t i = 0; i < 8; ++i) {
@@ -35,7 +36,8 @@ inline void turn_block(const uint16_t* in, size_t in_stride, uint16_t* out, size
 }
 
 // The same of four-byte items.
-inline void turn_block(const uint32_t* in, size_t in_stride, uint32_t* out, size_t out_stride) {
+inline void transpose_block(const uint32_t* in, size_t in_stride, uint32_t* out,
+                            size_t out_stride) {
   __m256i a[8];
   __m256i b[8];
   for (size_t i = 0; i < 8; ++i) {
