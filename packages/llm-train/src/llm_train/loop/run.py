@@ -14,12 +14,12 @@ from llm_cli.console import table
 from llm_cli.outputs import lineage, written_file
 from llm_cli.progress import Progress, progress
 from llm_train.errors import RecipeError, StoppedError
+from llm_train.exhausted import exhaustion_named, loading_named
 from llm_train.forecast.compare import say_forecast_and_measured
 from llm_train.lock import held
 from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.device import use_device
-from llm_train.loop.exhausted import exhaustion_named
 from llm_train.loop.plan import Plan, make_plan
 from llm_train.loop.plot import draw_losses
 from llm_train.loop.publish import publish
@@ -120,7 +120,8 @@ def _run(
         return TrainingResult(output_dir, 0, found)
     checkpoints = Checkpoints(output_dir, options.save_total_limit, parallel)
     plan = make_plan(options, data.epoch_samples, parallel.layout.replicas if parallel else 1)
-    beginning = begin(model, options, data, checkpoints, plan, parallel)
+    with loading_named(Path(options.model_name_or_path), getattr(model, "source", None)):
+        beginning = begin(model, options, data, checkpoints, plan, parallel)
     start, before = beginning.start, beginning.before
     title = command.split()[-1]
     silent = nullcontext(Progress(title, plan.steps, "steps"))

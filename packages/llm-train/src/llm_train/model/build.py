@@ -14,6 +14,7 @@ from llm_convert.model import open_model, read_config
 from llm_kernels.families import ParameterKey, Sizes, detect, read_sizes
 from llm_kernels.paddle.layers import DENSE
 from llm_kernels.paddle.weights import load_parameters
+from llm_train.exhausted import loading_named
 from llm_train.model.ignored import ignored_by_training
 from llm_train.model.initial import initial_parameters
 from llm_train.model.shares import load_shares, mark_tied
@@ -38,9 +39,9 @@ def build_model(
     """The model of a folder: with its weights (dequantized), or with new ones from `seed`.
 
     With `parallel`, this process's share of it. `continue_training` false reads config.json alone.
-    What of it training does not follow is said in the log. Raises RecipeError for families that
-    cannot be trained, llm_convert's and llm_kernels' errors for folders, weights and configurations
-    that are not right.
+    What of it training does not follow is said in the log. Raises llm_convert's and llm_kernels'
+    errors for folders, weights and configurations that are not right, ExhaustedError where memory
+    runs out.
     """
     folder = Path(path)
     stored = open_model(folder) if continue_training else None
@@ -49,19 +50,20 @@ def build_model(
     _say_what_is_ignored(
         folder, config, staged=parallel is not None and parallel.layout.pipeline > 1
     )
-    model = _empty_model(config, parallel)
-    if stored is not None:
-        set_parameters(model, stored.dense, parallel)
-        return model
-    if find_weights(folder) is not None:
-        logger.warning(
-            "The weights in %s are not used: the run starts from new weights (seed %d). Set "
-            "--continue_training true to start from those.",
-            folder,
-            seed,
-        )
-    new = initial_parameters(model.spec, model.sizes, config, seed)
-    set_parameters(model, new, parallel)
+    with loading_named(folder, config):
+        model = _empty_model(config, parallel)
+        if stored is not None:
+            set_parameters(model, stored.dense, parallel)
+            return model
+        if find_weights(folder) is not None:
+            logger.warning(
+                "The weights in %s are not used: the run starts from new weights (seed %d). Set "
+                "--continue_training true to start from those.",
+                folder,
+                seed,
+            )
+        new = initial_parameters(model.spec, model.sizes, config, seed)
+        set_parameters(model, new, parallel)
     return model
 
 
