@@ -180,6 +180,26 @@ def test_another_base_of_the_same_shapes_ends_with_code_2(
     assert not (tmp_path / "merged").exists()
 
 
+def test_a_base_that_was_trained_on_is_another_one_unless_it_is_allowed(
+    base_folder: Path,
+    adapter_folder: Path,
+    tmp_path: Path,
+    capsys: Any,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A thousandth more on every weight: no more than a few steps of training."""
+    other = shutil.copytree(base_folder, tmp_path / "other")
+    raw = bytearray((other / "model.safetensors").read_bytes())
+    start = 8 + int.from_bytes(raw[:8], "little")
+    np.frombuffer(raw, np.float32, offset=start)[:] *= 1.001
+    (other / "model.safetensors").write_bytes(raw)
+    assert command(other, adapter_folder, tmp_path / "merged") == 2
+    assert "relative distance 0.001, which must be 0" in " ".join(capsys.readouterr().err.split())
+    assert command(other, adapter_folder, tmp_path / "merged", "--allow_other_base") == 0
+    assert "is another base" in caplog.text
+    assert is_complete(tmp_path / "merged")
+
+
 @pytest.mark.parametrize(
     ("family", "part"),
     [("llama_v1", "Name the base model"), ("bloom", "match no module of the model")],

@@ -31,6 +31,11 @@ class MergeOptions:
     lora_path: str = option(
         help="Folder of the adapter: PaddleNLP's or Hugging Face PEFT's.", group=_INPUT
     )
+    allow_other_base: bool = flag(
+        False,
+        help="Merge into another base than the adapter was trained on, of the same shapes.",
+        group=_INPUT,
+    )
     output_path: str = option(help="Folder to write; it appears whole.", group=_OUTPUT)
     overwrite: bool = flag(False, help="Replace an earlier output at output_path.", group=_OUTPUT)
     dtype: str | None = option(

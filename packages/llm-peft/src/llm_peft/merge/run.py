@@ -52,7 +52,7 @@ def merge(options: MergeOptions) -> None:
         raise AdapterError(message)
     base = open_model(_base_path(options, adapter_folder))
     adapter = read_lora(adapter_folder, base)
-    if not check_base(adapter_folder, base):
+    if not check_base(adapter_folder, base, allow_other=options.allow_other_base):
         logger.info("%s does not say which weights its base had; shapes fit.", adapter_folder)
     inputs = {"model_name_or_path": str(base.path), "lora_path": options.lora_path}
     origin = lineage(command="peft merge", options=options, inputs=inputs)
