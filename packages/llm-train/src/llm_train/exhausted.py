@@ -64,7 +64,7 @@ def loading_named(folder: Path, config: Mapping[str, Any] | None) -> Iterator[No
 
 
 def _loading_message(folder: Path, config: Mapping[str, Any] | None, error: Exception) -> str:
-    free, most = available(), _most()
+    free, most = _room()
     here = "" if free is None or most is None else f"; {amount(free)} of {amount(most)} are free"
     return (
         f"Not enough memory to load the model in {folder}{_asked(error)}{here}. {_needs(config)}"
@@ -85,12 +85,20 @@ def _needs(config: Mapping[str, Any] | None) -> str:
     )
 
 
-def _most() -> int | None:
-    """Bytes that this process may ever hold: the machine's, or its own limit (ulimit -v)."""
-    whole, own = total(), resource.getrlimit(resource.RLIMIT_AS)[0]
-    if own == resource.RLIM_INFINITY:
-        return whole
-    return own if whole is None else min(own, whole)
+def _room() -> tuple[int | None, int | None]:
+    """Bytes that are free, and of how many: this machine's, or what `ulimit -v` leaves of its own.
+
+    A limit counts addresses, so what it leaves is what is not mapped.
+    """
+    free, whole = available(), total()
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY or free is None or whole is None or limit > whole:
+        return free, whole
+    try:
+        mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:
+        return free, limit
+    return min(free, max(limit - mapped * resource.getpagesize(), 0)), limit
 
 
 def _asked(error: Exception) -> str:
