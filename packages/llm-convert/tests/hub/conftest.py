@@ -23,7 +23,7 @@ class Hub:
     """What it serves, what it was asked, and how it misbehaves.
 
     `cut`: file -> bytes after which every answer breaks off. `status`: what the model's own page
-    answers instead of the list of files.
+    answers instead of the list of files. `moved`: where it sends those who ask for weights.
     """
 
     folder: Path
@@ -32,6 +32,7 @@ class Hub:
     extra: tuple[str, ...] = ()
     cut: dict[str, int] = field(default_factory=dict)
     status: int = 200
+    moved: str = ""
     error: str = ""
     asked: list[str] = field(default_factory=list)
     ranges: dict[str, list[str]] = field(default_factory=dict)
@@ -104,6 +105,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_file(self, path: Path, *, send: bool) -> None:
         content = path.read_bytes()
+        if self.hub.moved and path.suffix == ".safetensors":
+            self.send_response(302)
+            self.send_header("Location", self.hub.moved + self.path)
+            self.send_header("X-Linked-ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+            self.send_header("X-Linked-Size", str(len(content)))
+            self.send_header("X-Repo-Commit", COMMIT)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
         start = 0
         asked = self.headers.get("Range")
         if asked and send:

@@ -21,6 +21,7 @@ from llm_cli.progress import Progress, progress
 from llm_convert.errors import ConvertError
 from llm_convert.files.folder import INDEX_SUFFIX
 from llm_convert.hub.resolve import HubName
+from llm_convert.hub.resuming import bring
 from llm_convert.hub.waiting import within
 from llm_convert.hub.wanted import CONFIGS, missing_files, shards_of, small_files, weight_file
 
@@ -126,7 +127,8 @@ def _cause(error: BaseException) -> str:
 
 def _fetch(name: HubName, info: ModelInfo) -> Path:
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    names = small_files(sizes)
+    small = small_files(sizes)
+    names = [*small]
     weights = weight_file(sizes)
     if weights is None or not any(config in names for config in CONFIGS):
         message = (
@@ -150,7 +152,7 @@ def _fetch(name: HubName, info: ModelInfo) -> Path:
             _watched(name.repo, bar),
         ):
             for file in rest:
-                _get(name, info, file)
+                _get(name, info, file, resumed=file not in small)
     _note_commit(name, info)
     return _get(name, info, names[0]).parent
 
@@ -162,10 +164,14 @@ def _note_commit(name: HubName, info: ModelInfo) -> None:
             stream.write(info.sha.encode())
 
 
-def _get(name: HubName, info: ModelInfo, file: str) -> Path:
+def _get(name: HubName, info: ModelInfo, file: str, *, resumed: bool = False) -> Path:
+    """The file in the cache; a `resumed` one goes on where an earlier run stopped."""
     from huggingface_hub import hf_hub_download
 
     try:
+        if resumed:
+            blobs = _repo_folder(name.repo) / "blobs"
+            bring(name.repo, file, revision=info.sha, endpoint=_endpoint(), blobs=blobs)
         return Path(hf_hub_download(name.repo, file, revision=info.sha, endpoint=_endpoint()))
     except _failures() as error:
         message = (
