@@ -61,6 +61,13 @@ inline float reduce_add(__m512 a) {
   return x.v[0];
 }
 
+inline float reduce_max(__m512 a) {
+  const auto x = bits<Floats>(a);
+  float most = x.v[0];
+  for (int i = 1; i < 16; ++i) most = x.v[i] > most ? x.v[i] : most;
+  return most;
+}
+
 inline __m512 to_float(__m512i a) {
   const auto x = bits<Words>(a);
   Floats out;
@@ -118,6 +125,7 @@ inline __m512 dpbf16(__m512 s, Pairs a, Pairs b) {
 #undef _mm512_maskz_loadu_ps
 #undef _mm512_mask_storeu_ps
 #undef _mm512_reduce_add_ps
+#undef _mm512_reduce_max_ps
 #undef _mm512_cvtepi32_ps
 #undef _mm512_cvtps_epi32
 #undef _mm512_cvtepi8_epi32
@@ -130,6 +138,7 @@ inline __m512 dpbf16(__m512 s, Pairs a, Pairs b) {
 #define _mm512_maskz_loadu_ps llm_kernels::emulated::load_some
 #define _mm512_mask_storeu_ps llm_kernels::emulated::store_some
 #define _mm512_reduce_add_ps llm_kernels::emulated::reduce_add
+#define _mm512_reduce_max_ps llm_kernels::emulated::reduce_max
 #define _mm512_cvtepi32_ps llm_kernels::emulated::to_float
 #define _mm512_cvtps_epi32 llm_kernels::emulated::to_words
 #define _mm512_cvtepi8_epi32 llm_kernels::emulated::widen<int8_t>

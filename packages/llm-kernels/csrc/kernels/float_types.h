@@ -80,7 +80,8 @@ struct BFloat16Type {
   using Item = uint16_t;
   static Vec load(const Item* p) { return load_bfloat16(p); }
   static void store(Item* p, Vec a) {
-#ifdef __AVX2__
+// Emulated, a vector is not what the compiler's own registers would hold.
+#if defined(__AVX2__) && !defined(LLM_KERNELS_EMULATE_AVX512)
     const __m256i bits = _mm256_castps_si256(a.v);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
     const __m256i up = _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff));
