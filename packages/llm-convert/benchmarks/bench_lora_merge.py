@@ -72,6 +72,7 @@ def main() -> None:
         make_elsewhere(__file__, source)
         base, lora = source / "base", source / "lora"
         ours = llm("peft", "merge", "--model_name_or_path", base, "--lora_path", lora)
+        ours = [*ours, "--to", "paddlenlp"]
         ours += ["--output_path", str(target), "--max_shard_size", SHARD]
         ways = {
             "llm peft merge --verify_tokens 0": [*ours, "--verify_tokens", "0"],

@@ -13,9 +13,12 @@ import pytest
 
 from llm_cli.main import run
 from llm_cli.outputs import is_complete
+from llm_convert.files.folder import open_weights
 from llm_convert.lora import LoraAdapter, read_lora, sketch, write_lora, write_sketch
 from llm_convert.model import Model, open_model, save_model
 from llm_convert.quantization import Quantization, Scheme
+from llm_convert.saving import Naming
+from llm_kernels.families import ParameterKey
 from llm_kernels.reference_decoder import forward
 from llm_kernels.weights import Int4Weight, Int8Weight
 from llm_peft.lora.targets import target_keys
@@ -67,7 +70,7 @@ def test_the_merged_model_is_base_plus_adapter(
     assert is_complete(output)
     assert {"tokenizer.json", "certificate.json", "llm.json"} <= {p.name for p in output.iterdir()}
     found = open_model(output)
-    assert found.naming == "paddlenlp"
+    assert found.naming == "hf"
     adapter = read_lora(adapter_folder, base)
     for key in base.parameters:
         expected = base.dense(key).astype(np.float64)
@@ -80,6 +83,60 @@ def test_the_merged_model_is_base_plus_adapter(
     assert certificate["top1_agreement"] == 1.0
     lineage = json.loads((output / "llm.json").read_text())
     assert set(lineage["inputs"]) == {"model_name_or_path", "lora_path"}
+
+
+@pytest.mark.parametrize("to", [None, "hf", "paddlenlp"])
+@pytest.mark.parametrize("layout", ["hf", "paddlenlp"])
+def test_the_layout_is_that_of_the_base_or_the_one_asked_for(
+    base: Model, adapter_folder: Path, tmp_path: Path, layout: Naming, to: str | None
+) -> None:
+    """The same sums, under the names and in the order of either tool."""
+    folder = tmp_path / "base"
+    folder.mkdir()
+    save_model(
+        folder,
+        config=base.config,
+        spec=base.spec,
+        sizes=base.sizes,
+        parameters=base.weight,
+        naming=layout,
+    )
+    merge(options(folder, adapter_folder, tmp_path / "merged", to=to))
+    found = open_model(tmp_path / "merged")
+    assert found.naming == (to or layout)
+    adapter = read_lora(adapter_folder, base)
+    for key in base.parameters:
+        expected = base.dense(key).astype(np.float64)
+        if key in adapter.pairs:
+            a, b = (matrix.astype(np.float64) for matrix in adapter.pairs[key])
+            expected = expected + 1.5 * (a @ b).T
+        np.testing.assert_allclose(found.weight(key), expected, rtol=0, atol=2e-6)
+    stored = open_weights(tmp_path / "merged")
+    name, turned = (
+        ("llama.layers.0.mlp.up_proj.weight", True)
+        if found.naming == "paddlenlp"
+        else ("model.layers.0.mlp.up_proj.weight", False)
+    )
+    shape = base.parameters[ParameterKey("up", 0)]
+    assert stored.info(name).shape == (shape[::-1] if turned else shape)
+
+
+@pytest.mark.parametrize("family", ["baichuan_7b", "gpt2", "qwen2", "falcon_7b", "opt"])
+def test_names_and_fused_tensors_of_the_hub_come_back(
+    golden: Path, tmp_path: Path, family: str, random_pairs: Callable[..., dict]
+) -> None:
+    """With and without their prefix, with a repeated head: what the base's files hold."""
+    source = open_model(golden / family)
+    adapter = LoraAdapter(4, 6.0, 1.5, random_pairs(source, [ParameterKey("out", 1)], 4))
+    (tmp_path / "adapter").mkdir()
+    write_lora(tmp_path / "adapter", adapter, spec=source.spec, sizes=source.sizes)
+    merge(options(golden / family, tmp_path / "adapter", tmp_path / "merged"))
+    before, after = open_weights(golden / family), open_weights(tmp_path / "merged")
+    buffers = set(before) - set(after)
+    assert not set(after) - set(before)
+    assert all("rotary" in name or name.endswith((".bias", "masked_bias")) for name in buffers)
+    changed = [name for name in after if not np.array_equal(before[name], after[name])]
+    assert len(changed) == 1
 
 
 @pytest.mark.parametrize("family", ["llama_v2_gqa", "gpt2"])

@@ -15,8 +15,8 @@ _INPUT, _OUTPUT, _CHECK = "Input", "Output", "Certificate"
 class MergeOptions:
     """Fold a LoRA adapter into its base model, without Paddle and one tensor at a time.
 
-    Sums are taken in float32 and rounded once. The result is a model folder in PaddleNLP's layout,
-    with certificate.json: how far its answers are from those of base and adapter.
+    Sums are taken in float32 and rounded once. The result is a model folder in the layout of the
+    base, with certificate.json: how far its answers are from those of base and adapter.
     """
 
     model_name_or_path: str | None = option(
@@ -38,6 +38,12 @@ class MergeOptions:
     )
     output_path: str = option(help="Folder to write; it appears whole.", group=_OUTPUT)
     overwrite: bool = flag(False, help="Replace an earlier output at output_path.", group=_OUTPUT)
+    to: str | None = option(
+        None,
+        help="Layout to write, Hugging Face's or PaddleNLP's; without it, that of the base.",
+        choices=("hf", "paddlenlp"),
+        group=_OUTPUT,
+    )
     dtype: str | None = option(
         None,
         help="Type of all floating weights; without it every tensor keeps its own.",

@@ -29,9 +29,6 @@ from llm_peft.merge.options import MergeOptions
 
 logger = logging.getLogger(__name__)
 
-NAMING: Naming = "paddlenlp"
-"""What the merged model is written in."""
-
 
 def merge(options: MergeOptions) -> None:
     """Merge as the options say and print what was written.
@@ -87,7 +84,8 @@ def _write(options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Pat
         for key in base.parameters
     }
     total = sum(prod(shape) * types[key].itemsize for key, shape in base.parameters.items())
-    layout = Layout.of(base.spec, base.sizes, NAMING)
+    naming = naming_of(options, base)
+    layout = Layout.of(base.spec, base.sizes, naming)
     with progress("merge", total=total, unit="B") as bar:
         save_model(
             folder,
@@ -95,11 +93,18 @@ def _write(options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Pat
             spec=base.spec,
             sizes=base.sizes,
             parameters=_streamed(base, merged(base, adapter, types, layout)),
-            naming=NAMING,
+            naming=naming,
             dtype=types,
             max_shard_size=options.max_shard_size,
+            without_prefix=base.without_prefix,
+            repeats_head=base.repeats_head,
             written=bar.advance,
         )
+
+
+def naming_of(options: MergeOptions, base: Model) -> Naming:
+    """What the merged model is written in: what was asked for, or what the base is in."""
+    return "hf" if (options.to or base.naming) == "hf" else "paddlenlp"
 
 
 def _streamed(
@@ -153,7 +158,8 @@ def _report(
 ) -> None:
     console.print(
         f"Wrote {options.output_path}: {base.spec.name} with {len(adapter.pairs)} linears merged "
-        f"(rank {adapter.rank}, scaling {adapter.scaling:g}), in {seconds:.1f} s."
+        f"(rank {adapter.rank}, scaling {adapter.scaling:g}), {naming_of(options, base)} layout, "
+        f"in {seconds:.1f} s."
     )
     if certificate is None:
         console.print("Not verified; --verify true does that.")
