@@ -14,6 +14,7 @@ from llm_convert.layout.model_layout import Layout, layout_of_files
 from llm_convert.layout.stored import StoredTensor, stored_tensors
 from llm_convert.layout.transforms import (
     Interleaving,
+    RotaryPairs,
     Weight,
     half_to_pairs,
     join_rows,
@@ -25,6 +26,7 @@ from llm_convert.layout.transforms import (
 __all__ = [
     "Interleaving",
     "Layout",
+    "RotaryPairs",
     "StoredTensor",
     "Weight",
     "half_to_pairs",

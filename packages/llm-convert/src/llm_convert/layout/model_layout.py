@@ -12,10 +12,8 @@ from llm_convert.layout.matching import check, further, in_file, relevant
 from llm_convert.layout.stored import EMBED, HEAD, StoredTensor, stored_tensors
 from llm_convert.layout.transforms import (
     Weight,
-    half_to_pairs,
     join_rows,
     on_rows,
-    pairs_to_half,
     transpose,
 )
 from llm_convert.names import Checkpoint, checkpoints
@@ -69,8 +67,8 @@ class Layout:
         if stored.fusion is not None:
             fusion, part = stored.fusion, stored.parts.index(key)
             weight = on_rows(weight, lambda rows: fusion.split(rows, part))
-        if stored.rope_pairs:
-            weight = on_rows(weight, lambda rows: pairs_to_half(rows, self.sizes.head_dim))
+        if stored.rope_pairs is not None:
+            weight = on_rows(weight, stored.rope_pairs.to_half)
         return weight
 
     def encode(self, name: str, get: Callable[[ParameterKey], Weight]) -> Weight:
@@ -81,11 +79,9 @@ class Layout:
         """
         stored = self.tensors[name]
         parts = [get(key) for key in stored.parts]
-        if stored.rope_pairs:
-            parts = [
-                on_rows(part, lambda rows: half_to_pairs(rows, self.sizes.head_dim))
-                for part in parts
-            ]
+        if stored.rope_pairs is not None:
+            turned = stored.rope_pairs.from_half
+            parts = [on_rows(part, turned) for part in parts]
         weight = join_rows(parts, stored.fusion.join) if stored.fusion else parts[0]
         if EMBED in stored.parts and not self.sizes.tied and HEAD not in self.source:
             _check_equal_head(weight, get(HEAD), self.naming)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from llm_convert.errors import ConvertError
-from llm_convert.layout.transforms import Interleaving
+from llm_convert.layout.transforms import Interleaving, RotaryPairs
 from llm_convert.names import FUSED, Checkpoint
-from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes, parameters
+from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Rope, Sizes, parameters
 
 HEAD = ParameterKey("head")
 EMBED = ParameterKey("embed")
@@ -19,7 +19,7 @@ class StoredTensor:
     """One tensor of a file.
 
     `shape` is the shape in the file. `fusion` is None for a tensor that holds one parameter;
-    `transposed`: stored [in, out]; `rope_pairs`: its rows are in adjacent rotary pairs;
+    `transposed`: stored [in, out]; `rope_pairs`: which of its rows are in adjacent rotary pairs;
     `normalized`: its rows are scaled to length one, which has no inverse, so it is only written.
     """
 
@@ -28,7 +28,7 @@ class StoredTensor:
     shape: tuple[int, ...]
     fusion: Interleaving | None = None
     transposed: bool = False
-    rope_pairs: bool = False
+    rope_pairs: RotaryPairs | None = None
     normalized: bool = False
 
 
@@ -69,7 +69,8 @@ def stored_tensors(
         stem = checkpoint.names[slot].format(layer=key.layer, expert=key.expert)
         name = f"{stem}.{key.leaf}"
         if name not in tensors:
-            tensors[name] = _stored(name, key, slot, shape, sizes, checkpoint)
+            stored = _stored(name, key, slot, shape, sizes, checkpoint)
+            tensors[name] = replace(stored, rope_pairs=_rope_pairs(spec, slot, sizes, checkpoint))
     return tensors
 
 
@@ -95,10 +96,21 @@ def _stored(
         shape = (fusion.rows, *shape[1:])
     linear = SLOTS[key.slot].kind == "linear" and key.leaf == "weight"
     transposed = linear and checkpoint.linear == "in_out"
-    pairs = checkpoint.rope_rows == "pairs" and slot in ("q", "k")
-    return StoredTensor(
-        name, parts, shape[::-1] if transposed else shape, fusion, transposed, pairs
-    )
+    return StoredTensor(name, parts, shape[::-1] if transposed else shape, fusion, transposed)
+
+
+def _rope_pairs(
+    spec: FamilySpec, slot: str, sizes: Sizes, checkpoint: Checkpoint
+) -> RotaryPairs | None:
+    """The rows that a table keeps in pairs although the model rotates halves."""
+    halves = isinstance(spec.position, Rope) and spec.position.pairing == "half"
+    if checkpoint.rope_rows != "pairs" or not halves:
+        return None
+    rotated = sizes.latent.rope_dim if sizes.latent else sizes.head_dim
+    widths = dict.fromkeys(("q", "k", "q_up"), sizes.head_dim)
+    if sizes.latent:
+        widths["kv_down"] = sizes.latent.kv_rank + rotated
+    return RotaryPairs(widths[slot], rotated) if slot in widths else None
 
 
 def _interleaving(slot: str, rows: int, sizes: Sizes, checkpoint: Checkpoint) -> Interleaving:

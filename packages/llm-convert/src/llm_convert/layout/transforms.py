@@ -62,6 +62,32 @@ def half_to_pairs(rows: np.ndarray, head_dim: int) -> np.ndarray:
     return heads.swapaxes(1, 2).reshape(rows.shape)
 
 
+@dataclass(frozen=True)
+class RotaryPairs:
+    """Rows stored in adjacent rotary pairs: the last `rotated` of every head of `width`."""
+
+    width: int
+    rotated: int
+
+    def to_half(self, rows: np.ndarray) -> np.ndarray:
+        """Stored rows [heads * width, ...] in the order of half rotation."""
+        return self._turned(rows, pairs_to_half)
+
+    def from_half(self, rows: np.ndarray) -> np.ndarray:
+        """Inverse of `to_half`."""
+        return self._turned(rows, half_to_pairs)
+
+    def _turned(
+        self, rows: np.ndarray, change: Callable[[np.ndarray, int], np.ndarray]
+    ) -> np.ndarray:
+        if self.rotated == self.width:
+            return change(rows, self.width)
+        heads = rows.reshape(-1, self.width, *rows.shape[1:])
+        kept, end = np.split(heads, [self.width - self.rotated], axis=1)
+        turned = change(end.reshape(-1, *rows.shape[1:]), self.rotated).reshape(end.shape)
+        return np.concatenate([kept, turned], axis=1).reshape(rows.shape)
+
+
 def on_rows(weight: Weight, change: Callable[[np.ndarray], np.ndarray]) -> Weight:
     """`change` applied to the rows of a plain or packed weight.
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from llm_convert.errors import AdapterError
-from llm_convert.layout import Layout, StoredTensor, half_to_pairs
+from llm_convert.layout import Layout, StoredTensor
 from llm_convert.lora.adapter import LoraAdapter, Pair
 from llm_kernels.families import parameters
 
@@ -75,8 +75,8 @@ def _joined(layout: Layout, stored: StoredTensor, adapter: LoraAdapter) -> Adapt
             own = AdaptedModule(*adapter.pairs[key], adapter.scaling_of(key))
             a, b = scaled(own, common)
         rows = b.T
-        if stored.rope_pairs:
-            rows = half_to_pairs(rows, layout.sizes.head_dim)
+        if stored.rope_pairs is not None:
+            rows = stored.rope_pairs.from_half(rows)
         pairs.append((a, rows))
     first = pairs[0][0]
     if stored.fusion is None:

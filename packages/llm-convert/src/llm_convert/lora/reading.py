@@ -20,7 +20,7 @@ import numpy as np
 from llm_convert.errors import AdapterError
 from llm_convert.files.folder import open_weights
 from llm_convert.files.json_file import read_json
-from llm_convert.layout import Layout, StoredTensor, pairs_to_half
+from llm_convert.layout import Layout, StoredTensor
 from llm_convert.lora.adapter import LoraAdapter, Pair
 from llm_convert.model import Model
 from llm_convert.names import checkpoints
@@ -142,7 +142,7 @@ def read_lora(folder: str | Path, model: Model) -> LoraAdapter:
             a, b = a.T, b.T
         _check_shapes(folder, stem, stored, a, b)
         for key in stored.parts:
-            pairs[key] = (a, _part_of(stored, key, b, model.sizes.head_dim))
+            pairs[key] = (a, _part_of(stored, key, b))
             factor = scale(stem)
             if factor != scale(""):
                 scalings[key] = factor
@@ -287,11 +287,11 @@ def _check_shapes(
         raise AdapterError(message)
 
 
-def _part_of(stored: StoredTensor, key: ParameterKey, b: np.ndarray, head_dim: int) -> np.ndarray:
+def _part_of(stored: StoredTensor, key: ParameterKey, b: np.ndarray) -> np.ndarray:
     """The columns of B [r, out] that belong to one parameter of a fused weight."""
     rows = b.T
     if stored.fusion is not None:
         rows = stored.fusion.split(rows, stored.parts.index(key))
-    if stored.rope_pairs:
-        rows = pairs_to_half(rows, head_dim)
+    if stored.rope_pairs is not None:
+        rows = stored.rope_pairs.to_half(rows)
     return rows.T

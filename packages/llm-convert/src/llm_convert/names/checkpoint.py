@@ -29,7 +29,8 @@ class Checkpoint:
     `names`: slot, or fused slot (a key of FUSED) -> stem with {layer} and {expert}; ".weight" and
     ".bias" are derived. `qkv` blocked: rows [Q | K | V]; per_head: [q.. k v] for each KV head in
     turn, its query heads first. The other fused slots are [gate | up]. `rope_rows` pairs: rotated
-    rows adjacent, as Meta stores q and k. `linear` in_out: linears transposed (Conv1D, Paddle).
+    rows adjacent, as Meta stores q and k, also where the model rotates halves. `linear` in_out:
+    linears transposed (Conv1D, Paddle).
     `head`: the full name of the head, which a file may repeat although it is tied; empty where the
     embedding always serves. `head_rows`: the head is stored [V, E] although `linear` is in_out.
     `raw_head`: where a head whose rows are scaled when used lies as it is; `head` then holds the

@@ -32,7 +32,9 @@ CORRECTION = LAYER + "mlp.gate.e_score_correction_bias"
 
 def tables(base: str) -> dict[str, Checkpoint]:
     """The hub's and PaddleNLP's table."""
-    forms = {"hf": (hub(DEEPSEEK), "model"), "paddlenlp": (paddle(base, DEEPSEEK), base)}
+    # PaddleNLP's classes rotate pairs, whatever `rope_interleave` says.
+    own = replace(paddle(base, DEEPSEEK), rope_rows="pairs")
+    forms = {"hf": (hub(DEEPSEEK), "model"), "paddlenlp": (own, base)}
     return {
         naming: replace(
             table,
