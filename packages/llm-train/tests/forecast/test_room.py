@@ -33,7 +33,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def need(made: TrainingOptions) -> int:
     config = json.loads((Path(made.model_name_or_path) / "config.json").read_text())
-    return forecast(made, config, 1, 1.0).memory.total
+    return forecast(made, config, 1).memory.total
 
 
 @pytest.mark.parametrize(

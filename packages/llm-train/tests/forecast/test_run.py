@@ -21,7 +21,7 @@ def test_a_run_that_fits(golden: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert plan(options(golden)) == 0
     said = capsys.readouterr().out
     assert "activations" in said
-    assert "tokens a second, at the speed just measured" in said
+    assert "tokens a second, at the pace just measured" in said
 
 
 def test_a_run_that_does_not_is_told_what_would(

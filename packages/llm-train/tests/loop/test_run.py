@@ -317,7 +317,7 @@ def test_the_model_in_memory_is_kept_when_it_is_the_best(
     result = run.go(repeating(20), repeating(4))
     best = min(row["eval_loss"] for row in run.metrics() if "eval_loss" in row)
     assert f"evaluated best (eval_loss {best:.4g})" in caplog.text
-    assert "at the speed of a large product" in caplog.text
+    assert "at the pace of this machine" in caplog.text
     assert result.metrics["eval_loss"] == pytest.approx(best, abs=1e-6)
     assert run.checkpoints() == ["checkpoint-5", "checkpoint-8"]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from llm_train.forecast.forecast import forecast
+from llm_train.forecast.pace import measured_pace
 from llm_train.training_options import TrainingOptions
 
 logger = logging.getLogger(__name__)
@@ -16,15 +17,14 @@ def say_forecast_and_measured(
     options: TrainingOptions,
     config: Mapping[str, Any],
     processes: int,
-    peak: float,
     measured_memory: int,
     measured_speed: float,
 ) -> None:
-    """Log both. `peak`: operations a second of a process; memory in bytes of this process."""
-    expected = forecast(options, config, processes, peak)
+    """Log both; memory in bytes of this process. The pace is this machine's at the end."""
+    expected = forecast(options, config, processes, measured_pace())
     logger.info(
         "Memory of this process: forecast %.0f MB, measured %.0f MB. Speed: forecast %s tokens/s "
-        "at the speed of a large product when the run began, measured %s.",
+        "at the pace of this machine, measured %s.",
         expected.memory.total / 1e6,
         measured_memory / 1e6,
         f"{expected.tokens_per_s:,.0f}",

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from llm_kernels.families import FamilySpec, Sizes, detect, parameters, read_sizes
 from llm_kernels.memory import available
 from llm_train.errors import RecipeError
-from llm_train.forecast.cost import flops_per_token
 from llm_train.forecast.memory import Memory, memory_of
+from llm_train.forecast.speed import Pace, micro_cost, step_cost
 from llm_train.parallel.layout import Layout, layout_of
 from llm_train.training_options import TrainingOptions
 
-EFFICIENCY = 0.45
-"""Share of the speed of a large product that training reaches; fitted, see docs/performance.md."""
-_RECOMPUTED = 4 / 3
-_SIDE = 512
+UNKNOWN = Pace(1.0, 1.0, 1.0)
+"""For who asks of memory or disk alone."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +35,12 @@ class Forecast:
 
 
 def forecast(
-    options: TrainingOptions, config: Mapping[str, Any], processes: int, peak: float
+    options: TrainingOptions, config: Mapping[str, Any], processes: int, pace: Pace = UNKNOWN
 ) -> Forecast:
-    """The forecast of a run in so many processes, each as fast as `peak` (operations a second)."""
+    """The forecast of a run in so many processes, each of that pace.
+
+    Not counted: what processes tell each other, evaluations, checkpoints.
+    """
     spec = detect(config)
     sizes = read_sizes(spec, config)
     layout = layout_of(options, processes)
@@ -56,9 +54,22 @@ def forecast(
         micros=options.gradient_accumulation_steps,
         recompute=options.recompute,
     )
-    work = flops_per_token(spec, sizes, tokens) * (_RECOMPUTED if options.recompute else 1)
-    speed = EFFICIENCY * peak * processes / work * _busy(layout, options)
+    speed = _speed(options, spec, sizes, layout, pace)
     return Forecast(layout, memory, speed, disk_of(options, spec, sizes))
+
+
+def _speed(
+    options: TrainingOptions, spec: FamilySpec, sizes: Sizes, layout: Layout, pace: Pace
+) -> float:
+    """Tokens a second of all processes."""
+    batch, tokens = options.per_device_train_batch_size, sample_length(options)
+    micros = options.gradient_accumulation_steps
+    micro = micro_cost(
+        spec, sizes, layout, batch=batch, tokens=tokens, recompute=options.recompute
+    ).seconds(pace)
+    step = step_cost(spec, sizes, layout).seconds(pace)
+    seconds = micros * micro / _busy(layout, options) + step
+    return layout.replicas * micros * batch * tokens / seconds
 
 
 def sample_length(options: TrainingOptions) -> int:
@@ -104,7 +115,7 @@ def proposal(
     changes: dict[str, Any] = {}
     while True:
         changed = replace(options, **changes)
-        if forecast(changed, config, processes, 1.0).memory_here <= memory:
+        if forecast(changed, config, processes).memory_here <= memory:
             return changes
         if changed.per_device_train_batch_size % 2 == 0:
             changes["per_device_train_batch_size"] = changed.per_device_train_batch_size // 2
@@ -128,14 +139,3 @@ def free_memory() -> int:
         message = "How much memory is free cannot be read here; state it with --memory_gb."
         raise RecipeError(message)
     return free
-
-
-def numpy_peak(seconds: float = 0.2) -> float:
-    """Operations a second of a float32 product here, before Paddle is imported."""
-    left = np.ones((_SIDE, _SIDE), np.float32)
-    left @ left
-    began, done = time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        left @ left
-        done += 1
-    return 2.0 * _SIDE**3 * done / (time.perf_counter() - began)

@@ -69,11 +69,13 @@ def _of_stage(
     first, last = rank == 0, rank == layout.pipeline - 1
     elements = held_elements(spec, sizes, layout, held, first=first, last=last)
     blocks = [block for part in held for block in part]
-    within = max((_block(spec, sizes, layout, b, batch, tokens) for b in blocks), default=0.0)
+    within = max(
+        (block_elements(spec, sizes, layout, b, batch, tokens) for b in blocks), default=0.0
+    )
     kept = batch * tokens * sizes.hidden / (layout.tensor if layout.sequence else 1)
     at_once = min(micros, layout.pipeline - rank) * (layout.chunks if layout.pipeline > 1 else 1)
     each = len(blocks) * kept + within if recompute else sum(
-        _block(spec, sizes, layout, b, batch, tokens) for b in blocks
+        block_elements(spec, sizes, layout, b, batch, tokens) for b in blocks
     )  # fmt: skip
     logits = batch * tokens * sizes.vocab / layout.tensor * 3 if last else 0.0
     share = layout.sharding if layout.stage else 1
@@ -120,7 +122,7 @@ def _is_here(
     return first
 
 
-def _block(
+def block_elements(
     spec: FamilySpec, sizes: Sizes, layout: Layout, index: int, batch: int, tokens: int
 ) -> float:
     """Elements that a block keeps: rows of several widths, and scores of every pair of tokens."""

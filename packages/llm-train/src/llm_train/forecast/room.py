@@ -49,7 +49,7 @@ def check_room(options: TrainingOptions) -> None:
         return
     config = read_config(Path(options.model_name_or_path))
     processes = options.nproc_per_node * options.nnodes
-    memory = forecast(options, config, processes, 1.0).memory
+    memory = forecast(options, config, processes).memory
     need = memory.total * options.nproc_per_node
     if need <= free:
         return

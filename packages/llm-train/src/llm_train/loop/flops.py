@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-import paddle
-
 from llm_kernels.families import FamilySpec, Sizes
 from llm_train.forecast.cost import flops_per_token
-
-_SIDE = 768
-_SECONDS = 0.03
-_TRIES = 5
+from llm_train.forecast.pace import measured_peak
 
 
 @dataclass(frozen=True)
@@ -47,22 +41,3 @@ class Work:
         """
         reached = tokens_per_s * flops_per_token(self.spec, self.sizes, length)
         return replace(self, peak=max(reached, measured_peak() * self.processes))
-
-
-def measured_peak() -> float:
-    """Operations a second of a large float32 product on this device and its threads.
-
-    The best of a few tries: others that compute only ever make it slower.
-    """
-    left = paddle.ones([_SIDE, _SIDE])
-    paddle.matmul(left, left).numpy()
-    return max(_speed(left) for _ in range(_TRIES))
-
-
-def _speed(left: paddle.Tensor) -> float:
-    began, done = time.perf_counter(), 0
-    while time.perf_counter() - began < _SECONDS:
-        product = paddle.matmul(left, left)
-        done += 1
-    product[0, 0].item()
-    return 2.0 * _SIDE**3 * done / (time.perf_counter() - began)

@@ -139,8 +139,8 @@ def _run(
         watch.close()
         if watch.work is not None and checkpoints.leads:
             count = parallel.layout.processes if parallel else 1
-            peak, source = watch.work.peak / count, getattr(model, "source", {})
-            say_forecast_and_measured(options, source, count, peak, watch.memory, watch.speed)
+            source = getattr(model, "source", {})
+            say_forecast_and_measured(options, source, count, watch.memory, watch.speed)
     publish(output_dir, files, origin, parallel)
     if checkpoints.leads:
         draw_losses(output_dir, f"llm {command}")

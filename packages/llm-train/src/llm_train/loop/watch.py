@@ -12,6 +12,7 @@ import json
 import resource
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     from llm_train.loop.flops import Work
 
 METRICS_FILE = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A second of the clock, pauses taken off, and the tokens that were trained on until then."""
+
+    at: float
+    tokens: int
 
 
 class Watch:
@@ -52,6 +61,8 @@ class Watch:
         self._tokens_marked = self.tokens
         self._paused = self._paused_whole = 0.0
         self._tokens_before = self.tokens
+        self._first: _Moment | None = None
+        self._last: _Moment | None = None
         self._notes: dict[str, str] = {}
         self.writers: Sequence[Writer] = ()
         """Told every line as well."""
@@ -76,6 +87,8 @@ class Watch:
     def stepped(self, tokens: int, loss: float, samples: int = 0) -> None:
         """One step over `tokens` real tokens of `samples` rows, of mean `loss`, is done."""
         self.tokens += tokens
+        self._last = _Moment(time.monotonic() - self._paused_whole, self.tokens)
+        self._first = self._first or self._last
         self._samples += samples
         self._loss_sum += loss
         self._loss_steps += 1
@@ -122,9 +135,15 @@ class Watch:
 
     @property
     def speed(self) -> float:
-        """Real tokens a second of this run, without evaluations and checkpoints."""
-        seconds = time.monotonic() - self._began - self._paused_whole
-        return (self.tokens - self._tokens_before) / max(seconds, 1e-9)
+        """Real tokens a second of this run's steps but the first, which finds everything cold.
+
+        Evaluations and checkpoints are left out. A single step counts from the run's begin.
+        """
+        begin = _Moment(self._began, self._tokens_before)
+        last = self._last or begin
+        if self._first is not None and self._first is not self._last:
+            begin = self._first
+        return (last.tokens - begin.tokens) / max(last.at - begin.at, 1e-9)
 
     @property
     def memory(self) -> int:
