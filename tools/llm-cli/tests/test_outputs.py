@@ -280,3 +280,40 @@ def test_writers_of_one_name_leave_each_other_alone(tmp_path: Path) -> None:
     assert verify_complete(target) == []
     assert (target / "a.txt").read_text() == "29"
     assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_place_that_another_run_took_meanwhile_stays_as_it_is(
+    tmp_path: Path, there: bool
+) -> None:
+    """Both began when nothing, or an empty folder, was there; neither may overwrite."""
+    target = tmp_path / "target"
+    if there:
+        target.mkdir()
+    with (
+        pytest.raises(UserError, match=r"Another run has written the output .*target meanwhile"),
+        written_folder(target, {}) as late,
+    ):
+        (late / "a.txt").write_text("late")
+        with written_folder(target, {}) as early:
+            (early / "a.txt").write_text("early")
+    assert (target / "a.txt").read_text() == "early"
+    assert verify_complete(target) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["target"]
+
+
+def test_a_whole_leftover_does_not_fall_over_a_place_that_was_just_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, target = tmp_path / ".target.0123abcd.tmp", tmp_path / "target"
+    for path in (left, target):
+        with written_folder(tmp_path / "made", {}) as folder:
+            (folder / "a.txt").write_text(path.name)
+        (tmp_path / "made").rename(path)
+    exists = Path.exists
+    # As if the place had been taken after it was looked at.
+    monkeypatch.setattr(Path, "exists", lambda path: path != target and exists(path))
+    clear_leftovers(tmp_path, "target")
+    monkeypatch.undo()
+    assert (target / "a.txt").read_text() == "target"
+    assert not left.exists()

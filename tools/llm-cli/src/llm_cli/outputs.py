@@ -8,6 +8,7 @@ before stays until the new one is whole.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -48,6 +49,8 @@ COMPLETE = "COMPLETE"
 
 _UNCLAIMED_S = 60
 """Seconds that an empty folder is spared for, whose writer may not have claimed it yet."""
+_TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
+"""What a system says of a folder that cannot be renamed to a place with something in it."""
 _LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]+\.tmp")
 _BEING_WRITTEN: dict[Path, FolderFiles] = {}
 
@@ -93,9 +96,9 @@ def written_folder(
 ) -> Iterator[Path]:
     """A folder to fill; it stands at ``path`` once the block has ended without an error.
 
-    Raises :class:`UserError` when ``path`` already holds files and ``overwrite`` is false, or when
-    ``overwrite`` is true and the files are not an earlier output of this toolchain, or are among
-    the inputs that ``lineage`` names.
+    Raises :class:`UserError` when ``path`` already holds files and ``overwrite`` is false, also
+    those that another run has put there meanwhile, or when ``overwrite`` is true and the files are
+    not an earlier output of this toolchain, or are among the inputs that ``lineage`` names.
     """
     path = Path(path)
     inputs = [entry["path"] for entry in lineage.get("inputs", {}).values()]
@@ -114,7 +117,7 @@ def written_folder(
         mark_complete(temporary)
         files.on_disk()
         _sync_folder(temporary)
-        _swap(temporary, path)
+        _swap(temporary, path, overwrite=overwrite)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
@@ -239,9 +242,8 @@ def _clear(path: Path, place: Path) -> None:
     if not path.is_dir():
         return
     with suppress(FileNotFoundError):
-        if is_complete(path) and not place.exists():
+        if is_complete(path) and not place.exists() and _took(path, place):
             logger.warning("%s was left whole by an interrupted run; it is %s now.", path, place)
-            path.rename(place)
         else:
             logger.warning("%s was left by an interrupted run and is removed.", path)
             shutil.rmtree(path)
@@ -252,11 +254,20 @@ def _is_new(folder: Path) -> bool:
     return not any(folder.iterdir()) and time.time() - folder.stat().st_mtime < _UNCLAIMED_S
 
 
-def _swap(temporary: Path, path: Path) -> None:
-    """Put ``temporary`` in the place of ``path``; the old folder goes only after that."""
-    if not path.exists():
-        temporary.rename(path)
+def _swap(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Put ``temporary`` in the place of ``path``; the old folder goes only after that.
+
+    Raises :class:`UserError` where the place was empty and is no longer, and was not to be
+    overwritten.
+    """
+    if _took(temporary, path):
         return
+    if not overwrite and not path.is_symlink():
+        message = (
+            f"Another run has written the output {path} meanwhile; it stays, and nothing of this "
+            "run does. Choose another output, or give the option that overwrites."
+        )
+        raise UserError(message)
     # Under a temporary name the old folder would be taken for what a killed writer left.
     claim = _claimed(path)
     try:
@@ -275,6 +286,17 @@ def _swap(temporary: Path, path: Path) -> None:
     finally:
         if claim is not None:
             os.close(claim)
+
+
+def _took(temporary: Path, path: Path) -> bool:
+    """Put a folder into its place if that is free, or an empty folder; whether it was."""
+    try:
+        temporary.rename(path)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return False
+        raise
+    return True
 
 
 def _claimed(folder: Path) -> int | None:

@@ -77,3 +77,21 @@ def test_what_was_whole_takes_its_place(golden: Path, tmp_path: Path) -> None:
     assert run(arguments(golden / "llama_v2_gqa", output)) == 2
     assert is_complete(output)
     assert open_model(output).naming == "paddlenlp"
+
+
+def test_two_at_once_into_one_new_folder(golden: Path, tmp_path: Path) -> None:
+    """One of them is first; the other one says so, and nothing of it stays."""
+    output = tmp_path / "out"
+    words = arguments(golden / "llama_v2_gqa", output)
+    program = "import sys; from llm_cli.main import run; sys.exit(run(sys.argv[1:]))"
+    started = [
+        subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    told = [process.communicate()[1] for process in started]
+    assert sorted(process.returncode for process in started) == [0, 2, 2]
+    for process, said in zip(started, told, strict=True):
+        late = "Another run has written" in said or "is not empty" in said
+        assert late is (process.returncode == 2), said
+    assert verify_complete(output) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
