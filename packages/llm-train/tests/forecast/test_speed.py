@@ -45,6 +45,13 @@ def test_products_alone_are_the_operations_of_the_tokens() -> None:
     assert speed(PRODUCTS, per_device_train_batch_size=8) == pytest.approx(speed(PRODUCTS))
 
 
+def test_short_rows_are_slower_where_calls_are_waited_for() -> None:
+    options = PretrainOptions(model_name_or_path="m", output_dir="o", max_seq_length=64)
+    full, short = (forecast(options, CONFIG, 1, CALLS, length) for length in (None, 16))
+    assert short.tokens_per_s == pytest.approx(full.tokens_per_s / 4)
+    assert short.memory == full.memory
+
+
 def test_a_model_that_waits_for_calls_trains_on_a_larger_batch_as_fast() -> None:
     twice = speed(CALLS, per_device_train_batch_size=8)
     assert twice == pytest.approx(2 * speed(CALLS))

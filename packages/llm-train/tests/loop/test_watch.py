@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
 
 from llm_cli.progress import PlainProgress
 from llm_kernels.families import detect, read_sizes
@@ -31,6 +34,24 @@ def test_lines_of_training_and_evaluation(tmp_path: Path) -> None:
     assert shown.done == 2
     assert "loss 1.500" in shown.remark
     assert "held out 1.250" in shown.remark
+
+
+def test_the_first_step_does_not_count_for_the_speed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("llm_train.loop.watch.time", SimpleNamespace(monotonic=lambda: now[0]))
+    watch = Watch(tmp_path, bar(), 0)
+    assert (watch.speed, watch.length) == (0.0, None)
+    for seconds, paused in ((9.0, 0.0), (2.0, 5.0), (2.0, 0.0)):
+        now[0] += seconds + paused
+        watch.paused(paused)
+        watch.stepped(30, 1.5, samples=2)
+        if now[0] == 9.0:
+            assert watch.speed == pytest.approx(30 / 9)
+    now[0] += 100.0
+    assert watch.speed == pytest.approx(60 / 4)
+    assert watch.length == 15.0
 
 
 def test_the_share_of_the_peak_is_never_above_one(tmp_path: Path, golden: Path) -> None:

@@ -19,9 +19,13 @@ def say_forecast_and_measured(
     processes: int,
     measured_memory: int,
     measured_speed: float,
+    length: float | None = None,
 ) -> None:
-    """Log both; memory in bytes of this process. The pace is this machine's at the end."""
-    expected = forecast(options, config, processes, measured_pace())
+    """Log both; memory in bytes of this process. The pace is this machine's at the end.
+
+    `length`: mean tokens of the rows that were trained on.
+    """
+    expected = forecast(options, config, processes, measured_pace(), length)
     logger.info(
         "Memory of this process: forecast %.0f MB, measured %.0f MB. Speed: forecast %s tokens/s "
         "at the pace of this machine, measured %s.",

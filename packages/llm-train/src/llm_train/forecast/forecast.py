@@ -35,11 +35,16 @@ class Forecast:
 
 
 def forecast(
-    options: TrainingOptions, config: Mapping[str, Any], processes: int, pace: Pace = UNKNOWN
+    options: TrainingOptions,
+    config: Mapping[str, Any],
+    processes: int,
+    pace: Pace = UNKNOWN,
+    length: float | None = None,
 ) -> Forecast:
     """The forecast of a run in so many processes, each of that pace.
 
-    Not counted: what processes tell each other, evaluations, checkpoints.
+    `length`: mean tokens of a row, for the speed; None: rows are full. Not counted: what processes
+    tell each other, filling, evaluations, checkpoints.
     """
     spec = detect(config)
     sizes = read_sizes(spec, config)
@@ -54,16 +59,20 @@ def forecast(
         micros=options.gradient_accumulation_steps,
         recompute=options.recompute,
     )
-    speed = _speed(options, spec, sizes, layout, pace)
+    speed = _speed(options, spec, sizes, layout, pace, round(length or tokens))
     return Forecast(layout, memory, speed, disk_of(options, spec, sizes))
 
 
 def _speed(
-    options: TrainingOptions, spec: FamilySpec, sizes: Sizes, layout: Layout, pace: Pace
+    options: TrainingOptions,
+    spec: FamilySpec,
+    sizes: Sizes,
+    layout: Layout,
+    pace: Pace,
+    tokens: int,
 ) -> float:
-    """Tokens a second of all processes."""
-    batch, tokens = options.per_device_train_batch_size, sample_length(options)
-    micros = options.gradient_accumulation_steps
+    """Tokens a second of all processes, on rows of `tokens`."""
+    batch, micros = options.per_device_train_batch_size, options.gradient_accumulation_steps
     micro = micro_cost(
         spec, sizes, layout, batch=batch, tokens=tokens, recompute=options.recompute
     ).seconds(pace)

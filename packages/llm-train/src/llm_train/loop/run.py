@@ -140,7 +140,8 @@ def _run(
         if watch.work is not None and checkpoints.leads:
             count = parallel.layout.processes if parallel else 1
             source = getattr(model, "source", {})
-            say_forecast_and_measured(options, source, count, watch.memory, watch.speed)
+            measured = watch.memory, watch.speed, watch.length
+            say_forecast_and_measured(options, source, count, *measured)
     publish(output_dir, files, origin, parallel)
     if checkpoints.leads:
         draw_losses(output_dir, f"llm {command}")

@@ -68,7 +68,7 @@ class Watch:
         """Told every line as well."""
         self.work: Work | None = None
         """What the figure `mfu` is made of; None: there is none."""
-        self._samples = 0
+        self._samples = self._rows = 0
         self._writes = writes
         if writes:
             _keep_until(self.path, start)
@@ -90,6 +90,7 @@ class Watch:
         self._last = _Moment(time.monotonic() - self._paused_whole, self.tokens)
         self._first = self._first or self._last
         self._samples += samples
+        self._rows += samples
         self._loss_sum += loss
         self._loss_steps += 1
         self.bar.advance(1)
@@ -144,6 +145,11 @@ class Watch:
         if self._first is not None and self._first is not self._last:
             begin = self._first
         return (last.tokens - begin.tokens) / max(last.at - begin.at, 1e-9)
+
+    @property
+    def length(self) -> float | None:
+        """Mean real tokens of this run's rows; None where they were not counted."""
+        return (self.tokens - self._tokens_before) / self._rows if self._rows else None
 
     @property
     def memory(self) -> int:
