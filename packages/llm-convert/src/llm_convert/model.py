@@ -26,6 +26,7 @@ from llm_convert.parallel.grid import find_shards
 from llm_convert.parallel.merging import open_shards
 from llm_convert.quantization import FIELD as QUANTIZATION_FIELD
 from llm_convert.quantization import Quantization, QuantizedTensors
+from llm_convert.quantization.dense import dense
 from llm_convert.saving import copy_companions, save_model
 from llm_kernels.errors import KernelsError
 from llm_kernels.families import (
@@ -95,9 +96,7 @@ class Model:
 
     def dense(self, key: ParameterKey, dtype: DTypeLike = np.float32) -> np.ndarray:
         """One canonical parameter, dequantized if need be, cast to `dtype`. Raises KeyError."""
-        weight = self.weight(key)
-        array = weight if isinstance(weight, np.ndarray) else weight.dequantize()
-        return array.astype(dtype, copy=False)
+        return dense(self.weight(key)).astype(dtype, copy=False)
 
     def release(self, key: ParameterKey) -> None:
         """Let the system drop the memory of a parameter; it can be read again at any time."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TypeAlias
 
+import numpy as np
+
 from llm_cli.console import console
 from llm_cli.outputs import check_output_folder, lineage, written_folder
 from llm_cli.progress import progress
@@ -28,6 +30,7 @@ from llm_convert.lora import is_lora
 from llm_convert.model import Model, copy_companions, open_model, read_config, save_model
 from llm_convert.quantization import Quantization
 from llm_convert.quantization.casting import cast_scheme
+from llm_convert.quantization.dense import dense
 from llm_convert.saving import Naming
 from llm_convert.verify.certificate import certified, said, streamed
 from llm_convert.verify.run import verify_golden
@@ -114,7 +117,7 @@ def _write_folder(
     written: Callable[[int], None],
 ) -> Opener:
     kept = model.quantization if options.dtype is None else None
-    weights = streamed(model, dense=kept is None)
+    weights = streamed(model) if kept else _dense(model)
     scheme = cast_scheme(options.dtype)
     cast = None if scheme is None else eight_bits(model, scheme, weights)
     own = {key: model.dtype(key) for key in model.parameters}
@@ -135,6 +138,11 @@ def _write_folder(
     return open_model
 
 
+def _dense(model: Model) -> Callable[[ParameterKey], np.ndarray]:
+    weights = streamed(model)
+    return lambda key: dense(weights(key))
+
+
 def _write_gguf(
     options: ConvertOptions, model: Model, folder: Path, written: Callable[[int], None]
 ) -> Opener:
@@ -143,7 +151,7 @@ def _write_gguf(
         config=model.config,
         spec=model.spec,
         sizes=model.sizes,
-        parameters=streamed(model, dense=True),
+        parameters=_dense(model),
         dtype=options.dtype or {key: model.dtype(key) for key in model.parameters},
         vocabulary=tokenizer_of(model.path, model.sizes.vocab),
         written=written,
