@@ -16,7 +16,7 @@ namespace llm_kernels::LLM_KERNELS_UNIT {
 
 // What is expanded is one segment; only of a stripe of several tiles is no more met at once.
 static_assert(kExpandInt8Rows > kTileRows && kExpandInt4Rows > kTileRows &&
-              kExpandFloatRows > kTileRows);
+              kExpandBFloat16Rows > kTileRows && kExpandFloat8Rows > kTileRows);
 
 const KernelTable kTable = {
     kPanelRows,
@@ -32,7 +32,7 @@ const KernelTable kTable = {
     round_bfloat16,
     widen_bfloat16,
     round_float8,
-    {SIZE_MAX, kExpandFloatRows, kExpandFloatRows, kExpandInt8Rows, kExpandInt4Rows},
+    {SIZE_MAX, kExpandBFloat16Rows, kExpandFloat8Rows, kExpandInt8Rows, kExpandInt4Rows},
     {nullptr, expand<BFloat16>, expand<Float8>, expand<Int8>, expand_int4},
     rms_norm,
     layer_norm,

@@ -16,9 +16,10 @@ constexpr int kPairRows = 6;
 constexpr size_t kPairsFromInt8 = 12;
 constexpr size_t kPairsFromInt4 = SIZE_MAX;
 constexpr bool kBFloat16Products = false;
-constexpr size_t kExpandFloatRows = 8;
-constexpr size_t kExpandInt8Rows = 8;
-constexpr size_t kExpandInt4Rows = 8;
+constexpr size_t kExpandBFloat16Rows = 32;
+constexpr size_t kExpandFloat8Rows = 8;
+constexpr size_t kExpandInt8Rows = 24;
+constexpr size_t kExpandInt4Rows = 16;
 
 struct Vec {
   __m256 v;

@@ -9,7 +9,8 @@ namespace llm_kernels::LLM_KERNELS_UNIT {
 
 constexpr size_t kWidth = 16;
 constexpr int kTileRows = 6;
-constexpr size_t kExpandFloatRows = SIZE_MAX;
+constexpr size_t kExpandBFloat16Rows = SIZE_MAX;
+constexpr size_t kExpandFloat8Rows = SIZE_MAX;
 constexpr size_t kExpandInt8Rows = SIZE_MAX;
 constexpr size_t kExpandInt4Rows = SIZE_MAX;
 

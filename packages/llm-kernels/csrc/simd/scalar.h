@@ -14,7 +14,8 @@ constexpr int kDotTileRows = 2;
 constexpr int kDotSums = 4;
 constexpr int kInt8Bias = 0;
 constexpr bool kBFloat16Products = false;
-constexpr size_t kExpandFloatRows = 16;
+constexpr size_t kExpandBFloat16Rows = 16;
+constexpr size_t kExpandFloat8Rows = 16;
 constexpr size_t kExpandInt8Rows = 16;
 constexpr size_t kExpandInt4Rows = 16;
 
