@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,13 @@ def run(options):
     if os.fork() == 0:  # a data worker
         from llm_train.orphans import end_with_reader
         end_with_reader(0)
-    time.sleep(600)
+        time.sleep(600)
+    try:
+        time.sleep(600)
+    except KeyboardInterrupt:
+        rank = os.environ["PADDLE_TRAINER_ID"]
+        with open(os.path.join(options.output_dir, "asked." + rank), "w"):
+            raise
 """
 
 
@@ -48,10 +55,17 @@ def parent_of(process: int) -> int:
     return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
-@pytest.mark.parametrize("killed", ["command", "launcher"])
-def test_who_is_killed_takes_the_workers_along(killed: str, tmp_path: Path) -> None:
+def gone(output: Path) -> bool:
+    """Whether nobody of the run is left within some seconds."""
+    deadline = time.monotonic() + 5
+    while running(output) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not running(output)
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A run in `tmp_path / "output"`, when all of its processes are there."""
     (tmp_path / "busy.py").write_text(BUSY)
     output = tmp_path / "output"
     process = subprocess.Popen(
@@ -64,13 +78,34 @@ def test_who_is_killed_takes_the_workers_along(killed: str, tmp_path: Path) -> N
     while len(running(output)) < 6 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.1)
+    yield process
+    for left in running(output):
+        os.kill(left, signal.SIGKILL)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+@pytest.mark.parametrize("killed", ["command", "launcher"])
+def test_who_is_killed_takes_the_workers_along(
+    killed: str, started: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    process, output = started, tmp_path / "output"
     workers = [process_of(output / "logs", rank) for rank in range(2)]
     assert None not in workers
     launcher = {parent_of(worker) for worker in workers if worker is not None}
     assert len(launcher) == 1
     os.kill(process.pid if killed == "command" else launcher.pop(), signal.SIGKILL)
     assert process.wait(timeout=10) != 0
-    deadline = time.monotonic() + 5
-    while running(output) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not running(output)
+    assert gone(output)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_who_is_asked_to_end_asks_the_first_worker(
+    started: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    """It may write a checkpoint before all end."""
+    started.send_signal(signal.SIGTERM)
+    assert started.wait(timeout=30) == -signal.SIGINT  # Python's own end after Ctrl-C
+    assert (tmp_path / "output" / "asked.0").exists()
+    assert gone(tmp_path / "output")

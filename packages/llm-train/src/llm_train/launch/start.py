@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO
@@ -65,7 +67,8 @@ def launch(options: TrainingOptions, target: str) -> None:
         text=True,
         errors="replace",
     )
-    interrupted = _follow(process, logs)
+    with _terminated_as_interrupted():
+        interrupted = _follow(process, logs)
     failure = first_failure(logs)
     if failure is not None:
         raise _error(failure, logs)
@@ -143,6 +146,23 @@ def _write_options(options: TrainingOptions, logs: Path) -> None:
     }
     with written_file(logs / OPTIONS_FILE) as stream:
         stream.write(json.dumps(content, indent=1).encode())
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """Let SIGTERM be what Ctrl-C is: batch systems and containers stop a run so.
+
+    Otherwise this process would end at once, and its workers, which end with it, leave no
+    checkpoint. Only the main thread may say what a signal does.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _follow(process: subprocess.Popen[str], logs: Path) -> bool:
