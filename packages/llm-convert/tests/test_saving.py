@@ -21,6 +21,7 @@ from llm_convert.files.safetensors import open_safetensors
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.model import Model, open_model
 from llm_convert.saving import copy_companions, plan_shards, save_model
+from llm_kernels.families import ParameterKey
 
 BYTE = np.dtype(np.uint8)
 
@@ -79,6 +80,28 @@ def test_casting(llama: Model, tmp_path: Path, name: str, dtype: Any) -> None:
     for key in llama.parameters:
         assert again.dtype(key) == dtype
         np.testing.assert_array_equal(again.weight(key), llama.dense(key).astype(dtype))
+
+
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+@pytest.mark.parametrize("naming", ["hf", "paddlenlp"])
+def test_what_chooses_experts_is_not_rounded(
+    golden: Path, tmp_path: Path, naming: str, name: str
+) -> None:
+    """Corrections near 14, as DeepSeek-V3 has them, differ by less than bfloat16 can tell there."""
+    model = open_model(golden / "deepseek_v3")
+
+    def weight(key: ParameterKey) -> np.ndarray:
+        dense = np.array(model.dense(key))
+        return 14 + dense / 100 if key.slot == "router_correction" else dense
+
+    save(tmp_path, model, dtype=name, naming=naming, parameters=weight)
+    again = open_model(tmp_path)
+    corrections = [key for key in again.parameters if key.slot == "router_correction"]
+    assert corrections
+    for key in again.parameters:
+        assert again.dtype(key).name == ("float32" if key in corrections else name)
+    for key in corrections:
+        np.testing.assert_array_equal(again.weight(key), weight(key))
 
 
 def test_each_parameter_can_keep_its_own_type(llama: Model, tmp_path: Path) -> None:

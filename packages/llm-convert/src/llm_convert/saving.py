@@ -27,7 +27,7 @@ from llm_convert.names import checkpoint
 from llm_convert.quantization import Quantization, Scheme, stored_array, to_config
 from llm_convert.quantization.scheme import SHAPE, stored_infos
 from llm_convert.shard_size import DEFAULT_SHARD, parse_size
-from llm_kernels.families import FamilySpec, ParameterKey, Sizes
+from llm_kernels.families import SLOTS, FamilySpec, ParameterKey, Sizes
 
 Naming: TypeAlias = Literal["hf", "paddlenlp"]
 # What each ecosystem's loader demands of `__metadata__`; PaddleNLP calls its own files NumPy's.
@@ -73,7 +73,8 @@ def save_model(
             Asked in file order; for a quantized weight once for its codes and once for its scales,
             so the answer should be cheap to repeat.
         naming: "hf" (Hugging Face names, linears [out, in]) or "paddlenlp" (its names, [in, out]).
-        dtype: "float32", "float16" or "bfloat16" for all floating parameters, or the type of each.
+        dtype: "float32", "float16" or "bfloat16" for all floating parameters (see `written_dtype`),
+            or the type of each.
             Scales of quantized weights are stored in it too.
         quantization: which parameters are quantized and how; written as compressed-tensors, all in
             one format.
@@ -178,12 +179,25 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
         stream.write((json.dumps(config, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def written_dtype(key: ParameterKey, dtype: str) -> np.dtype:
+    """The type of a parameter of a model that is written in `dtype`.
+
+    It is float32 for what a layer adds to the scores of its experts (DeepSeek-V3): numbers far
+    larger than the differences that decide, which a narrower type rounds away. Raises ConvertError
+    for another name than those of `floating`.
+    """
+    slot = SLOTS[key.slot]
+    added = slot.kind == "table" and slot.scope == "layer"
+    return floating("float32" if added else dtype)
+
+
 def _target_types(
     stored: Mapping[str, StoredTensor], dtype: str | Mapping[ParameterKey, np.dtype]
 ) -> Callable[[str], np.dtype]:
     if isinstance(dtype, str):
-        one = floating(dtype)
-        return lambda _: one
+        dtype = {
+            key: written_dtype(key, dtype) for tensor in stored.values() for key in tensor.parts
+        }
 
     def stored_type(name: str) -> np.dtype:
         types = {dtype[key] for key in stored[name].parts}

@@ -14,13 +14,12 @@ from llm_cli.console import console
 from llm_cli.outputs import check_output_folder, lineage, written_folder
 from llm_cli.progress import progress
 from llm_convert.errors import AdapterError
-from llm_convert.files.dtypes import floating
 from llm_convert.files.json_file import read_json
 from llm_convert.hub import hub_name, resolve_model
 from llm_convert.layout import Layout
 from llm_convert.lora import LoraAdapter, check_base, is_lora, merged, read_lora
 from llm_convert.model import Model, copy_companions, open_model, save_model
-from llm_convert.saving import Naming
+from llm_convert.saving import Naming, written_dtype
 from llm_convert.verify.certificate import LIMIT, write_certificate
 from llm_kernels.families import ParameterKey
 from llm_peft.errors import BaseError, CertificateError
@@ -80,7 +79,7 @@ def _base_path(options: MergeOptions, adapter: Path) -> str:
 
 def _write(options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Path) -> None:
     types = {
-        key: floating(options.dtype) if options.dtype else base.dtype(key)
+        key: written_dtype(key, options.dtype) if options.dtype else base.dtype(key)
         for key in base.parameters
     }
     total = sum(prod(shape) * types[key].itemsize for key, shape in base.parameters.items())
