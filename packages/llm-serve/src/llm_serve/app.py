@@ -12,10 +12,11 @@ from importlib.metadata import version
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llm_serve.docs_page import docs_page
 from llm_serve.errors import ApiError
 from llm_serve.requests import chat_completions, completions
 from llm_serve.schema import ChatRequest, CompletionRequest, GenerationRequest
@@ -33,6 +34,8 @@ def create_app(state: ServerState, *, access_log: bool = False) -> FastAPI:
         title="llm serve",
         version=version("llm-toolchain-serve"),
         description="The OpenAI interface to one model.",
+        docs_url=None,
+        redoc_url=None,
     )
     app.state.server = state
     app.include_router(_operations())
@@ -68,6 +71,10 @@ def _operations() -> APIRouter:
     @router.get("/metrics", summary="Counters and gauges in the Prometheus text format")
     async def metrics(request: Request) -> Response:
         return Response(_state(request).metrics.text(), media_type="text/plain; version=0.0.4")
+
+    @router.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(docs_page(request.app.openapi()))
 
     return router
 
