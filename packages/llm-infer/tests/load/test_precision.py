@@ -21,6 +21,38 @@ def prompts(golden):
     return [stored[f"prompt_{i}"].tolist() for i in range(2)]
 
 
+class Rounded:
+    """The reference decoder, and what it may answer where an input lies at a half between codes.
+
+    Which way such an input is rounded hangs on the last bit of a sum, which every implementation
+    has its own way of adding. One code more or less moves this small model's logits by up to 0.1.
+    So besides the reference as it is, there are others whose norms differ by that last bit.
+    """
+
+    def __init__(self, model, weights):
+        self.model, self.weights = model, weights
+        self.others = {}
+
+    def _with_last_bits_of(self, seed):
+        if seed not in self.others:
+            rng = np.random.default_rng(seed)
+            self.others[seed] = {
+                key: (weight * (1 + 3e-7 * rng.standard_normal(weight.shape))).astype(np.float32)
+                if isinstance(weight, np.ndarray) and weight.ndim == 1
+                else weight
+                for key, weight in self.weights.items()
+            }
+        return self.others[seed]
+
+    def answers(self, tokens):
+        """Log probabilities [V] of the next token: the reference's, then the others'."""
+        for seed in range(40):
+            weights = self._with_last_bits_of(seed) if seed else self.weights
+            last = forward(self.model.spec, self.model.sizes, weights, tokens)[-1]
+            logits = last.astype(np.float64)
+            yield logits - np.log(np.exp(logits).sum())
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -38,20 +70,18 @@ def test_every_rounding_answers_as_the_reference_does_with_it(
     model = open_model(golden / "llama_v2_gqa")
     given = {"dtype": "float32", "quant_type": None, "act_quant_type": None, **settings}
     weight = chosen_weights(model, lora_path=None, **given)
-    weights = {key: weight(key) for key in model.parameters}
-    oracle = make_harness(lambda ids: forward(model.spec, model.sizes, weights, ids)[-1])
+    oracle = Rounded(model, {key: weight(key) for key in model.parameters})
     engine = load_engine(golden / "llama_v2_gqa", threads=1, cachekv_dtype="float32", **settings)
     params = SamplingParams(max_new_tokens=4, ignore_eos=True, logprobs=0)
     for prompt in prompts:
         number = engine.add_request(prompt, params)
         tokens = list(prompt)
         for event in make_harness.run(engine)[number]:
-            logits = oracle.next_logits(tokens).astype(np.float64)
-            expected = logits - np.log(np.exp(logits).sum())
-            # An input that falls to the other side of a half moves this model's logits by 0.03,
-            # and which do differs from one instruction set to the next.
-            assert event.logprobs.logprob == pytest.approx(expected[event.token_id], abs=0.06)
-            assert expected[event.token_id] > expected.max() - 0.06
+            assert any(
+                abs(event.logprobs.logprob - expected[event.token_id]) < 1e-4
+                and expected[event.token_id] > expected.max() - 1e-4
+                for expected in oracle.answers(np.array(tokens))
+            )
             tokens.append(event.token_id)
 
 
