@@ -8,9 +8,26 @@
 #include "llm_kernels/activation.h"
 
 namespace llm_kernels {
+namespace {
+
+// Rows whose inner activations, the widest of all, are in memory at once; whole stripes of
+// linear().
+constexpr std::size_t kStripeRows = 768;
+
+}  // namespace
 
 void Decoder::expert(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
                      bool accumulate) {
+  // Adapters know rows by their place in the whole step.
+  const std::size_t stripe = adapters_.placed() ? rows : kStripeRows;
+  for (std::size_t first = 0; first < rows; first += stripe) {
+    const std::size_t at = first * config_.hidden;
+    expert_rows(weights, x + at, std::min(stripe, rows - first), y + at, accumulate);
+  }
+}
+
+void Decoder::expert_rows(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
+                          bool accumulate) {
   const std::size_t width = weights.in.front().rows();
   float* first = grown(inner_, 2 * rows * width);
   float* second = first + rows * width;

@@ -25,6 +25,9 @@ class Adapters {
   // at all. Before the first apply() of the step.
   void place(const SequenceBatch& batch, const std::int32_t* sequences);
 
+  // Whether a row of the step has one.
+  bool placed() const { return !tiles_.empty(); }
+
   // What the adapters add to what linear() gave for x [rows of the step, K]. A row's sum does not
   // depend on the rows beside it.
   void apply(const KernelTable& table, ThreadPool& pool, const float* x,

@@ -212,6 +212,8 @@ class Decoder {
   void heads_to_cache(std::size_t layer, State& state);
   void expert(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
               bool accumulate);
+  void expert_rows(const ExpertWeights& weights, const float* x, std::size_t rows, float* y,
+                   bool accumulate);
   void mixture(const LayerWeights& weights, const float* x, State& state);
   void shared_expert(const LayerWeights& weights, const float* x, State& state);
   void logits(const Step& step, const State& state, float* out);
