@@ -8,6 +8,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from llm_cli.console import console
 from llm_cli.lineage import fingerprint
 from llm_cli.progress import progress
 from llm_data.errors import DataError
@@ -65,6 +66,7 @@ def answer_file(options: PredictOptions) -> None:
         closing.callback(session.engine.close)
         _answer(session, lines, journal, options.batch_size)
         journal.finish(lines[index] for index in range(len(lines)))
+    console.print(f"Wrote {output}: {len(lines):,} answers.", markup=False)
 
 
 def _answer(session: Session, lines: JsonLines, journal: Journal, batch_size: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from llm_convert.hub import resolve_model
+from llm_infer.errors import InferError
 from llm_infer.predict.benchmark import benchmark
 from llm_infer.predict.data_file import answer_file
 from llm_infer.predict.options import PredictOptions
@@ -12,6 +13,12 @@ from llm_infer.predict.terminal import answer_prompts, read_prompts
 
 def predict(options: PredictOptions) -> None:
     """Run the command; what is wrong with the input is raised before the model is loaded."""
+    if options.prompt and options.data_file is not None:
+        message = (
+            f"--prompt and --data_file {options.data_file} were both given, and only one can be "
+            "answered. Leave one out."
+        )
+        raise InferError(message)
     options.model_name_or_path = resolve_model(
         options.model_name_or_path, from_aistudio=options.from_aistudio
     )
