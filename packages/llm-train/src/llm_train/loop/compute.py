@@ -16,6 +16,7 @@ from paddle import nn
 
 from llm_train.loop.batches import as_tensor, model_inputs
 from llm_train.loop.loss import hits, summed_loss, trained_tokens
+from llm_train.loop.shorter_rows import rearrangement
 from llm_train.model.router_loss import RouterLoss
 from llm_train.model.spec_model import SpecForCausalLM
 from llm_train.parallel.groups import Parallel
@@ -52,12 +53,13 @@ class Whole:
 
     def __init__(self, model: nn.Layer, group: Any = None) -> None:
         self._model, self._group = model, group
+        self._arrange = rearrangement(model)
         self._router_loss: RouterLoss | None = getattr(model, "router_loss", None)
 
     def train(self, batches: Batches, tokens: int, after: Callable[[], None]) -> float:
         """As `Computation.train`; a router's loss is added, and not in the figure."""
         mean = paddle.zeros([])
-        for batch in batches:
+        for batch in map(self._arrange, batches):
             logits = self._model(**model_inputs(batch))
             labels = as_tensor(batch["labels"])
             loss = summed_loss(logits, labels, self._group) / tokens
@@ -74,7 +76,7 @@ class Whole:
         """As `Computation.look`."""
         figures = Figures()
         with paddle.no_grad():
-            for batch in batches:
+            for batch in map(self._arrange, batches):
                 labels = as_tensor(batch["labels"])
                 logits = self._model(**model_inputs(batch))
                 figures.loss += float(summed_loss(logits, labels, self._group))
@@ -87,10 +89,12 @@ class Staged:
 
     def __init__(self, model: SpecForCausalLM, parallel: Parallel, group: Any) -> None:
         self._pipeline, self._group = Pipeline(model.decoders, parallel), group
+        self._arrange = rearrangement(model)
 
     def train(self, batches: Batches, tokens: int, after: Callable[[], None]) -> float:
         """As `Computation.train`."""
         losses: list[paddle.Tensor] = []
+        batches = list(map(self._arrange, batches))
 
         def loss(micro: int, logits: paddle.Tensor) -> paddle.Tensor:
             labels = as_tensor(batches[micro]["labels"])
@@ -105,6 +109,7 @@ class Staged:
     def look(self, batches: Batches) -> Figures:
         """As `Computation.look`."""
         figures = Figures()
+        batches = list(map(self._arrange, batches))
 
         def look(micro: int, logits: paddle.Tensor) -> paddle.Tensor:
             labels = as_tensor(batches[micro]["labels"])
