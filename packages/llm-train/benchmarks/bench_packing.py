@@ -12,9 +12,9 @@ filled   a sample a row, filled to --max_length (--pad_to_multiple_of)
 longest  a sample a row, filled to the longest of the batch
 
 Every run is `llm train sft` in a process of its own. Ways take turns; the figures are medians of
-`tokens_per_s` of metrics.jsonl over all steps but each run's first two. The bar, 3, is for rows that
-are filled: a batch of --max_length tokens a row in both. The other ratio says what packing is worth
-where rows are filled no further than they must be.
+`tokens_per_s` of metrics.jsonl over all steps but each run's first two. The bar, 3, is for rows
+that are filled: a batch of --max_length tokens a row in both. The other ratio says what packing is
+worth where rows are filled no further than they must be.
 """
 
 from __future__ import annotations
