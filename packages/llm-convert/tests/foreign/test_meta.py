@@ -162,6 +162,17 @@ def test_a_missing_shard_is_named(golden: Path, tmp_path: Path) -> None:
         open_meta(folder)
 
 
+def test_what_a_download_left_is_no_shard(golden: Path, tmp_path: Path) -> None:
+    folder = made(golden, tmp_path / "meta", 2)
+    for number in range(2):
+        (folder / f"consolidated.{number:02d}.pth.part").write_bytes(b"a piece")
+    assert open_meta(folder).spec.name == "llama"
+    (folder / "consolidated.01.pth").rename(folder / "consolidated.01.pth.part")
+    (folder / "consolidated.00.pth").rename(folder / "consolidated.00.pth.part")
+    with pytest.raises(FileFormatError, match=r"lacks consolidated\.00\.pth"):
+        open_meta(folder)
+
+
 def test_too_few_shards_do_not_fit(golden: Path, tmp_path: Path) -> None:
     folder = made(golden, tmp_path / "meta", 2)
     (folder / "consolidated.01.pth").unlink()

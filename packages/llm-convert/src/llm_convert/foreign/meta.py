@@ -107,7 +107,9 @@ class ModelParallel(TensorFile):
 
 
 def _shards(folder: Path) -> list[TensorFile]:
-    found = {int(match[1]): file for file in folder.iterdir() if (match := _SHARD.match(file.name))}
+    found = {
+        int(match[1]): file for file in folder.iterdir() if (match := _SHARD.fullmatch(file.name))
+    }
     count = max(found, default=0) + 1
     missing = [f"consolidated.{number:02d}.pth" for number in range(count) if number not in found]
     if missing:
