@@ -24,6 +24,8 @@ class Hub:
 
     `cut`: file -> bytes after which every answer breaks off. `status`: what the model's own page
     answers instead of the list of files. `moved`: where it sends those who ask for weights.
+    `etags`: file -> another ETag. `commit`, `header_commit`: what the model's page and every file's
+    header call the commit.
     """
 
     folder: Path
@@ -33,6 +35,9 @@ class Hub:
     cut: dict[str, int] = field(default_factory=dict)
     status: int = 200
     moved: str = ""
+    etags: dict[str, str] = field(default_factory=dict)
+    commit: str = COMMIT
+    header_commit: str = COMMIT
     error: str = ""
     asked: list[str] = field(default_factory=list)
     ranges: dict[str, list[str]] = field(default_factory=dict)
@@ -96,7 +101,9 @@ class Handler(BaseHTTPRequestHandler):
             for name in self.hub.names()
             for path in [self.hub.folder / name]
         ]
-        body = json.dumps({"id": self.hub.repo, "sha": COMMIT, "siblings": siblings}).encode()
+        body = json.dumps(
+            {"id": self.hub.repo, "sha": self.hub.commit, "siblings": siblings}
+        ).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
@@ -120,8 +127,9 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.ranges.setdefault(path.name, []).append(asked)
             start = int(asked.removeprefix("bytes=").partition("-")[0])
         self.send_response(206 if start else 200)
-        self.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
-        self.send_header("X-Repo-Commit", COMMIT)
+        etag = self.hub.etags.get(path.name, hashlib.sha256(content).hexdigest())
+        self.send_header("ETag", f'"{etag}"')
+        self.send_header("X-Repo-Commit", self.hub.header_commit)
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(content) - start))
         if start:

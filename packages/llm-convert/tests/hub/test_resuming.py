@@ -85,6 +85,27 @@ def test_another_host_gets_no_token(hub: Any, monkeypatch: pytest.MonkeyPatch) -
     assert hub.token == "Bearer hf_secret"
 
 
+@pytest.mark.parametrize("file", [WEIGHTS, "config.json"])
+@pytest.mark.parametrize(
+    "etag", ["../../../escaped", "{root}/escaped", "a/b", "x" * 129, "..", "a.b"]
+)
+def test_an_etag_leads_nowhere(hub: Any, tmp_path: Path, file: str, etag: str) -> None:
+    hub.etags[file] = etag.format(root=tmp_path)
+    with pytest.raises(ConvertError, match=rf"as the ETag of {file}; .*Check HF_ENDPOINT"):
+        resolve_model("org/tiny")
+    left = {path.name for path in tmp_path.rglob("*")}
+    assert not any("escaped" in name for name in left)
+
+
+@pytest.mark.parametrize("field", ["commit", "header_commit"])
+def test_a_commit_leads_nowhere(hub: Any, tmp_path: Path, field: str) -> None:
+    setattr(hub, field, "../../../escaped")
+    with pytest.raises(ConvertError, match=r"'\.\./\.\./\.\./escaped' as the commit of"):
+        resolve_model("org/tiny")
+    assert not (tmp_path / "escaped").exists()
+    assert not any(path.is_file() for path in (tmp_path / "cache").rglob("*"))
+
+
 def test_two_at_once_load_it_once(hub: Any) -> None:
     folders: list[str] = []
     threads = [
@@ -105,6 +126,7 @@ def test_what_the_library_loads_in_chunks_is_left_to_it(
 ) -> None:
     class Found:
         etag, size, location, xet_file_data = "e", 1, "http://x", object()
+        commit_hash = None
 
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", False)
     monkeypatch.setattr("huggingface_hub.get_hf_file_metadata", lambda *_, **__: Found)

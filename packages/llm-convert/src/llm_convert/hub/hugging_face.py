@@ -21,7 +21,7 @@ from llm_cli.progress import Progress, progress
 from llm_convert.errors import ConvertError
 from llm_convert.files.folder import INDEX_SUFFIX
 from llm_convert.hub.resolve import HubName
-from llm_convert.hub.resuming import bring
+from llm_convert.hub.resuming import announced, bring, check_mark
 from llm_convert.hub.waiting import within
 from llm_convert.hub.wanted import CONFIGS, missing_files, shards_of, small_files, weight_file
 
@@ -126,6 +126,7 @@ def _cause(error: BaseException) -> str:
 
 
 def _fetch(name: HubName, info: ModelInfo) -> Path:
+    check_mark(info.sha, f"the commit of {name}", _endpoint())
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or ()}
     small = small_files(sizes)
     names = [*small]
@@ -166,12 +167,15 @@ def _note_commit(name: HubName, info: ModelInfo) -> None:
 
 def _get(name: HubName, info: ModelInfo, file: str, *, resumed: bool = False) -> Path:
     """The file in the cache; a `resumed` one goes on where an earlier run stopped."""
-    from huggingface_hub import hf_hub_download
+    from huggingface_hub import hf_hub_download, hf_hub_url
 
     try:
         if resumed:
             blobs = _repo_folder(name.repo) / "blobs"
             bring(name.repo, file, revision=info.sha, endpoint=_endpoint(), blobs=blobs)
+        elif not _in_cache(name.repo, file, info.sha):
+            url = hf_hub_url(name.repo, file, revision=info.sha, endpoint=_endpoint())
+            announced(url, file, endpoint=_endpoint())
         return Path(hf_hub_download(name.repo, file, revision=info.sha, endpoint=_endpoint()))
     except _failures() as error:
         message = (

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from llm_convert.errors import ConvertError
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+# Names of the cache's files and folders that the hub chooses.
+_MARK = re.compile(r"[0-9A-Za-z_-]{1,128}")
 _READ = 1 << 20
 
 
@@ -26,13 +28,14 @@ def bring(repo: str, file: str, *, revision: str | None, endpoint: str, blobs: P
 
     Nothing is done where it is there, or where the library has a better way. Raises the library's
     errors for a hub that does not answer, OSError for a connection or a disk, and ConvertError
-    where what arrived is not what the hub announced; then nothing of it is kept.
+    where what arrived is not what the hub announced; then nothing of it is kept. ConvertError also
+    for an answer that would lead out of the cache.
     """
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
     url = hf_hub_url(repo, file, revision=revision, endpoint=endpoint)
-    found = get_hf_file_metadata(url, endpoint=endpoint)
+    found = announced(url, file, endpoint=endpoint)
     if found.etag is None or found.size is None or _in_chunks(found):
         return
     blob = blobs / found.etag
@@ -49,6 +52,31 @@ def bring(repo: str, file: str, *, revision: str | None, endpoint: str, blobs: P
             _go_on(part, found.location, headers, found.size)
             _check(part, found.etag, file)
             part.replace(blob)
+
+
+def announced(url: str, file: str, *, endpoint: str) -> Any:
+    """What the hub says of a file, once its ETag and its commit can be names in the cache.
+
+    The library makes paths of both as they come. Raises ConvertError for others, and the library's
+    errors for a hub that does not answer.
+    """
+    from huggingface_hub import get_hf_file_metadata
+
+    found = get_hf_file_metadata(url, endpoint=endpoint)
+    check_mark(found.etag, f"the ETag of {file}", endpoint)
+    check_mark(found.commit_hash, f"the commit of {file}", endpoint)
+    return found
+
+
+def check_mark(mark: str | None, what: str, endpoint: str) -> None:
+    """ConvertError unless a text of the hub's that becomes the name of a file or folder is plain."""
+    if mark is not None and not _MARK.fullmatch(mark):
+        message = (
+            f"The hub {endpoint} names {mark[:80]!r} as {what}; that becomes a name in the cache, "
+            "and only 1 to 128 letters, digits, _ and - are taken. Nothing of it was loaded. Check "
+            "HF_ENDPOINT: a mirror may be broken or hostile."
+        )
+        raise ConvertError(message)
 
 
 def _in_chunks(found: Any) -> bool:

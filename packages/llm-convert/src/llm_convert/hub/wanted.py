@@ -35,7 +35,11 @@ def shards_of(index: Path) -> list[str]:
     """The files that an index names, without those that it may not name."""
     weight_map = read_json(index).get("weight_map")
     names = set(weight_map.values()) if isinstance(weight_map, dict) else set()
-    return sorted(name for name in names if isinstance(name, str) and Path(name).name == name)
+    return sorted(
+        name
+        for name in names
+        if isinstance(name, str) and Path(name).name == name and name not in ("", ".", "..")
+    )
 
 
 def missing_files(folder: Path) -> list[str]:
