@@ -317,3 +317,60 @@ def test_a_whole_leftover_does_not_fall_over_a_place_that_was_just_taken(
     monkeypatch.undo()
     assert (target / "a.txt").read_text() == "target"
     assert not left.exists()
+
+
+@pytest.mark.parametrize("there", ["nothing", "empty", "output"])
+def test_a_link_leads_to_the_place_that_is_written(tmp_path: Path, there: str) -> None:
+    disk, link = tmp_path / "disk", tmp_path / "out"
+    disk.mkdir()
+    link.symlink_to(disk / "big")
+    if there == "empty":
+        (disk / "big").mkdir()
+    elif there == "output":
+        with written_folder(disk / "big", {}) as folder:
+            (folder / "a.txt").write_text("old")
+    for content in ("first", "second"):
+        overwrite = content == "second" or there == "output"
+        with written_folder(link, {}, overwrite=overwrite) as folder:
+            assert folder.parent == disk
+            (folder / "a.txt").write_text(content)
+        assert link.readlink() == disk / "big"
+        assert (disk / "big" / "a.txt").read_text() == content
+        assert verify_complete(link) == []
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["disk", "out"]
+        assert [path.name for path in disk.iterdir()] == ["big"]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_link_that_came_meanwhile_goes_and_what_it_leads_to_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchanges: bool
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr("llm_cli.outputs.exchanged", lambda *_: False)
+    target, other = tmp_path / "target", tmp_path / "other"
+    other.mkdir()
+    (other / "theirs.txt").write_text("theirs")
+    with written_folder(target, {}, overwrite=True) as folder:
+        (folder / "a.txt").write_text("a")
+        target.symlink_to(other)
+    assert not target.is_symlink()
+    assert verify_complete(target) == []
+    assert (other / "theirs.txt").read_text() == "theirs"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "target"]
+
+
+@pytest.mark.parametrize("leads", ["nowhere", "empty", "whole"])
+def test_a_left_over_link_goes_and_what_it_leads_to_stays(tmp_path: Path, leads: str) -> None:
+    disk = tmp_path / "disk"
+    if leads == "empty":
+        disk.mkdir()
+        os.utime(disk, (0, 0))
+    elif leads == "whole":
+        with written_folder(disk, {}) as folder:
+            (folder / "a.txt").write_text("a")
+    (tmp_path / ".target.0123abcd.tmp").symlink_to(disk)
+    with written_folder(tmp_path / "target", {}):
+        pass
+    wanted = ["target"] if leads == "nowhere" else ["disk", "target"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == wanted
+    assert leads != "whole" or verify_complete(disk) == []

@@ -96,15 +96,15 @@ def written_folder(
 ) -> Iterator[Path]:
     """A folder to fill; it stands at ``path`` once the block has ended without an error.
 
-    Raises :class:`UserError` when ``path`` already holds files and ``overwrite`` is false, also
+    Where ``path`` is a link, what it leads to is written, on the disk that it leads to. Raises :class:`UserError` when ``path`` already holds files and ``overwrite`` is false, also
     those that another run has put there meanwhile, or when ``overwrite`` is true and the files are
     not an earlier output of this toolchain, or are among the inputs that ``lineage`` names.
     """
-    path = Path(path)
+    named, path = Path(path), _place(Path(path))
     inputs = [entry["path"] for entry in lineage.get("inputs", {}).values()]
     path.parent.mkdir(parents=True, exist_ok=True)
     clear_leftovers(path.parent, escape(path.name))
-    check_output_folder(path, overwrite=overwrite, inputs=inputs)
+    check_output_folder(named, overwrite=overwrite, inputs=inputs)
     temporary = _beside(path)
     temporary.mkdir()
     claim = _claimed(temporary)
@@ -224,7 +224,9 @@ def clear_leftovers(folder: str | Path, pattern: str) -> None:
         if name and fnmatchcase(name[1], pattern) and path not in _BEING_WRITTEN:
             # Another process may clear the same.
             with suppress(FileNotFoundError, NotADirectoryError):
-                if not _is_new(path):
+                if path.is_symlink():
+                    _remove(path)
+                elif not _is_new(path):
                     order = (is_complete(path), path.stat().st_mtime_ns)
                     found.append((*order, path, path.parent / name[1]))
     for *_, path, place in sorted(found, reverse=True):
@@ -246,7 +248,15 @@ def _clear(path: Path, place: Path) -> None:
             logger.warning("%s was left whole by an interrupted run; it is %s now.", path, place)
         else:
             logger.warning("%s was left by an interrupted run and is removed.", path)
-            shutil.rmtree(path)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder; of a link only itself, for what it leads to is somebody's."""
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def _is_new(folder: Path) -> bool:
@@ -262,7 +272,7 @@ def _swap(temporary: Path, path: Path, *, overwrite: bool) -> None:
     """
     if _took(temporary, path):
         return
-    if not overwrite and not path.is_symlink():
+    if not overwrite:
         message = (
             f"Another run has written the output {path} meanwhile; it stays, and nothing of this "
             "run does. Choose another output, or give the option that overwrites."
@@ -282,7 +292,7 @@ def _swap(temporary: Path, path: Path, *, overwrite: bool) -> None:
                 old.rename(path)
                 raise
         with suppress(FileNotFoundError):
-            shutil.rmtree(old)
+            _remove(old)
     finally:
         if claim is not None:
             os.close(claim)
@@ -320,6 +330,11 @@ def _folder_of(path: Path) -> FolderFiles | None:
     """The folder being written that ``path`` lies in."""
     around = (_BEING_WRITTEN[folder] for folder in path.parents if folder in _BEING_WRITTEN)
     return next((files for files in around if files.ours), None)
+
+
+def _place(path: Path) -> Path:
+    """Where an output called ``path`` is written: where its link leads, if it is one."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def _beside(path: Path) -> Path:
