@@ -187,10 +187,13 @@ def test_a_full_disk_leaves_the_old_file(
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_numbers_too_large_for_the_type_are_refused(llama: Model, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16])
+def test_numbers_too_large_for_the_type_are_refused(
+    llama: Model, tmp_path: Path, dtype: type[np.generic]
+) -> None:
     large = {key: llama.weight(key) for key in llama.parameters}
     key = next(iter(large))
-    large[key] = np.full(llama.parameters[key], 7e4, np.float32)
+    large[key] = np.full(llama.parameters[key], 7e4, dtype)
     with pytest.raises(ConvertError, match=r"numbers too large for float16.*--dtype"):
         save(tmp_path, llama, parameters=large.__getitem__, dtype="float16")
     save(tmp_path, llama, parameters=large.__getitem__, dtype="bfloat16")

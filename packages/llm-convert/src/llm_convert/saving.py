@@ -18,8 +18,9 @@ import numpy as np
 from llm_cli.outputs import written_file
 from llm_convert.config import config_for
 from llm_convert.errors import ConvertError, QuantizationError
-from llm_convert.files.dtypes import dtype_name, floating
+from llm_convert.files.dtypes import floating
 from llm_convert.files.folder import INDEX_SUFFIX
+from llm_convert.files.narrowing import narrowed
 from llm_convert.files.safetensors import write_safetensors
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.layout import Layout, StoredTensor, Weight
@@ -157,20 +158,7 @@ class _Plan:
         elif not isinstance(weight, np.ndarray):
             message = f"{name} is quantized, but was to be written dense. Dequantize it first."
             raise QuantizationError(message)
-        return _cast(name, weight, info.dtype)
-
-
-def _cast(name: str, weight: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    try:
-        with np.errstate(over="raise", invalid="ignore"):
-            return weight.astype(dtype, copy=False)
-    except FloatingPointError as error:
-        message = (
-            f"{name} holds numbers too large for {dtype_name(dtype)} and they would become "
-            "infinite; choose bfloat16 or float32 (--dtype). If the model should have no "
-            "such numbers, its files may be damaged: copy or download it again."
-        )
-        raise ConvertError(message) from error
+        return narrowed(name, weight, info.dtype)
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:

@@ -61,7 +61,10 @@ def test_every_byte_in_order(
 def test_hashes_are_of_the_pieces_as_they_were_written(tmp_path: Any) -> None:
     """The writer fills its memory again while the last piece may still be hashed."""
     x = RNG.integers(0, 60000, (3000, 4096), dtype=np.uint16)
-    with written_folder(tmp_path / "x", {}) as folder, written_file(folder / "y") as stream:
+    with (
+        written_folder(tmp_path / "x", {}) as folder,
+        written_file(folder / "y", streamed=True) as stream,
+    ):
         writer = ArrayWriter(stream)
         for part in (x.T, x[:700], x[5:].T):
             writer.write(part)

@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from llm_convert.errors import AdapterError
+from llm_convert.errors import AdapterError, ConvertError
 from llm_convert.layout import Layout
 from llm_convert.lora import LoraAdapter, merged
 from llm_convert.model import open_model, save_model
@@ -117,3 +117,29 @@ def test_a_quantized_base_is_dequantized(golden: Path, tmp_path: Path) -> None:
 def test_adapters_that_do_not_fit(golden: Path, changes: dict[str, object], message: str) -> None:
     with pytest.raises(AdapterError, match=message):
         merged(open_model(golden / "llama_v2_gqa"), adapter(**changes))
+
+
+@pytest.mark.parametrize("base_dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("large", [6e4, 6.5e4])
+def test_sums_too_large_for_the_type_are_refused(
+    golden: Path, tmp_path: Path, base_dtype: str, large: float
+) -> None:
+    """Where the base alone would fit, and where base and adapter both do."""
+    source = open_model(golden / "llama_v2_gqa")
+    weights = {key: source.weight(key) for key in source.parameters}
+    weights[KEY] = np.full(source.parameters[KEY], large, np.float32)
+    save_model(
+        tmp_path,
+        config=source.config,
+        spec=source.spec,
+        sizes=source.sizes,
+        parameters=weights.__getitem__,
+        naming="hf",
+        dtype=base_dtype,
+    )
+    model = open_model(tmp_path)
+    half = dict.fromkeys(model.parameters, np.dtype(np.float16))
+    ones = np.ones((64, 3), np.float32)
+    merged(model, adapter(pairs={KEY: (ones, 10 * ones.T)}), half)(KEY)  # 15 more
+    with pytest.raises(ConvertError, match="numbers too large for float16"):
+        merged(model, adapter(pairs={KEY: (ones, 5000 * ones.T)}), half)(KEY)  # 7,500 more

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -20,9 +19,6 @@ from llm_convert.quantization import Quantization, Scheme
 from llm_convert.quantization.casting import rounded
 from llm_convert.verify.finite import check_finite
 from llm_kernels.families import ParameterKey
-
-_FUSED = 3
-"""Most weights that one stored tensor joins; each is asked for twice, for codes and for scales."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ def eight_bits(model: Model, scheme: Scheme, weight: Callable[[ParameterKey], We
         if dtype[key] not in FLOATING.values():
             dtype[key] = FLOATING["float32"]
 
-    @lru_cache(maxsize=_FUSED)
+    # A file holds scales before codes, so each weight is rounded once for either.
     def parameter(key: ParameterKey) -> Weight:
         found = weight(key)
         if key not in quantization.schemes:

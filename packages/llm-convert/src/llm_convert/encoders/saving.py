@@ -18,6 +18,7 @@ from llm_convert.encoders.config import config_for_encoder
 from llm_convert.encoders.layout import Entry, old_spelling
 from llm_convert.errors import TensorMismatchError
 from llm_convert.files.dtypes import floating, is_floating
+from llm_convert.files.narrowing import narrowed
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.saving import Naming, write_config, write_shards
 from llm_convert.shard_size import parse_size
@@ -80,7 +81,7 @@ def save_encoder(
         array = checkpoint.read(source, "hf" if entry != source else naming)
         if entry != source:
             array = entry.arranged(array, "hf", naming)
-        return array.astype(plan.infos[name].dtype, copy=False)
+        return narrowed(name, array, plan.infos[name].dtype)
 
     notes, untied = plan.chosen.notes, plan.chosen.untied
     config = config_for_encoder(checkpoint, naming, plan.infos, notes, untied=untied)

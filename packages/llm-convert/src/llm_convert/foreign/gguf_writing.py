@@ -17,6 +17,7 @@ from gguf import GGMLQuantizationType as Kind
 
 from llm_convert.errors import ConvertError
 from llm_convert.files.dtypes import BFLOAT16
+from llm_convert.files.narrowing import narrowed
 from llm_convert.foreign.gguf_metadata import divisors, metadata_of
 from llm_convert.foreign.gguf_tokenizer import add_tokenizer, tokenizer_metadata
 from llm_convert.layout import Layout, StoredTensor, Weight
@@ -94,7 +95,7 @@ def write_gguf(
         if factors is not None:
             writer.write_tensor_data(factors)
         for name in layout.tensors:
-            data = _encoded(layout.encode(name, parameters), kinds[name])
+            data = _encoded(name, layout.encode(name, parameters), kinds[name])
             writer.write_tensor_data(data)
             written(data.nbytes)
     finally:
@@ -122,11 +123,11 @@ def _add(writer: gguf.GGUFWriter, key: str, value: Any) -> None:
         writer.add_uint32(key, int(value))
 
 
-def _encoded(weight: Weight, kind: Kind) -> np.ndarray:
+def _encoded(name: str, weight: Weight, kind: Kind) -> np.ndarray:
     """The bytes of a tensor, C-contiguous, as uint8 rows."""
     assert isinstance(weight, np.ndarray), "weights are dequantized before they come here"
     if kind in _DTYPES:
-        dense = np.ascontiguousarray(weight, dtype=_DTYPES[kind])
+        dense = np.ascontiguousarray(narrowed(name, weight, np.dtype(_DTYPES[kind])))
         return dense.view(np.uint8)
     rows = max(1, _ROWS_BYTES // (4 * weight.shape[1]))
     parts = [

@@ -127,9 +127,11 @@ def layout_of_files(
     best = max(candidates, key=lambda layout: _fit(layout, shapes))
     names = relevant(shapes, best.checkpoint)
     left_out = further(names, best.checkpoint, sizes.layers)
-    names = [name for name in names if name not in set(left_out)]
+    skipped = set(left_out)
+    names = [name for name in names if name not in skipped]
     found = in_file(best.tensors, names, best.checkpoint)
-    rest = [name for name in names if name not in set(found.values())]
+    known = set(found.values())
+    rest = [name for name in names if name not in known]
     twin = _twin(best, rest)
     rest = [name for name in rest if name != twin]
     what = f"{spec.name} in the naming {best.naming}"

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 
 from llm_convert.errors import AdapterError
+from llm_convert.files.narrowing import check_range, narrowed
 from llm_convert.files.page_memory import PageMemory
 from llm_convert.layout import Layout
 from llm_convert.lora.summing import low_rank_sum
 from llm_convert.model import Model
+from llm_convert.quantization.dense import dense
 from llm_kernels.families import ParameterKey
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -60,12 +62,13 @@ def merged(
     """The weights of `model` with the adapter folded in, computed when asked for.
 
     Sums in float32 and rounds once, to the type of `dtypes`, or else to the one the base is stored
-    in; a quantized base is dequantized, which is what training on it saw, and its merged weights
-    stay float32. A sum lies in memory as `layout` is going to store it, or else as the base does;
-    nothing besides it is in memory.
+    in. A quantized base is dequantized, which is what training on it saw; its merged weights stay
+    float32 where `dtypes` says nothing. A sum lies in memory as `layout` is going to store it, or
+    else as the base does; nothing besides it is in memory.
 
     Raises:
         AdapterError: the adapter has weights that the model lacks, or of another shape.
+        ConvertError, when a weight is asked for: numbers of it are too large for its type.
     """
     _check(model, adapter)
     memory = PageMemory()
@@ -75,14 +78,18 @@ def merged(
         own = stored.dtype if isinstance(stored, np.ndarray) else np.dtype(np.float32)
         dtype = dtypes.get(key, own)
         if key in adapter.replaced:
-            return adapter.replaced[key].astype(dtype, copy=False)
+            return narrowed(key.name, adapter.replaced[key], dtype)
         if key not in adapter.pairs:
-            return model.dense(key, dtype)
-        base = stored if isinstance(stored, np.ndarray) else stored.dequantize()
+            return narrowed(key.name, dense(stored), dtype)
+        base = dense(stored)
         a, b = adapter.pairs[key]
-        transposed = None if layout is None else layout.tensors[layout.source[key]].transposed
+        name = None if layout is None else layout.source.get(key)
+        transposed = None if layout is None or name is None else layout.tensors[name].transposed
         scaling = adapter.scaling_of(key)
-        return low_rank_sum(base, b.T, a.T, scaling, dtype, memory=memory, transposed=transposed)
+        found = low_rank_sum(base, b.T, a.T, scaling, dtype, memory=memory, transposed=transposed)
+        if dtype == np.float16:  # the others hold every sum of weights
+            check_range(key.name, found, base)
+        return found
 
     return weight
 

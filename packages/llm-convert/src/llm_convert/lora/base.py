@@ -20,6 +20,7 @@ from llm_convert.errors import AdapterError
 from llm_convert.files.json_file import read_json
 from llm_convert.lora.adapter import LoraAdapter
 from llm_convert.model import Model
+from llm_convert.quantization.dense import dense
 from llm_kernels.families import ParameterKey
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ def _sample_of(model: Model, key: ParameterKey) -> np.ndarray:
     """Numbers at fixed places of a weight [N, K], float64 [SAMPLES]."""
     stored = model.weight(key)
     # Of an array, only these numbers are read.
-    weight = stored if isinstance(stored, np.ndarray) else stored.dequantize()
+    weight = dense(stored)
     places = np.linspace(0, weight.size - 1, SAMPLES).astype(np.int64)
     rows, columns = np.unravel_index(places, weight.shape)
     numbers = weight[rows, columns].astype(np.float64)

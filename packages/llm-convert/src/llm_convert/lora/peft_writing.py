@@ -16,6 +16,7 @@ import numpy as np
 
 from llm_cli.outputs import written_file
 from llm_convert.files.dtypes import floating
+from llm_convert.files.narrowing import narrowed
 from llm_convert.files.safetensors import write_safetensors
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.layout import Layout
@@ -61,7 +62,7 @@ def write_peft(
         tensors[f"{PREFIX}{stem}{'.base_layer' if stem in modules else ''}.{leaf}"] = array
     target = None if dtype is None else floating(dtype)
     tensors = {
-        name: np.ascontiguousarray(array if target is None else array.astype(target, copy=False))
+        name: np.ascontiguousarray(array if target is None else narrowed(name, array, target))
         for name, array in tensors.items()
     }
     infos = {name: TensorInfo(array.dtype, array.shape) for name, array in tensors.items()}

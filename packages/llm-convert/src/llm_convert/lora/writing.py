@@ -20,6 +20,7 @@ import numpy as np
 
 from llm_cli.outputs import written_file
 from llm_convert.files.dtypes import floating
+from llm_convert.files.narrowing import narrowed
 from llm_convert.files.pdparams import write_pdparams
 from llm_convert.files.tensor_file import TensorInfo
 from llm_convert.layout import Layout
@@ -64,7 +65,7 @@ def write_lora(
     tensors |= replaced_tensors(layout, adapter)
     if dtype is not None:
         target = floating(dtype)
-        tensors = {name: array.astype(target, copy=False) for name, array in tensors.items()}
+        tensors = {name: narrowed(name, array, target) for name, array in tensors.items()}
     infos = {name: TensorInfo(array.dtype, array.shape) for name, array in tensors.items()}
     write_pdparams(folder / WEIGHTS_FILE, infos, tensors.__getitem__)
     config = _config(adapter, rank, list(modules), layout, stated_dtype(tensors))
