@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from llm_cli.errors import UserError
+from llm_cli.folder_files import FolderFiles, Watched
 from llm_cli.lineage import fingerprint, lineage
 from llm_cli.outputs import (
     clear_leftovers,
@@ -182,20 +183,43 @@ def test_leftovers_are_removed_and_a_whole_one_takes_its_empty_place(
 def test_files_are_on_disk_before_the_marker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Written by whatever means: a name of every file was synced when COMPLETE is written."""
-    synced, sync = [], os.fsync
+    """Written by whatever means: every file and folder was synced when COMPLETE is begun."""
+    steps: list[object] = []
+    sync, begin = os.fsync, FolderFiles.open
 
-    def noting(handle: int) -> None:
-        synced.append(os.fstat(handle).st_ino)
+    def slow(handle: int) -> None:
+        time.sleep(0.05)
         sync(handle)
+        steps.append(os.fstat(handle).st_ino)
 
-    monkeypatch.setattr(os, "fsync", noting)
-    with written_folder(tmp_path / "target", {}) as folder:
+    def noting(files: FolderFiles, path: Path, *, streamed: bool = False) -> Watched:
+        steps.append(path.name.split(".")[1])
+        return begin(files, path, streamed=streamed)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    monkeypatch.setattr(FolderFiles, "open", noting)
+    target = tmp_path / "target"
+    with written_folder(target, {}) as folder:
         (folder / "past.txt").write_text("past written_file")
         with written_file(folder / "through.txt") as stream:
             stream.write(b"through it")
-    for name in ("past.txt", "through.txt", "llm.json", "COMPLETE"):
-        assert (tmp_path / "target" / name).stat().st_ino in synced, name
+        with written_file(folder / "sub" / "streamed.txt", streamed=True) as stream:
+            stream.write(b"through threads")
+    begun = steps.index("COMPLETE")
+    for name in ("past.txt", "through.txt", "sub/streamed.txt", "sub", "llm.json", "."):
+        assert (target / name).stat().st_ino in steps[:begun], name
+    after = steps[begun:]
+    marker, names = (target / "COMPLETE").stat().st_ino, target.stat().st_ino
+    assert after.index(marker) < after.index(names) < after.index(tmp_path.stat().st_ino)
+
+
+def test_a_leftover_whose_files_are_not_those_of_its_marker_does_not_take_its_place(
+    tmp_path: Path,
+) -> None:
+    left = left_over(tmp_path, whole=True)
+    (left / "a.txt").write_text("b")  # as large as before
+    clear_leftovers(tmp_path, "target")
+    assert not list(tmp_path.iterdir())
 
 
 def left_over(folder: Path, *, whole: bool) -> Path:

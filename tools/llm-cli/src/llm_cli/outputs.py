@@ -96,9 +96,10 @@ def written_folder(
 ) -> Iterator[Path]:
     """A folder to fill; it stands at ``path`` once the block has ended without an error.
 
-    Where ``path`` is a link, what it leads to is written, on the disk that it leads to. Raises :class:`UserError` when ``path`` already holds files and ``overwrite`` is false, also
-    those that another run has put there meanwhile, or when ``overwrite`` is true and the files are
-    not an earlier output of this toolchain, or are among the inputs that ``lineage`` names.
+    Where ``path`` is a link, what it leads to is written, on the disk that it leads to. Raises
+    :class:`UserError` when ``path`` already holds files and ``overwrite`` is false, also those that
+    another run has put there meanwhile, or when ``overwrite`` is true and the files are not an
+    earlier output of this toolchain, or are among the inputs that ``lineage`` names.
     """
     named, path = Path(path), _place(Path(path))
     inputs = [entry["path"] for entry in lineage.get("inputs", {}).values()]
@@ -132,18 +133,23 @@ def written_folder(
 def mark_complete(folder: str | Path) -> None:
     """Write ``COMPLETE`` with the size and hash of every file that ``folder`` holds.
 
-    The files are on disk before the marker is.
+    The files and their names are on disk before the marker is begun.
     """
     folder = Path(folder)
     known = _BEING_WRITTEN.get(folder)
+    found = sorted(folder.rglob("*"))
     files = {
         str(file.relative_to(folder)): {
             "size": file.stat().st_size,
             "sha256": (known.digest(file) if known else None) or _synced(file),
         }
-        for file in sorted(folder.rglob("*"))
+        for file in found
         if file.is_file() and file.name != COMPLETE
     }
+    if known is not None:
+        known.on_disk()  # One wait for all: they were on their way meanwhile.
+    for inner in (*(path for path in found if path.is_dir()), folder):
+        _sync_folder(inner)
     with written_file(folder / COMPLETE) as stream:
         stream.write(json.dumps({"files": files}, indent=1).encode() + b"\n")
 
@@ -215,8 +221,8 @@ def check_output_folder(
 def clear_leftovers(folder: str | Path, pattern: str) -> None:
     """Remove what killed writers of ``folder``'s sub-folders called ``pattern`` have left there.
 
-    A whole one whose place is empty takes it instead: its writer was killed just before that. What
-    a living process is writing stays.
+    A whole one, by the hashes of its marker, whose place is empty takes it instead: its writer was
+    killed just before that. What a living process is writing stays.
     """
     found = []
     for path in Path(folder).glob(".*.tmp"):
@@ -244,7 +250,8 @@ def _clear(path: Path, place: Path) -> None:
     if not path.is_dir():
         return
     with suppress(FileNotFoundError):
-        if is_complete(path) and not place.exists() and _took(path, place):
+        whole = not place.exists() and is_complete(path) and not verify_complete(path)
+        if whole and _took(path, place):
             logger.warning("%s was left whole by an interrupted run; it is %s now.", path, place)
         else:
             logger.warning("%s was left by an interrupted run and is removed.", path)
