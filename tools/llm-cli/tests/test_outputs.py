@@ -398,3 +398,72 @@ def test_a_left_over_link_goes_and_what_it_leads_to_stays(tmp_path: Path, leads:
     wanted = ["target"] if leads == "nowhere" else ["disk", "target"]
     assert sorted(path.name for path in tmp_path.iterdir()) == wanted
     assert leads != "whole" or verify_complete(disk) == []
+
+
+# Says when it has begun; ends when it is told to, or is killed.
+FILE_WRITER = """
+import sys
+from llm_cli.outputs import written_file
+with written_file(sys.argv[1]) as stream:
+    stream.write(b"half")
+    stream.flush()
+    print("begun", flush=True)
+    sys.stdin.readline()
+    stream.write(b" and whole")
+"""
+
+
+def begun(file: Path) -> subprocess.Popen[str]:
+    """A process that is in the middle of writing `file`."""
+    command = [sys.executable, "-c", FILE_WRITER, str(file)]
+    writer = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "begun\n"
+    return writer
+
+
+def test_what_a_killed_writer_of_a_file_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    file = tmp_path / "state[1].json"
+    others = [tmp_path / ".other.0123abcd.tmp", tmp_path / ".state[1].json.mine.tmp"]
+    for other in others:
+        other.write_text("somebody's")
+    with begun(file) as writer:
+        writer.kill()
+    assert len(list(tmp_path.iterdir())) == 3
+    with written_file(file) as stream:
+        stream.write(b"new")
+    assert sorted(tmp_path.iterdir()) == sorted([*others, file])
+    assert file.read_bytes() == b"new"
+
+
+def test_what_a_living_writer_of_a_file_writes_stays(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    with begun(file) as living:
+        with begun(file) as killed:
+            killed.kill()
+        with written_file(file) as stream:
+            stream.write(b"meanwhile")
+        assert file.read_bytes() == b"meanwhile"
+        living.communicate("go on\n")
+    assert living.returncode == 0
+    assert file.read_bytes() == b"half and whole"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_an_empty_file_is_spared_until_its_writer_must_have_claimed_it(tmp_path: Path) -> None:
+    file, new = tmp_path / "a.txt", tmp_path / ".a.txt.89.tmp"
+    new.touch()
+    for made, stays in ((time.time(), True), (time.time() - 3600, False)):
+        os.utime(new, (made, made))
+        with written_file(file) as stream:
+            stream.write(b"a")
+        assert new.exists() is stays
+
+
+def test_many_writers_of_one_file_leave_each_other_alone(tmp_path: Path) -> None:
+    file = tmp_path / "a.txt"
+    writers = [begun(file) for _ in range(4)]
+    for writer in writers:
+        writer.communicate("go on\n")
+    assert [writer.returncode for writer in writers] == [0] * 4
+    assert list(tmp_path.iterdir()) == [file]

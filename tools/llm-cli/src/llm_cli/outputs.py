@@ -48,7 +48,7 @@ COMPLETE = "COMPLETE"
 
 
 _UNCLAIMED_S = 60
-"""Seconds that an empty folder is spared for, whose writer may not have claimed it yet."""
+"""Seconds that an empty folder or file is spared for, not yet claimed by its writer perhaps."""
 _TAKEN = frozenset({errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR})
 """What a system says of a folder that cannot be renamed to a place with something in it."""
 _LEFTOVER = re.compile(r"\.(.+)\.[0-9a-f]+\.tmp")
@@ -59,6 +59,7 @@ _BEING_WRITTEN: dict[Path, FolderFiles] = {}
 def written_file(path: str | Path, *, streamed: bool = False) -> Iterator[BinaryIO]:
     """A binary stream whose content is at ``path`` once the block has ended without an error.
 
+    What killed writers of ``path`` left beside it is removed; that of living ones stays.
     In a folder of :func:`written_folder` it is hashed on the way and is on disk when that ends.
     ``streamed`` is for large files that are written from beginning to end: there, threads of their
     own hash and write them, and nothing but ``write`` and
@@ -68,17 +69,21 @@ def written_file(path: str | Path, *, streamed: bool = False) -> Iterator[Binary
     path.parent.mkdir(parents=True, exist_ok=True)
     files = _folder_of(path)
     temporary = _beside(path)
+    if files is None:
+        _clear_files(path)
     try:
         if files is None:
             with temporary.open("wb") as stream:
+                _lock(stream.fileno())
                 yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
+                temporary.replace(path)  # while it is claimed
         else:
             with files.open(temporary, streamed=streamed) as watched:
                 yield cast(BinaryIO, watched)
                 files.finish(watched, path)
-        temporary.replace(path)
+            temporary.replace(path)
     except OSError as error:
         error.filename = error.filename or str(temporary)  # of writes it is not known
         temporary.unlink(missing_ok=True)
@@ -229,10 +234,10 @@ def clear_leftovers(folder: str | Path, pattern: str) -> None:
         name = _LEFTOVER.fullmatch(path.name)
         if name and fnmatchcase(name[1], pattern) and path not in _BEING_WRITTEN:
             # Another process may clear the same.
-            with suppress(FileNotFoundError, NotADirectoryError):
+            with suppress(FileNotFoundError):
                 if path.is_symlink():
                     _remove(path)
-                elif not _is_new(path):
+                elif path.is_dir() and not _is_new(path):
                     order = (is_complete(path), path.stat().st_mtime_ns)
                     found.append((*order, path, path.parent / name[1]))
     for *_, path, place in sorted(found, reverse=True):
@@ -266,9 +271,31 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _is_new(folder: Path) -> bool:
-    """Whether a folder was made so lately that its writer may be about to claim it."""
-    return not any(folder.iterdir()) and time.time() - folder.stat().st_mtime < _UNCLAIMED_S
+def _clear_files(path: Path) -> None:
+    """Remove what killed writers of the file ``path`` have left beside it."""
+    for left in path.parent.glob(f".{escape(path.name)}.*.tmp"):
+        name = _LEFTOVER.fullmatch(left.name)
+        if not name or name[1] != path.name or left.is_symlink() or not left.is_file():
+            continue
+        # Network file systems lock only what is open for writing.
+        claim = _claimed(left, os.O_RDWR)
+        if claim is None:
+            continue
+        try:
+            if not _is_new(left):
+                left.unlink()
+                logger.warning("%s was left by an interrupted run and is removed.", left)
+        except FileNotFoundError:
+            pass  # Its writer has just ended, or another has cleared it.
+        finally:
+            os.close(claim)
+
+
+def _is_new(path: Path) -> bool:
+    """Whether a folder or file was made so lately that its writer may be about to claim it."""
+    status = path.stat()
+    empty = not any(path.iterdir()) if path.is_dir() else not status.st_size
+    return empty and time.time() - status.st_mtime < _UNCLAIMED_S
 
 
 def _swap(temporary: Path, path: Path, *, overwrite: bool) -> None:
@@ -316,21 +343,28 @@ def _took(temporary: Path, path: Path) -> bool:
     return True
 
 
-def _claimed(folder: Path) -> int | None:
-    """A descriptor that locks a folder for its writer while that lives.
+def _claimed(path: Path, flags: int = os.O_RDONLY) -> int | None:
+    """A descriptor that locks a folder or file for its writer while that lives.
 
-    None where another has it, it is gone, or the file system has no locks.
+    None where another has it, it is gone or another user's, or the file system has no locks.
     """
     try:
-        claim = os.open(folder, os.O_RDONLY)
-    except FileNotFoundError:
+        claim = os.open(path, flags)
+    except (FileNotFoundError, PermissionError):
         return None
+    if _lock(claim):
+        return claim
+    os.close(claim)
+    return None
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open folder or file until it is closed, at the latest when the process ends."""
     try:
-        fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        os.close(claim)
-        return None
-    return claim
+        return False
+    return True
 
 
 def _folder_of(path: Path) -> FolderFiles | None:
