@@ -127,6 +127,15 @@ def test_a_folder_that_is_not_there(capsys: pytest.CaptureFixture[str], tmp_path
     assert "does not exist" in capsys.readouterr().err
 
 
+def test_a_size_that_is_none_is_refused_before_anything_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert merge_tp(tmp_path / "none", "--max_shard_size", "4 apples") == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "--max_shard_size is '4 apples'" in error
+    assert "does not exist" not in error
+
+
 def test_hub_files_are_split_in_paddlenlps_names(golden: Path, tmp_path: Path) -> None:
     shutil.copytree(golden / "bloom", tmp_path / "bloom")
     output = tmp_path / "shards"

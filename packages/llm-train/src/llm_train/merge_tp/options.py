@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
+from llm_convert.shard_size import DEFAULT_SHARD, parse_size
 
 _INPUT, _OUTPUT, _SPLIT, _CHECK = "Input", "Output", "Splitting", "Verification"
 
@@ -37,7 +38,7 @@ class MergeTpOptions:
     )
     overwrite: bool = flag(False, help="Replace an earlier output at output_path.", group=_OUTPUT)
     max_shard_size: str = option(
-        "4GB",
+        DEFAULT_SHARD,
         help="Largest file of whole weights, such as 4GB or 512MiB; a tensor is never split.",
         group=_OUTPUT,
     )
@@ -80,7 +81,8 @@ class MergeTpOptions:
         return self.tensor_parallel_degree * self.pipeline_parallel_degree > 1
 
     def __post_init__(self) -> None:
-        """Raise UserError for what cannot work, naming the option."""
+        """Raise UserError, or ConvertError for a size, for what cannot work, naming the option."""
+        parse_size(self.max_shard_size)
         for name in ("tensor_parallel_degree", "pipeline_parallel_degree"):
             value = getattr(self, name)
             # PaddleNLP's recipes write -1 for "none".
