@@ -11,7 +11,7 @@ import pytest
 
 from llm_convert.files.pdparams import open_pdparams, write_pdparams
 from llm_convert.files.safetensors import open_safetensors, write_safetensors
-from llm_convert.files.tensor_file import TensorInfo
+from llm_convert.files.tensor_file import MAX_AXES, MAX_SIZE, TensorInfo, check_shape
 
 
 def resident() -> int:
@@ -52,3 +52,32 @@ def test_opening_a_pickle_keeps_none_of_the_file_resident(tmp_path: Path) -> Non
 def test_nbytes_of_an_info() -> None:
     assert TensorInfo(np.dtype(np.float16), (3, 5)).nbytes == 30
     assert TensorInfo(np.dtype(np.float16), ()).nbytes == 2
+
+
+def test_the_shapes_that_numpy_has_can_be_read() -> None:
+    check_shape([1] * MAX_AXES)
+    assert np.empty([1] * MAX_AXES).ndim == MAX_AXES
+    check_shape((0, MAX_SIZE // 8), 8)
+    assert np.empty((0, MAX_SIZE // 8)).size == 0
+    check_shape(())
+
+
+@pytest.mark.parametrize(
+    ("shape", "itemsize", "text"),
+    [
+        ([1] * (MAX_AXES + 1), 1, "33 axes; at most 32"),
+        ([999] * 400_000, 1, "400000 axes; at most 32"),
+        ([MAX_SIZE + 1], 1, "1 axes with more than 9223372036854775807 bytes, the limit"),
+        ((3, 1 << 31, 1 << 31, 7), 2, "4 axes with more than .* in its first 3"),
+        ((0, MAX_SIZE // 8 + 1), 8, "first 2"),
+    ],
+)
+def test_other_shapes_are_refused_before_they_are_multiplied(
+    shape: list[int], itemsize: int, text: str
+) -> None:
+    if itemsize == 8:
+        with pytest.raises(ValueError, match="too big"):
+            np.empty(shape)
+    with pytest.raises(ValueError, match=text) as found:
+        check_shape(shape, itemsize)
+    assert len(str(found.value)) < 150

@@ -41,3 +41,17 @@ def test_lengths_that_lie_are_refused(tmp_path: Path, data: bytes) -> None:
     path.write_bytes(data)
     with pytest.raises(FileFormatError, match="truncated or no GGUF file"):
         check_lengths(FileMap(path))
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [([1] * 33, "33 axes; at most 32"), ([0, 1 << 40, 1 << 40], "3 axes with more than")],
+)
+def test_shapes_that_no_array_has_are_told_with_the_tensor(
+    tmp_path: Path, shape: list[int], text: str
+) -> None:
+    path = tmp_path / "x.gguf"
+    head = struct.pack("<4sIQQQ4sI", b"GGUF", 3, 1, 0, 4, b"name", len(shape))
+    path.write_bytes(head + struct.pack(f"<{len(shape)}QIQ", *shape, 0, 0))
+    with pytest.raises(FileFormatError, match=rf"x\.gguf .* tensor name has a shape of {text}"):
+        check_lengths(FileMap(path))

@@ -41,6 +41,17 @@ class Call:
         return self.call
 
 
+class Array:
+    """Pickles as a NumPy array of any shape."""
+
+    def __init__(self, *shape: int) -> None:
+        self.shape = shape
+
+    def __reduce__(self) -> Any:
+        function, arguments, state = FLOATS.__reduce__()
+        return function, arguments, (state[0], self.shape, *state[2:])
+
+
 HOSTILE = {
     "system": Call(os.system, "true"),
     "eval": Call(builtins.eval, "1"),
@@ -56,6 +67,9 @@ def safetensors_files() -> Files:
         "outside": ({"a": {**f32, "data_offsets": [0, 1 << 40], "shape": [1 << 38]}}, 8),
         "overflow": ({"a": {**f32, "shape": [1 << 62, 8]}}, 8),
         "negative": ({"a": {**f32, "shape": [-2]}}, 8),
+        "axes": ({"a": {**f32, "shape": [2, *[1] * 64]}}, 8),
+        "product": ({"a": {**f32, "shape": [9] * 5000}}, 8),
+        "empty": ({"a": {**f32, "shape": [0, 1 << 40, 1 << 40], "data_offsets": [0, 0]}}, 0),
     }
     raw = {
         "nan": b'{"a":{"dtype":"F32","shape":[NaN],"data_offsets":[0,4]}}',
@@ -96,6 +110,8 @@ def pdparams_files() -> Files:
     files["plain-fortran"] = pickle.dumps({"a": np.asfortranarray(FLOATS.reshape(3, 4))}, 4)
     for name, call in HOSTILE.items():
         files[f"hostile-{name}"] = pickle.dumps({"a": FLOATS, "b": call}, 4)
+    files["hostile-axes"] = pickle.dumps({"a": Array(12, *[1] * 32)}, 4)
+    files["hostile-product"] = pickle.dumps({"a": Array(*[9] * 5000)}, 4)
     files["hostile-huge"] = b"\x80\x04}\x8c\x01a\x8e" + struct.pack("<Q", 1 << 62) + b"s."
     files["hostile-repeated"] = b"\x80\x04}(" + 2 * pickle.dumps("a", 4)[2:-1] * 2 + b"u."
     return files
@@ -166,6 +182,9 @@ def torch_files() -> Files:
         "plain": _archive(plain),
         "plain-expanded": _archive({"a": tensor(floats, 0, (7, 4), (0, 1))}),
         "hostile-expanded": _archive({"a": tensor(floats, 0, (1 << 40, 1 << 40), (0, 0))}),
+        "plain-stride": _archive({"a": tensor(floats, 0, (1, 3), (1 << 62, 2))}),
+        "hostile-axes": _archive({"a": tensor(floats, 0, (2, *[1] * 32), (1,) * 33)}),
+        "hostile-product": _archive({"a": tensor(floats, 0, (9,) * 5000, (0,) * 5000)}),
         "hostile-outside": _archive({"a": tensor(floats, 9, (4,), (1,))}),
         "hostile-path": _archive({"a": tensor(elsewhere, 0, (1,), (1,))}),
         "hostile-repeated": _archive(plain, repeated=True),
@@ -212,7 +231,9 @@ def gguf_files() -> Files:
         writer.close()
         whole = path.read_bytes()
     huge = struct.pack("<Q", 1 << 61)
+    head = struct.pack("<4sIQQQ1sI", b"GGUF", 3, 1, 0, 1, b"a", 5000)
     return {
+        "hostile-axes": head + struct.pack("<5000QIQ", *[1] * 5000, 0, 0) + bytes(64),
         "plain": whole,
         "hostile-tensors": whole[:8] + huge + whole[16:],
         "hostile-fields": whole[:16] + huge + whole[24:],

@@ -14,7 +14,13 @@ from typing import Any, Final
 import numpy as np
 
 from llm_convert.files.pickle_reader import Buildable, Globals, LongText
-from llm_convert.files.tensor_file import ByteRange, StoredTensor, TensorInfo
+from llm_convert.files.tensor_file import (
+    MAX_SIZE,
+    ByteRange,
+    StoredTensor,
+    TensorInfo,
+    check_shape,
+)
 
 _ARRAY_CLASS: Final = "numpy.ndarray"
 _DTYPE = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248])")
@@ -102,7 +108,7 @@ def _stored(data: Any, dtype: Any, shape: Any, *, fortran: bool) -> StoredTensor
     if not isinstance(dtype, PickledType) or not isinstance(data, bytes | ByteRange):
         message = "a numpy.ndarray without a type or bytes"
         raise ValueError(message)
-    info = TensorInfo(dtype.dtype, checked_shape(shape))
+    info = TensorInfo(dtype.dtype, checked_shape(shape, dtype.dtype.itemsize))
     length = len(data) if isinstance(data, bytes) else data.stop - data.start
     exact = not (isinstance(data, ByteRange) and data.latin1)  # text: known when it is decoded
     if length < info.nbytes or (exact and length != info.nbytes):
@@ -112,12 +118,21 @@ def _stored(data: Any, dtype: Any, shape: Any, *, fortran: bool) -> StoredTensor
     return StoredTensor(info, (data,), strides)
 
 
-def checked_shape(shape: Any) -> tuple[int, ...]:
-    """`shape` if it is a tuple of integers that are not negative; ValueError otherwise."""
-    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+def checked_shape(shape: Any, itemsize: int) -> tuple[int, ...]:
+    """`shape` if it is a tuple of sizes that an array can have; ValueError otherwise."""
+    sizes = checked_sizes(shape)
+    check_shape(sizes, itemsize)
+    return sizes
+
+
+def checked_sizes(sizes: Any) -> tuple[int, ...]:
+    """`sizes` if it is a tuple of integers from 0 to MAX_SIZE; ValueError otherwise."""
+    if not isinstance(sizes, tuple) or not all(
+        type(size) is int and 0 <= size <= MAX_SIZE for size in sizes
+    ):
         message = "a shape that is no tuple of sizes"
         raise ValueError(message)
-    return shape
+    return sizes
 
 
 def _fortran_strides(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ def _joined(path: Path, table: dict[str, StoredTensor], slices: Any) -> dict[str
         for name, entry in slices.items():
             parts = [table.pop(part) for part in entry["slices"]]
             (dtype,) = {part.info.dtype for part in parts}
-            info = TensorInfo(dtype, checked_shape(entry["OriginShape"]))
+            info = TensorInfo(dtype, checked_shape(entry["OriginShape"], dtype.itemsize))
             if info.nbytes != sum(part.info.nbytes for part in parts):
                 message = f"the slices of {name} do not add up to {info.shape}"
                 raise ValueError(message)

@@ -9,6 +9,7 @@ Format: https://github.com/huggingface/safetensors (README, "Format").
 from __future__ import annotations
 
 import json
+import reprlib
 import struct
 from collections.abc import Callable, Mapping
 from itertools import pairwise
@@ -24,11 +25,13 @@ from llm_convert.files.array_writer import ArrayWriter
 from llm_convert.files.dtypes import SAFETENSORS, SAFETENSORS_NAMES
 from llm_convert.files.json_file import parse_json
 from llm_convert.files.tensor_file import (
+    MAX_SIZE,
     ByteRange,
     FileMap,
     MappedTensors,
     StoredTensor,
     TensorInfo,
+    check_shape,
 )
 
 # The reference implementation's limit; a header of 100 MB would name a million tensors.
@@ -81,14 +84,22 @@ def _entry(path: Path, name: str, entry: Any, begin: int, size: int) -> StoredTe
     dtype = SAFETENSORS.get(entry["dtype"]) if isinstance(entry["dtype"], str) else None
     if dtype is None:
         message = (
-            f"{path}: tensor {name} has dtype {entry['dtype']!r}; supported are "
+            f"{path}: tensor {name} has dtype {reprlib.repr(entry['dtype'])}; supported are "
             f"{', '.join(SAFETENSORS)}."
         )
         raise FileFormatError(message)
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _sizes(shape) or not _sizes(offsets) or len(offsets) != 2:
-        message = f"{path}: tensor {name} has shape {shape!r} at data_offsets {offsets!r}."
+        message = (
+            f"{path}: tensor {name} has shape {reprlib.repr(shape)} at data_offsets "
+            f"{reprlib.repr(offsets)}; both are lists of integers from 0 to {MAX_SIZE}."
+        )
         raise FileFormatError(message)
+    try:
+        check_shape(shape, dtype.itemsize)
+    except ValueError as error:
+        message = f"{path}: tensor {name} has {error}."
+        raise FileFormatError(message) from error
     start, stop = offsets
     info = TensorInfo(dtype, tuple(shape))
     if stop - start != info.nbytes:
@@ -107,8 +118,10 @@ def _entry(path: Path, name: str, entry: Any, begin: int, size: int) -> StoredTe
 
 
 def _sizes(value: Any) -> bool:
-    """Whether a JSON value is a list of integers that are not negative (and not booleans)."""
-    return isinstance(value, list) and all(type(size) is int and size >= 0 for size in value)
+    """Whether a JSON value is a list of integers (no booleans) from 0 to MAX_SIZE."""
+    return isinstance(value, list) and all(
+        type(size) is int and 0 <= size <= MAX_SIZE for size in value
+    )
 
 
 def _check_ranges(path: Path, table: Mapping[str, StoredTensor], begin: int, end: int) -> None:

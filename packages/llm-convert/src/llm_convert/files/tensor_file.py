@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,31 @@ from typing import NamedTuple
 import numpy as np
 
 from llm_convert.errors import FileFormatError
+
+# NumPy 1 has arrays of up to 32 axes (NumPy 2: 64), and sizes in bytes of 63 bits.
+MAX_AXES = 32
+MAX_SIZE = (1 << 63) - 1
+
+
+def check_shape(shape: Sequence[int], itemsize: int = 1) -> None:
+    """Raise ValueError where no array has this shape, before anything is computed of all of it.
+
+    Args:
+        shape: sizes that are not negative; axes of no length count as one, as in NumPy.
+        itemsize: bytes of an element.
+    """
+    if len(shape) > MAX_AXES:
+        message = f"a shape of {len(shape)} axes; at most {MAX_AXES} can be read"
+        raise ValueError(message)
+    size = itemsize
+    for axis, length in enumerate(shape):
+        size *= length or 1
+        if size > MAX_SIZE:
+            message = (
+                f"a shape of {len(shape)} axes with more than {MAX_SIZE} bytes, the limit, in its "
+                f"first {axis + 1}"
+            )
+            raise ValueError(message)
 
 
 class TensorInfo(NamedTuple):

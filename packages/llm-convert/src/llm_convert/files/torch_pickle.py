@@ -13,7 +13,7 @@ import numpy as np
 
 from llm_convert.errors import FileFormatError
 from llm_convert.files.dtypes import TORCH
-from llm_convert.files.numpy_pickle import NUMPY_GLOBALS, checked_shape
+from llm_convert.files.numpy_pickle import NUMPY_GLOBALS, checked_shape, checked_sizes
 from llm_convert.files.pickle_reader import Globals
 from llm_convert.files.tensor_file import ByteRange, StoredTensor, TensorInfo
 
@@ -81,7 +81,7 @@ def _untyped_tensor(
 
 
 def _view(place: ByteRange, dtype: np.dtype, offset: Any, size: Any, stride: Any) -> _Tensor:
-    shape, strides = checked_shape(size), checked_shape(stride)
+    shape, strides = checked_shape(size, dtype.itemsize), checked_sizes(stride)
     if type(offset) is not int or offset < 0 or len(shape) != len(strides):
         message = "a tensor with an invalid offset or strides"
         raise ValueError(message)
@@ -98,7 +98,9 @@ def _view(place: ByteRange, dtype: np.dtype, offset: Any, size: Any, stride: Any
         message = f"a tensor of {shape}, larger than any memory"
         raise ValueError(message)
     dense = info.nbytes == stop - start and strides == _dense_strides(shape, strides)
-    return _Tensor(StoredTensor(info, (ByteRange(start, stop),), None if dense else strides))
+    # Along axes of size 1 nothing is stepped, and a file may state any stride, beyond 64 bits too.
+    steps = tuple(step if n > 1 else 0 for n, step in zip(shape, strides, strict=True))
+    return _Tensor(StoredTensor(info, (ByteRange(start, stop),), None if dense else steps))
 
 
 def _dense_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:

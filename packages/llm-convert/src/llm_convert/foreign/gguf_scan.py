@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from llm_convert.errors import FileFormatError
-from llm_convert.files.tensor_file import FileMap
+from llm_convert.files.tensor_file import FileMap, check_shape
 
 # Bytes of a value by the number of its type, and how struct names it; 8 is a text, 9 an array.
 _SIZES = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
@@ -23,7 +23,7 @@ _SMALLEST_TENSOR = 8 + 4 + 4 + 8
 
 
 def check_lengths(source: FileMap) -> None:
-    """Raise FileFormatError where a count or a length reaches beyond the file."""
+    """Raise FileFormatError where a count, a length or a shape is beyond the file or any array."""
     try:
         _, version, tensors, fields = struct.unpack_from("<4sIQQ", source.data, 0)
         at = 24
@@ -34,6 +34,8 @@ def check_lengths(source: FileMap) -> None:
         for _ in range(fields):
             at = _text(source, at)
             at = _value(source, at + 4, *struct.unpack_from("<I", source.data, at))
+        for _ in range(tensors):
+            at = _tensor(source, at)
     except (ValueError, struct.error) as error:
         message = f"{source.path} is truncated or no GGUF file: {error}."
         raise FileFormatError(message) from error
@@ -94,6 +96,21 @@ def _within(source: FileMap, at: int, size: int) -> int:
 def _text(source: FileMap, at: int) -> int:
     (length,) = struct.unpack_from("<Q", source.data, at)
     return _within(source, at + 8, length)
+
+
+def _tensor(source: FileMap, at: int) -> int:
+    """Behind the entry of a tensor: its name, axes, type and place."""
+    begin, at = at, _text(source, at)
+    (axes,) = struct.unpack_from("<I", source.data, at)
+    end = _within(source, at + 4, axes * 8 + 4 + 8)
+    try:
+        # Whatever the type: read or dequantized, an element has at most 4 bytes.
+        check_shape(struct.unpack_from(f"<{axes}Q", source.data, at + 4), 4)
+    except ValueError as error:
+        name = bytes(source.data[begin + 8 : min(at, begin + 108)]).decode("utf-8", "replace")
+        message = f"tensor {name} has {error}"
+        raise ValueError(message) from error
+    return end
 
 
 def _value(source: FileMap, at: int, kind: Any) -> int:

@@ -69,7 +69,7 @@ def announced(url: str, file: str, *, endpoint: str) -> Any:
 
 
 def check_mark(mark: str | None, what: str, endpoint: str) -> None:
-    """ConvertError unless a text of the hub's that becomes the name of a file or folder is plain."""
+    """ConvertError unless what a hub said, which becomes the name of a file or folder, is plain."""
     if mark is not None and not _MARK.fullmatch(mark):
         message = (
             f"The hub {endpoint} names {mark[:80]!r} as {what}; that becomes a name in the cache, "
