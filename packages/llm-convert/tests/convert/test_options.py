@@ -30,6 +30,7 @@ def test_one_source_is_enough() -> None:
             "--to gguf writes one file",
         ),
         ({"from_torch": "a"}, "Missing --output_path"),
+        ({"verify": "some/model"}, "--verify some/model needs --golden"),
         ({"from_torch": "a", "output_path": "b", "verify": "c"}, "name them with --golden"),
         ({"from_torch": "a", "output_path": "b", "max_kl": 0.0}, "above 0"),
         ({"from_torch": "a", "output_path": "b", "max_kl": 1.0, "verify": "false"}, "--verify"),

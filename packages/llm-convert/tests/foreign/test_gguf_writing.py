@@ -20,6 +20,7 @@ from llm_convert.errors import ConvertError
 from llm_convert.foreign.gguf_reading import open_gguf
 from llm_convert.foreign.gguf_writing import write_gguf
 from llm_convert.model import Model, open_model
+from llm_kernels.families import ParameterKey
 
 
 def write(model: Model, folder: Path, dtype: str) -> Path:
@@ -179,3 +180,39 @@ def test_gguf_is_for_decoders(golden: Path, tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match="only decoder models can"):
         convert(options)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_codes_of_eight_bits_have_no_place_for_what_is_not_finite(
+    golden: Path, tmp_path: Path, wrong: float
+) -> None:
+    source = open_model(golden / "llama_v2_gqa")
+    key = ParameterKey("up", 1)
+    weights = {other: source.weight(other) for other in source.parameters}
+    weights[key] = weights[key].copy()
+    weights[key][3, 5] = wrong
+    source.weight = weights.__getitem__  # type: ignore[method-assign]
+    with pytest.raises(ConvertError, match="not finite, and Q8_0"):
+        write(source, tmp_path / "x", "q8_0")
+
+
+def test_a_full_disk_is_told_as_one(golden: Path, tmp_path: Path) -> None:
+    import resource
+
+    source = open_model(golden / "llama_v2_gqa")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, limits[1]))
+    try:
+        with pytest.raises((ConvertError, OSError), match=r"could not be written whole|too large"):
+            write(source, tmp_path / "x", "float32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("family", ["llama_v2_gqa", "qwen2", "qwen3"])
+def test_the_config_says_what_transformers_goes_by(
+    golden: Path, tmp_path: Path, family: str
+) -> None:
+    source = open_model(golden / family)
+    back = open_gguf(write(source, tmp_path / "x", "float32"))
+    assert back.config["model_type"] == source.config["model_type"]

@@ -199,3 +199,15 @@ def test_folders_without_an_adapter(golden: Path, tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text('{"r": 4, "lora_alpha": 8, "peft_type": "LORA"}')
     with pytest.raises(FileFormatError, match="adapter_model"):
         read_lora(tmp_path, model)
+
+
+@pytest.mark.parametrize("stated", [{"r": 8}, {"r": 2}, {"rank_pattern": {"q_proj": 3}}])
+def test_a_rank_that_the_matrices_do_not_have_is_refused(
+    golden: Path, tmp_path: Path, stated: dict[str, Any]
+) -> None:
+    """Scaling is alpha / r: merged with another rank, the adapter would be too strong or weak."""
+    folder = shutil.copytree(golden / "lora_llama_v2_gqa", tmp_path / "a")
+    config = json.loads((folder / "adapter_config.json").read_text()) | stated
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    with pytest.raises(AdapterError, match=r"states rank \d for .*have rank 4"):
+        read_lora(folder, open_model(golden / "llama_v2_gqa"))

@@ -39,3 +39,8 @@ def test_large_models_are_compared_only_when_that_is_asked_for() -> None:
     assert options(verify="true").verifies(small=False)
     assert not options(verify="false").verifies(small=True)
     assert not options(verify_tokens=0).verifies(small=True)
+
+
+@pytest.mark.parametrize(("short", "name"), [("bf16", "bfloat16"), ("fp16", "float16")])
+def test_short_names_of_types(short: str, name: str) -> None:
+    assert MergeOptions(lora_path="a", output_path="b", dtype=short).dtype == name

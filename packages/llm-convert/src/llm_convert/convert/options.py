@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from llm_cli.errors import UserError
 from llm_cli.options import flag, option
 from llm_convert.shard_size import DEFAULT_SHARD, parse_size
+from llm_convert.type_names import SHORT_NAMES
 
 _SOURCES = ("from_torch", "to_torch", "from_meta", "gguf")
 _EIGHT_BITS = ("float8", "int8")
-_SHORT = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16", "fp8": "float8"}
 _SWITCH = {"true": True, "false": False}
 
 
@@ -74,7 +74,7 @@ class ConvertOptions:
         help="Type of all floating weights; without it every tensor keeps its own. float8 (e4m3) "
         "and int8: the linears, with a scale an output, in Hugging Face's layout; q8_0 only with "
         "--to gguf. Short names (bf16) will do.",
-        choices=("float32", "float16", "bfloat16", "float8", "int8", "q8_0", *_SHORT),
+        choices=("float32", "float16", "bfloat16", "float8", "int8", "q8_0", *SHORT_NAMES),
         group="Weights",
     )
     max_shard_size: str = option(
@@ -122,6 +122,12 @@ class ConvertOptions:
             return
         sources = {f"--{name}": getattr(self, name) for name in _SOURCES}
         named = [option for option, path in sources.items() if path is not None]
+        if not named and self.verify is not None and self.verify.lower() not in _SWITCH:
+            message = (
+                f"--verify {self.verify} needs --golden: the .npz of logits to compare with. To "
+                "convert, name a source and --output_path."
+            )
+            raise UserError(message)
         if len(named) != 1:
             message = (
                 f"Name one of {', '.join(sources)} (now: {' and '.join(named) or 'none'}): the "
@@ -131,7 +137,7 @@ class ConvertOptions:
         if self.output_path is None:
             message = "Missing --output_path: the folder to write."
             raise UserError(message)
-        self.dtype = _SHORT.get(self.dtype or "", self.dtype)
+        self.dtype = SHORT_NAMES.get(self.dtype or "", self.dtype)
         self._check_dtype()
         self._check_size()
         if self.verify is not None and self.verify.lower() not in _SWITCH:
@@ -140,11 +146,14 @@ class ConvertOptions:
                 "model with saved logits, name them with --golden."
             )
             raise UserError(message)
-        if self.max_kl is not None and not (self.max_kl > 0 and self.verified is not False):
+        if self.max_kl is not None and not self.max_kl > 0:
             message = (
-                f"--max_kl is {self.max_kl:g}, with --verify {self.verify}; it must be above 0, "
-                "and needs the verification."
+                f"--max_kl is {self.max_kl:g} nats; it must be above 0. For a result that answers "
+                "as the source does but for rounding in float32, use 1e-9."
             )
+            raise UserError(message)
+        if self.max_kl is not None and self.verified is False:
+            message = "--max_kl needs the verification that --verify false leaves out. Drop one."
             raise UserError(message)
 
     @property

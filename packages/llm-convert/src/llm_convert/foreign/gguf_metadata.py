@@ -33,6 +33,15 @@ _CLASSES: Mapping[str, str] = MappingProxyType(
     {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
 )
 _WINDOWED: Mapping[str, str] = MappingProxyType({"llama": "MistralForCausalLM"})
+# What transformers' AutoModel goes by.
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "LlamaForCausalLM": "llama",
+        "MistralForCausalLM": "mistral",
+        "Qwen2ForCausalLM": "qwen2",
+        "Qwen3ForCausalLM": "qwen3",
+    }
+)
 _FIELDS: Mapping[str, str] = MappingProxyType(
     {
         "embedding_length": "hidden_size",
@@ -85,8 +94,10 @@ def config_of(
     }
     config |= {field: metadata[key] for key, field in _TOKENS.items() if key in metadata}
     windowed = "sliding_window" in config and arch in _WINDOWED
+    name = _WINDOWED[arch] if windowed else _CLASSES[arch]
     config |= {
-        "architectures": [_WINDOWED[arch] if windowed else _CLASSES[arch]],
+        "architectures": [name],
+        "model_type": _TYPES[name],
         "vocab_size": vocab,
         "tie_word_embeddings": tied,
         "hidden_act": "silu",

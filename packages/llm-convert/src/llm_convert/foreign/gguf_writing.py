@@ -96,11 +96,25 @@ def write_gguf(
             writer.write_tensor_data(factors)
         for name in layout.tensors:
             data = _encoded(name, layout.encode(name, parameters), kinds[name])
-            writer.write_tensor_data(data)
+            _write(writer, data, folder / FILE)
             written(data.nbytes)
     finally:
         writer.close()
     return folder / FILE
+
+
+def _write(writer: gguf.GGUFWriter, data: np.ndarray, file: Path) -> None:
+    try:
+        writer.write_tensor_data(data)
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # NumPy's own error when fewer bytes were taken; it has no number.
+        message = (
+            f"{file} could not be written whole ({error}): the disk is full, or files may not be "
+            "so large. Nothing was written; make room, or choose another --output_path."
+        )
+        raise ConvertError(message) from error
 
 
 def _kind(tensor: StoredTensor, dtype: str | Mapping[ParameterKey, np.dtype]) -> Kind:
@@ -129,6 +143,12 @@ def _encoded(name: str, weight: Weight, kind: Kind) -> np.ndarray:
     if kind in _DTYPES:
         dense = np.ascontiguousarray(narrowed(name, weight, np.dtype(_DTYPES[kind])))
         return dense.view(np.uint8)
+    if not np.isfinite(weight).all():
+        message = (
+            f"{name} holds numbers that are not finite, and {kind.name} has none such. Its files "
+            "may be damaged: copy or download the model again."
+        )
+        raise ConvertError(message)
     rows = max(1, _ROWS_BYTES // (4 * weight.shape[1]))
     parts = [
         gguf.quants.quantize(weight[start : start + rows].astype(np.float32), kind)

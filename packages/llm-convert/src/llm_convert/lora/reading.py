@@ -133,7 +133,7 @@ def read_lora(folder: str | Path, model: Model) -> LoraAdapter:
     tensors = {name.removeprefix(kind.prefix).replace(".base_layer.", "."): name for name in files}
     layout = _layout(folder, kind, model, tensors)
     rank, alpha = _number(folder, config, "r"), _number(folder, config, "lora_alpha")
-    scale = _scaling(folder, config)
+    scale, rank_of = _scaling(folder, config), _ranks(folder, config)
     pairs: dict[ParameterKey, Pair] = {}
     scalings: dict[ParameterKey, float] = {}
     for stem, stored in _modules(layout, kind, tensors).items():
@@ -141,6 +141,7 @@ def read_lora(folder: str | Path, model: Model) -> LoraAdapter:
         if kind.turned:
             a, b = a.T, b.T
         _check_shapes(folder, stem, stored, a, b)
+        _check_rank(folder, stem, a.shape[1], rank_of(stem))
         for key in stored.parts:
             pairs[key] = (a, _part_of(stored, key, b))
             factor = scale(stem)
@@ -184,20 +185,35 @@ def _number(folder: Path, config: Mapping[str, Any], name: str) -> float:
 def _scaling(folder: Path, config: Mapping[str, Any]) -> Callable[[str], float]:
     """Module name -> alpha / r (rslora: alpha / sqrt(r)), PEFT's rank and alpha patterns heeded."""
     root = config.get("use_rslora") or config.get("rslora")
-    ranks, alphas = (_patterns(folder, config, f) for f in ("rank_pattern", "alpha_pattern"))
-
-    def found(
-        patterns: Sequence[tuple[re.Pattern[str], float]], stem: str, default: float
-    ) -> float:
-        return next((value for pattern, value in patterns if pattern.match(stem)), default)
+    rank_of, alphas = _ranks(folder, config), _patterns(folder, config, "alpha_pattern")
 
     def scale(stem: str) -> float:
-        rank, alpha = config["r"], config["lora_alpha"]
+        rank, alpha = rank_of(stem), config["lora_alpha"]
         if stem:
-            rank, alpha = found(ranks, stem, rank), found(alphas, stem, alpha)
+            alpha = _first(alphas, stem, alpha)
         return alpha / sqrt(rank) if root else alpha / rank
 
     return scale
+
+
+def _ranks(folder: Path, config: Mapping[str, Any]) -> Callable[[str], float]:
+    """Module name -> its rank as stated; of "" that of modules without a pattern."""
+    ranks = _patterns(folder, config, "rank_pattern")
+    return lambda stem: _first(ranks, stem, config["r"]) if stem else config["r"]
+
+
+def _first(patterns: Sequence[tuple[re.Pattern[str], float]], stem: str, default: float) -> float:
+    return next((value for pattern, value in patterns if pattern.match(stem)), default)
+
+
+def _check_rank(folder: Path, stem: str, found: int, stated: float) -> None:
+    if found != stated:
+        message = (
+            f"{folder}: the configuration states rank {stated:g} for {stem}, its A and B have "
+            f"rank {found}. Scaling by alpha / r would be wrong; correct r or rank_pattern, or "
+            "take the configuration that this adapter was saved with."
+        )
+        raise AdapterError(message)
 
 
 def _patterns(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from llm_cli.options import flag, option
 from llm_convert.shard_size import DEFAULT_SHARD, parse_size
+from llm_convert.type_names import SHORT_NAMES
 from llm_peft.errors import LoraOptionError
 
 _INPUT, _OUTPUT, _CHECK = "Input", "Output", "Certificate"
@@ -47,7 +48,7 @@ class MergeOptions:
     dtype: str | None = option(
         None,
         help="Type of all floating weights; without it every tensor keeps its own.",
-        choices=("float32", "float16", "bfloat16"),
+        choices=("float32", "float16", "bfloat16", "fp32", "fp16", "bf16"),
         group=_OUTPUT,
     )
     max_shard_size: str = option(
@@ -94,6 +95,7 @@ class MergeOptions:
                 "out."
             )
             raise LoraOptionError(message)
+        self.dtype = SHORT_NAMES.get(self.dtype or "", self.dtype)
         parse_size(self.max_shard_size)
         if self.verify_tokens < 0:
             message = f"--verify_tokens is {self.verify_tokens}; give 0 (no check) or more."
