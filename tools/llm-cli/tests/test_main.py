@@ -137,3 +137,27 @@ def test_a_mistake_of_ours_ends_its_sentence_once(
     assert "RuntimeError: the array is not contiguous; make a copy of it. This" in (
         capsys.readouterr().err
     )
+
+
+WRITING = """
+import sys, time
+from llm_cli.main import unwind_on_sigterm
+from llm_cli.outputs import written_folder
+unwind_on_sigterm()
+with written_folder(sys.argv[1], {}) as folder:
+    (folder / "part").write_text("half")
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_sigterm_leaves_nothing_half_written(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITING, str(tmp_path / "out")], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "begun\n"
+        assert len(list(tmp_path.iterdir())) == 1
+        process.terminate()
+        assert process.wait(20) == 143
+    assert not list(tmp_path.iterdir())

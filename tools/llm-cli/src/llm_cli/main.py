@@ -54,14 +54,34 @@ class Root(LazyGroup):
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    unwind_on_sigterm()
     sys.exit(run(arguments))
+
+
+def unwind_on_sigterm() -> None:
+    """Let SIGTERM, which batch systems and containers stop a command by, clear up what was begun.
+
+    The command ends with 143, as a shell says it. Commands that do more replace the handler.
+    """
+    import signal
+
+    process = os.getpid()
+
+    def unwind(number: int, _: object) -> None:
+        if os.getpid() != process:  # a forked worker has nothing to clear up
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        sys.exit(128 + number)
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, unwind)
 
 
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code. Errors become a sentence on standard error.
 
     0: done; 1: the command's own verdict, or a mistake of ours; 2: a mistake the user can mend;
-    130: interrupted.
+    130: interrupted. SIGTERM raises SystemExit with 143.
     """
     debug = "--debug" in arguments
     try:
