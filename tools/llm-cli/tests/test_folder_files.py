@@ -46,8 +46,8 @@ def test_a_folder_reads_again_only_what_was_not_written_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    original = outputs._sha256
-    monkeypatch.setattr(outputs, "_sha256", lambda file: read.append(file.name) or original(file))
+    original = outputs.sha256
+    monkeypatch.setattr(outputs, "sha256", lambda file: read.append(file.name) or original(file))
     with written_folder(tmp_path / "out", {}) as folder:
         with written_file(folder / "deep" / "large.bin", streamed=True) as stream:
             write_shared(stream, bytes(1 << 20))

@@ -21,7 +21,7 @@ from llm_cli.streamed_file import StreamedFile
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["FolderFiles", "HashedFile", "Watched", "write_shared"]
+__all__ = ["BEING_WRITTEN", "FolderFiles", "HashedFile", "Watched", "folder_of", "write_shared"]
 
 _Identity = tuple[int, int, int]
 
@@ -114,6 +114,16 @@ class FolderFiles:
         """End the threads."""
         for pool in self._pools:
             pool.shutdown()
+
+
+BEING_WRITTEN: dict[Path, FolderFiles] = {}
+"""The folders, under their temporary names, that this process is writing."""
+
+
+def folder_of(path: Path) -> FolderFiles | None:
+    """The folder being written that `path` lies in."""
+    around = (BEING_WRITTEN[folder] for folder in path.parents if folder in BEING_WRITTEN)
+    return next((files for files in around if files.ours), None)
 
 
 def write_shared(stream: BinaryIO, data: Buffer) -> None:

@@ -19,7 +19,7 @@ from llm_cli.main import run
 from llm_cli import outputs
 from llm_convert.files.array_writer import ArrayWriter
 owner, name = {"piece": (ArrayWriter, "_put"), "marker": (outputs, "mark_complete"),
-               "swap": (outputs, "_swap")}[sys.argv[1]]
+               "swap": (outputs, "swap")}[sys.argv[1]]
 left, real = int(sys.argv[2]), getattr(owner, name)
 def step(*arguments, **options):
     global left
