@@ -9,6 +9,7 @@ import pickle
 import shutil
 import struct
 import tempfile
+import time
 import tracemalloc
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +22,10 @@ from hypothesis import strategies as st
 
 from llm_convert.errors import FileFormatError, UnsafePickleError
 from llm_convert.files.numpy_pickle import NUMPY_GLOBALS
+from llm_convert.files.pdparams import open_pdparams
 from llm_convert.files.pickle_reader import PickleReader
+from llm_convert.files.torch_file import open_torch
+from llm_convert.files.torch_pickle import TORCH_GLOBALS
 
 PATH = Path("weights.pdparams")
 
@@ -183,3 +187,53 @@ def test_mutated_pickles_raise_only_our_errors(data: Any) -> None:
 def test_random_bytes_raise_only_our_errors(data: bytes) -> None:
     with suppress(FileFormatError, UnsafePickleError):
         load(data)
+
+
+PAIRS = b"](" + b"".join(b"X\x04\x00\x00\x00%04d\x88\x86" % i for i in range(5000)) + b"e"
+REPEATED = {
+    "tuple": (b"cbuiltins\ntuple\n", b"](" + b"N" * 40_000 + b"e", b"\x85"),
+    "torch.Size": (b"ctorch\nSize\n", b"(" + b"N" * 40_000 + b"t", b"\x85"),
+    "OrderedDict": (b"ccollections\nOrderedDict\n", PAIRS, b"\x85"),
+    "text": (b"c_codecs\nencode\n", b"X\x00\x10\x00\x00" + b"x" * 4096, b"\x85"),
+    "arguments": (b"cnumpy\ndtype\n", b"(X\x02\x00\x00\x00f4" + b"N" * 40_000 + b"t", b""),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_copies_of_one_object_are_bounded_by_the_length_of_the_pickle(name: str) -> None:
+    function, argument, wrapped = REPEATED[name]
+    call = b"h\x00h\x01" + wrapped + b"R"
+    once = b"\x80\x02](" + function + b"q\x00" + argument + b"q\x01" + wrapped + b"R"
+    data = once + call * 20_000 + b"e."
+    assert PickleReader(once + b"e.", PATH, TORCH_GLOBALS).load()
+    started = time.process_time()
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match="copied more elements than it has bytes"):
+            PickleReader(data, PATH, TORCH_GLOBALS).load()
+        assert tracemalloc.get_traced_memory()[1] < 40 * len(data)
+    finally:
+        tracemalloc.stop()
+    assert time.process_time() - started < 5
+
+
+def nested(levels: int) -> bytes:
+    """A tuple of a tuple twice, and so on: a few bytes a level, 2 ** levels elements."""
+    return b"N\x85" + b"".join(b"q%ch%c\x86" % (i, i) for i in range(levels))
+
+
+@pytest.mark.parametrize("suffix", ["pdparams", "bin"])
+def test_nested_tuples_are_neither_hashed_nor_printed(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"x.{suffix}"
+    if suffix == "pdparams":
+        slices = b"}X\x06\x00\x00\x00slices](" + nested(24) + b"es"
+        path.write_bytes(b"\x80\x02}" + pickle.dumps("UnpackBigParamInfor@@", 2)[2:-3])
+        with path.open("ab") as stream:
+            stream.write(b"}X\x01\x00\x00\x00a" + slices + b"ss.")
+    else:
+        magic = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
+        path.write_bytes(magic + b"\x80\x02" + nested(24) + b"." + pickle.dumps({}, 2))
+    started = time.process_time()
+    with pytest.raises(FileFormatError, match=r"are no names|unknown version"):
+        (open_pdparams if suffix == "pdparams" else open_torch)(path)
+    assert time.process_time() - started < 0.5

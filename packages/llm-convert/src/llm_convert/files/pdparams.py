@@ -66,6 +66,10 @@ def _joined(path: Path, table: dict[str, StoredTensor], slices: Any) -> dict[str
     """Put the slices of large parameters together again; the data stays where it is."""
     try:
         for name, entry in slices.items():
+            # Hashing nested tuples can take exponential time.
+            if not all(isinstance(part, str) for part in entry["slices"]):
+                message = f"the slices of {name} are no names"
+                raise TypeError(message)
             parts = [table.pop(part) for part in entry["slices"]]
             (dtype,) = {part.info.dtype for part in parts}
             info = TensorInfo(dtype, checked_shape(entry["OriginShape"], dtype.itemsize))

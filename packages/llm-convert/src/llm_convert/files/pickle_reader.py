@@ -3,8 +3,10 @@
 Python's own unpickler imports and calls whatever a file names. This one knows the opcodes that
 checkpoints use, keeps a table of the names it admits (`Globals`: module and name -> a function of
 ours that builds a description), and refuses every other name before anything happens. It works on
-a memory map: byte strings become `ByteRange`s of the file and are never copied, lengths are checked
-against the file before use, and no opcode allocates more than the bytes it was written with.
+a memory map: byte strings become `ByteRange`s of the file and are never copied, and lengths are
+checked against the file before use. An opcode makes at most one small object, and the calls of
+admitted names take and give, all together, no more elements and bytes than the opcodes read so far
+have bytes; so memory and time grow with the length of a pickle, however often it names one object.
 
 What it refuses to know: classes, imports, extension codes, sets, callbacks on instances.
 """
@@ -70,6 +72,7 @@ class PickleReader:
         self._stop = len(data) if stop is None else stop
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
+        self._allowance = 0
 
     def load(self) -> Any:
         """The value of the pickle.
@@ -102,6 +105,7 @@ class PickleReader:
 
     def _take(self, size: int) -> bytes:
         start, stop = self._skip(size)
+        self._allowance += size
         return bytes(self._data[start:stop])
 
     def _skip(self, size: int) -> tuple[int, int]:
@@ -169,6 +173,7 @@ class PickleReader:
         if stop - start > _SHORT_TEXT:
             self._push(LongText(start, stop))
         else:
+            self._allowance += stop - start
             self._push(bytes(self._data[start:stop]).decode("utf-8"))
 
     def _bytes(self, width: int) -> None:
@@ -250,7 +255,22 @@ class PickleReader:
         if not callable(maker) or not isinstance(arguments, tuple):
             message = f"cannot call a {type(maker).__name__}"
             raise TypeError(message)
-        self._push(maker(*arguments))
+        self._charge(len(arguments))
+        made = maker(*arguments)
+        if isinstance(made, bytes | list | tuple | dict):
+            self._charge(len(made))
+        self._push(made)
+
+    def _charge(self, elements: int) -> None:
+        """A few bytes can name a long list again and again; each call would copy all of it."""
+        self._allowance -= elements
+        if self._allowance < 0:
+            message = (
+                f"{self._path} is refused: near byte {self._at}, the calls in its pickle have "
+                "copied more elements than it has bytes. No writer of checkpoints does that; take "
+                "the model's safetensors."
+            )
+            raise FileFormatError(message)
 
     def _build(self) -> None:
         target, state = self._pop_many(2)

@@ -7,6 +7,7 @@ only behind it.
 
 from __future__ import annotations
 
+import reprlib
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -39,7 +40,9 @@ def open_torch_legacy(source: FileMap) -> MappedTensors:
     protocol, at = _read(source, at)
     system, at = _read(source, at)
     if protocol != _PROTOCOL or not isinstance(system, dict):
-        message = f"{path} is of an unknown version of torch's files ({str(protocol)[:20]})."
+        message = (
+            f"{path} is of an unknown version of torch's files ({reprlib.repr(protocol)[:20]})."
+        )
         raise FileFormatError(message)
     if system.get("little_endian") is not True:
         message = f"{path} was written on a big-endian machine, which is not supported."
