@@ -96,3 +96,17 @@ def test_another_base_of_the_same_shapes_is_recognised_after_a_conversion(
     assert convert(*arguments) == 0
     kept = ((folder / "lora_base.json").read_text() for folder in (there, tmp_path / "back"))
     assert next(kept) == next(kept)
+
+
+def test_a_name_on_the_hub_goes_along(golden: Path, tmp_path: Path) -> None:
+    """Others can use it too, which the path that was read here is not good for."""
+    source = shutil.copytree(golden / "lora_llama_v2_gqa", tmp_path / "adapter")
+    config = json.loads((source / "adapter_config.json").read_text())
+    config["base_model_name_or_path"] = "some-org/some-model"
+    (source / "adapter_config.json").write_text(json.dumps(config))
+    there, back = tmp_path / "there", tmp_path / "back"
+    named = ("--base_model_name_or_path", golden / "llama_v2_gqa")
+    assert convert("--from-torch", source, *named, "--output_path", there) == 0
+    assert convert("--to-torch", there, *named, "--output_path", back) == 0
+    for file in (there / "lora_config.json", back / "adapter_config.json"):
+        assert json.loads(file.read_text())["base_model_name_or_path"] == "some-org/some-model"

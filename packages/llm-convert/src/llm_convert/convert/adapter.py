@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import isclose
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -67,7 +68,7 @@ def convert_adapter(options: ConvertOptions, source: str) -> int:
             spec=model.spec,
             sizes=model.sizes,
             dtype=options.dtype,
-            base_model_name_or_path=named,
+            base_model_name_or_path=_kept_name(config, named),
             lora_dropout=float(config.get("lora_dropout") or 0.0),
         )
         write_sketch(folder, carried)
@@ -81,6 +82,12 @@ def convert_adapter(options: ConvertOptions, source: str) -> int:
     )
     console.print(said(certificate))
     return 0
+
+
+def _kept_name(config: Mapping[str, Any], named: str | None) -> str | None:
+    """The hub's name that the adapter states, which others can use too, or else `named`."""
+    stated = config.get("base_model_name_or_path")
+    return stated if isinstance(stated, str) and hub_name(stated) else named
 
 
 def _check_one_file(options: ConvertOptions) -> None:
