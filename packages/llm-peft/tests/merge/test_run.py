@@ -319,7 +319,11 @@ def test_merging_needs_no_paddle(base_folder: Path, adapter_folder: Path, tmp_pa
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_a_quantized_base_merges_as_it_was_seen_in_training(
-    bits: int, base: Model, adapter_folder: Path, tmp_path: Path
+    bits: int,
+    base: Model,
+    adapter_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     packing = {4: Int4Weight, 8: Int8Weight}[bits]
     quantization = Quantization.uniform(base.spec, base.sizes, Scheme(bits, None))
@@ -337,6 +341,8 @@ def test_a_quantized_base_merges_as_it_was_seen_in_training(
         quantization=quantization,
     )
     merge(options(packed, adapter_folder, tmp_path / "out"))
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"{len(quantization.schemes)} quantized linears are written dequantized, in" in said
     quantized, result = open_model(packed), open_model(tmp_path / "out")
     assert result.quantization is None
     adapter = read_lora(adapter_folder, quantized)

@@ -160,6 +160,13 @@ def _report(
         f"(rank {adapter.rank}, scaling {adapter.scaling:g}), {naming_of(options, base)} layout, "
         f"in {seconds:.1f} s."
     )
+    if base.quantization is not None:
+        linears = base.quantization.schemes
+        types = {options.dtype} if options.dtype else {base.dtype(key).name for key in linears}
+        console.print(
+            f"The base was quantized: its {len(linears)} quantized linears are written dequantized, "
+            f"in {' and '.join(sorted(types))}; --dtype chooses another type."
+        )
     if certificate is None:
         console.print("Not verified; --verify true does that.")
     else:
