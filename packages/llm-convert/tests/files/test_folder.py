@@ -96,3 +96,21 @@ def test_tensors_that_shards_lack_are_named(tmp_path: Path) -> None:
     index(tmp_path, {"a": "x.safetensors", "b": "x.safetensors"})
     with pytest.raises(FileFormatError, match="names 1 tensors that its shards do not hold: b"):
         open_weights(tmp_path)
+
+
+def test_tensors_that_an_index_does_not_name_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    infos = {f"buffer.{number:02d}": INFO["a"] for number in range(12)} | INFO
+    write_safetensors(tmp_path / "x.safetensors", infos, lambda _: ONE["a"])
+    index(tmp_path, {"a": "x.safetensors"})
+    assert list(open_weights(tmp_path)) == ["a"]
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "does not name 12 tensors of its shards" in record.getMessage()
+    assert "buffer.00, buffer.01" in record.getMessage()
+    assert "buffer.10" not in record.getMessage()
+    caplog.clear()
+    index(tmp_path, dict.fromkeys(infos, "x.safetensors"))
+    assert len(open_weights(tmp_path)) == 13
+    assert not caplog.records

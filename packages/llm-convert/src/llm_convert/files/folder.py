@@ -6,6 +6,7 @@ listed by an index.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +20,8 @@ from llm_convert.files.pdparams import open_pdparams
 from llm_convert.files.safetensors import open_safetensors
 from llm_convert.files.tensor_file import MappedTensors, TensorFile, TensorInfo
 from llm_convert.files.torch_file import open_torch
+
+logger = logging.getLogger(__name__)
 
 Opener = Callable[[Path], MappedTensors]
 _BY_SUFFIX: Mapping[str, Opener] = MappingProxyType(
@@ -114,6 +117,9 @@ def open_file(path: Path) -> MappedTensors:
 def open_index(index: Path) -> Shards:
     """The shards that an index lists, all of them beside it.
 
+    Tensors that a shard has and the index does not name are left out, with a warning: indexes of
+    published checkpoints may lack buffers.
+
     Raises:
         FileFormatError: a malformed index, a missing or foreign shard, or one without its tensors.
     """
@@ -139,6 +145,16 @@ def open_index(index: Path) -> Shards:
             f"{', '.join(lost[:10])}{', ...' if len(lost) > 10 else ''}."
         )
         raise FileFormatError(message)
+    further = sorted({tensor for file in files.values() for tensor in file} - set(weight_map))
+    if further:
+        logger.warning(
+            "%s does not name %d tensors of its shards, and they are left out: %s%s. If the model "
+            "needs them, the index is not of these files.",
+            index,
+            len(further),
+            ", ".join(name[:100] for name in further[:10]),
+            ", ..." if len(further) > 10 else "",
+        )
     return Shards(index, {tensor: files[name] for tensor, name in weight_map.items()})
 
 
