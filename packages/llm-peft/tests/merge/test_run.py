@@ -342,7 +342,7 @@ def test_a_quantized_base_merges_as_it_was_seen_in_training(
     )
     merge(options(packed, adapter_folder, tmp_path / "out"))
     said = " ".join(capsys.readouterr().out.split())
-    assert f"{len(quantization.schemes)} quantized linears are written dequantized, in" in said
+    assert f"{len(quantization.schemes)} quantized linears of the base are written" in said
     quantized, result = open_model(packed), open_model(tmp_path / "out")
     assert result.quantization is None
     adapter = read_lora(adapter_folder, quantized)

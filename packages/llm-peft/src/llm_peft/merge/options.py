@@ -47,8 +47,8 @@ class MergeOptions:
     )
     dtype: str | None = option(
         None,
-        help="Type of all floating weights; without it every tensor keeps its own, and linears of a "
-        "quantized base are written in the type of their scales.",
+        help="Type of all floating weights; without it every tensor keeps its own, and quantized "
+        "linears of the base are written in the type of their scales.",
         choices=("float32", "float16", "bfloat16", "fp32", "fp16", "bf16"),
         group=_OUTPUT,
     )

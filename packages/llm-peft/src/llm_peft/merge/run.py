@@ -164,8 +164,8 @@ def _report(
         linears = base.quantization.schemes
         types = {options.dtype} if options.dtype else {base.dtype(key).name for key in linears}
         console.print(
-            f"The base was quantized: its {len(linears)} quantized linears are written dequantized, "
-            f"in {' and '.join(sorted(types))}; --dtype chooses another type."
+            f"{len(linears)} quantized linears of the base are written dequantized, in "
+            f"{' and '.join(sorted(types))}; --dtype chooses another type."
         )
     if certificate is None:
         console.print("Not verified; --verify true does that.")
