@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llm_cli import folder_files, outputs
+from llm_cli import building, folder_files
 from llm_cli.folder_files import FolderFiles, write_shared
 from llm_cli.outputs import verify_complete, written_file, written_folder
 
@@ -46,8 +46,8 @@ def test_a_folder_reads_again_only_what_was_not_written_by_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    original = outputs.sha256
-    monkeypatch.setattr(outputs, "sha256", lambda file: read.append(file.name) or original(file))
+    original = building.sha256
+    monkeypatch.setattr(building, "sha256", lambda file: read.append(file.name) or original(file))
     with written_folder(tmp_path / "out", {}) as folder:
         with written_file(folder / "deep" / "large.bin", streamed=True) as stream:
             write_shared(stream, bytes(1 << 20))

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from llm_cli.claims import claimed
+from llm_cli.completeness import sha256
 from llm_cli.folder_files import BEING_WRITTEN, FolderFiles
 from llm_cli.leftovers import beside
 
@@ -45,3 +46,10 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def synced(file: Path) -> str:
+    """The hash of a file that something else wrote, which is on disk afterwards."""
+    with file.open("rb") as stream:
+        os.fsync(stream.fileno())
+    return sha256(file)

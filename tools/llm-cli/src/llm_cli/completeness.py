@@ -14,7 +14,7 @@ COMPLETE = "COMPLETE"
 def is_complete(folder: str | Path) -> bool:
     """Whether ``folder`` has its marker and every file has the size that the marker says."""
     folder = Path(folder)
-    listed = _listed(folder)
+    listed = marked_files(folder)
     return listed is not None and all(
         (folder / name).is_file() and (folder / name).stat().st_size == entry["size"]
         for name, entry in listed.items()
@@ -24,7 +24,7 @@ def is_complete(folder: str | Path) -> bool:
 def verify_complete(folder: str | Path) -> list[str]:
     """Names of the files of ``folder`` that are absent or whose hash is not the marker's."""
     folder = Path(folder)
-    listed = _listed(folder)
+    listed = marked_files(folder)
     if listed is None:
         return [COMPLETE]
     return [
@@ -34,7 +34,8 @@ def verify_complete(folder: str | Path) -> list[str]:
     ]
 
 
-def _listed(folder: Path) -> dict[str, Any] | None:
+def marked_files(folder: Path) -> dict[str, Any] | None:
+    """What the marker of a folder says of its files; None where there is none that can be read."""
     try:
         content = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
         files = content["files"]

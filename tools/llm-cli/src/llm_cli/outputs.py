@@ -16,9 +16,9 @@ from glob import escape
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from llm_cli.building import sync_folder, temporary_folder
+from llm_cli.building import sync_folder, synced, temporary_folder
 from llm_cli.claims import lock
-from llm_cli.completeness import COMPLETE, is_complete, sha256, verify_complete
+from llm_cli.completeness import COMPLETE, is_complete, verify_complete
 from llm_cli.errors import UserError
 from llm_cli.folder_files import BEING_WRITTEN, folder_of
 from llm_cli.leftovers import beside, clear_files, clear_leftovers
@@ -117,7 +117,7 @@ def mark_complete(folder: str | Path) -> None:
     files = {
         str(file.relative_to(folder)): {
             "size": file.stat().st_size,
-            "sha256": (known.digest(file) if known else None) or _synced(file),
+            "sha256": (known.digest(file) if known else None) or synced(file),
         }
         for file in found
         if file.is_file() and file.name != COMPLETE
@@ -165,10 +165,3 @@ def check_output_folder(
 def _place(path: Path) -> Path:
     """Where an output called ``path`` is written: where its link leads, if it is one."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
-
-
-def _synced(file: Path) -> str:
-    """The hash of a file that something else wrote, which is on disk afterwards."""
-    with file.open("rb") as stream:
-        os.fsync(stream.fileno())
-    return sha256(file)
