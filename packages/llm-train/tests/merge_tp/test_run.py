@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from llm_cli.main import run
-from llm_cli.outputs import is_complete
+from llm_cli.outputs import is_complete, verify_complete
 from llm_convert.files.pdparams import open_pdparams, write_pdparams
 from llm_convert.files.safetensors import open_safetensors
 from llm_convert.files.tensor_file import TensorInfo
@@ -58,6 +58,8 @@ def test_without_output_path_it_is_written_beside_the_shards(whole: Path, tmp_pa
     assert merge_tp("--model_name_or_path", shards, "--max_shard_size", "200KB") == 0
     assert (shards / "model.safetensors.index.json").is_file()
     assert (shards / "config.json").read_bytes() == config
+    assert verify_complete(shards) == []
+    assert not list(shards.glob(".*"))
     names = open_safetensors(whole / "model.safetensors")
     found = {
         name: np.array(array)
@@ -145,18 +147,15 @@ def test_hub_files_are_split_in_paddlenlps_names(golden: Path, tmp_path: Path) -
     )
 
 
-def test_the_verification_can_be_left_out_and_be_a_gate(
-    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_verification_can_be_left_out_and_be_a_gate(whole: Path, tmp_path: Path) -> None:
     shards = tmp_path / "shards"
     split = (whole, "--tensor_parallel_degree", 2, "--output_path")
     assert merge_tp(*split, shards, "--verify", "false") == 0
     assert not (shards / "certificate.json").exists()
     assert merge_tp(*split, tmp_path / "checked", "--max_kl", "1e-9") == 0
     assert (tmp_path / "checked" / "certificate.json").is_file()
-    capsys.readouterr()
-    assert merge_tp(shards, "--max_kl", "0.1") == 2
-    assert "--output_path" in capsys.readouterr().err
+    assert merge_tp(shards, "--max_kl", "1e-9") == 0
+    assert (shards / "certificate.json").is_file()
     assert merge_tp(*split, tmp_path / "none", "--verify", "false", "--max_kl", "0.1") == 2
 
 
@@ -200,3 +199,73 @@ def test_killed_in_the_middle_it_can_be_run_again(
     assert not isinstance(found.files, MergedShards)
     for key in wanted.parameters:
         np.testing.assert_array_equal(found.weight(key), wanted.weight(key))
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def changed(path: Path, **change: float) -> None:
+    """A shard with another first number in some of its tensors."""
+    read = open_pdparams(path)
+    tensors = {name: np.array(read[name]) for name in read}
+    for name, value in change.items():
+        tensors[name].flat[0] = value
+    infos = {name: TensorInfo(array.dtype, array.shape) for name, array in tensors.items()}
+    write_pdparams(path, infos, tensors.__getitem__)
+
+
+def test_a_result_that_is_refused_leaves_the_shards_as_they_were(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shards = tmp_path / "shards"
+    merge_tp(whole, "--tensor_parallel_degree", 2, "--output_path", shards)
+    for path in shards.glob("*.pdparams"):
+        changed(path, **{"llama.norm.weight": float("nan")})
+    before = content(shards)
+    capsys.readouterr()
+    assert merge_tp(shards, "--max_shard_size", "100KB") == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "not finite" in error
+    assert "Nothing was written" in error
+    assert content(shards) == before
+
+
+# Kills itself, as `kill -9` does, before the file whose name begins so is moved to the shards.
+KILLED_MOVING = """
+import os, signal, sys
+from pathlib import Path
+from llm_cli.main import run
+rename = Path.rename
+def step(path, to):
+    if path.name.startswith(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return rename(path, to)
+Path.rename = step
+run(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(
+    "name", ["certificate.json", "model-00002-of-", "model.safetensors.index.json"]
+)
+def test_killed_between_two_moves_the_shards_are_still_what_they_were(
+    whole: Path, tmp_path: Path, name: str
+) -> None:
+    shards = tmp_path / "shards"
+    merge_tp(whole, "--tensor_parallel_degree", 2, "--output_path", shards, "--verify", "false")
+    before = content(shards)
+    words = ["train", "merge-tp", str(shards), "--max_shard_size", "100KB"]
+    command = [sys.executable, "-c", KILLED_MOVING, name, *words]
+    done = subprocess.run(command, check=False, capture_output=True)
+    assert done.returncode == -9, done.stderr
+    assert isinstance(open_model(shards).files, MergedShards)
+    kept = {key: (shards / key).read_bytes() for key in before.keys() - {"COMPLETE"}}
+    assert kept == {key: before[key] for key in kept}
+    assert run(words) == 0
+    found, wanted = open_model(shards), open_model(whole)
+    assert not isinstance(found.files, MergedShards)
+    for key in wanted.parameters:
+        np.testing.assert_array_equal(found.weight(key), wanted.weight(key))
+    assert verify_complete(shards) == []
+    assert not list(shards.glob(".*"))

@@ -47,19 +47,18 @@ def merge_model(
     folder: Path,
     *,
     max_shard_size: str | int = DEFAULT_SHARD,
-    with_config: bool = True,
     written: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Write the whole weights of a model (opened from shards, say) into an existing folder.
 
+    With them goes config.json, without the degrees of the parallel training.
+
     Args:
         max_shard_size: bytes, or a text like "4GB"; one tensor is never split.
-        with_config: also write config.json, without the degrees of the parallel training.
         written: told the bytes written after each piece, for a progress bar.
     """
     source = _source(model)
-    if with_config:
-        write_config(folder, _config(model.config))
+    write_config(folder, _config(model.config))
     write_shards(folder, NAMING, source.infos, source.read, parse_size(max_shard_size), written)
 
 

@@ -99,6 +99,3 @@ class MergeTpOptions:
                 "and needs the verification."
             )
             raise UserError(message)
-        if self.max_kl is not None and self.output_path is None:
-            message = "--max_kl keeps a result from being written; name its folder: --output_path."
-            raise UserError(message)

@@ -6,11 +6,12 @@ import logging
 import time
 from pathlib import Path
 
+from llm_cli.adding import added_files
 from llm_cli.console import console
 from llm_cli.outputs import check_output_folder, lineage, written_folder
 from llm_cli.progress import progress
 from llm_convert.hub import resolve_model
-from llm_convert.model import Model, copy_companions, open_model
+from llm_convert.model import CONFIG_FILE, Model, copy_companions, open_model
 from llm_convert.parallel.merging import MergedShards
 from llm_convert.parallel.writing import merge_model, split_bytes, split_model
 from llm_convert.verify.certificate import Certificate, certified, said
@@ -18,6 +19,8 @@ from llm_train.errors import RecipeError
 from llm_train.merge_tp.options import MergeTpOptions
 
 logger = logging.getLogger(__name__)
+_SEEN = "model.safetensors*"
+"""The file or index by which a folder holds whole weights, whatever else is there."""
 
 
 def merge_tp(options: MergeTpOptions) -> None:
@@ -51,15 +54,14 @@ def merge_tp(options: MergeTpOptions) -> None:
 def _merge(options: MergeTpOptions, model: Model) -> tuple[str, Certificate | None]:
     total = sum(model.files.info(name).nbytes for name in model.files)
     if options.output_path is None:
-        with progress("merge", total=total, unit="B") as bar:
-            merge_model(
-                model,
-                model.path,
-                max_shard_size=options.max_shard_size,
-                with_config=False,
-                written=bar.advance,
-            )
-        return f"whole weights into {model.path}", _certified(options, model, model.path)
+        with (
+            added_files(model.path, last=_SEEN) as folder,
+            progress("merge", total=total, unit="B") as bar,
+        ):
+            merge_model(model, folder, max_shard_size=options.max_shard_size, written=bar.advance)
+            certificate = _certified(options, model, folder)
+            (folder / CONFIG_FILE).unlink()  # The shards' own stays as it is.
+        return f"whole weights into {model.path}", certificate
     with (
         written_folder(
             options.output_path, _origin(options, model), overwrite=options.overwrite
