@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ pytest.importorskip("aistudio_sdk")
 
 from llm_convert.errors import ConvertError
 from llm_convert.hub import resolve_model
+from llm_convert.hub.aistudio import companions
+from llm_convert.hub.wanted import small_files
 from llm_convert.model import open_model
+from llm_convert.saving import COMPANIONS
 
 
 class Studio:
@@ -47,6 +51,9 @@ def studio(golden: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     studio = Studio(folder, tmp_path / "cache")
     monkeypatch.setattr("aistudio_sdk.hub.download", studio.download)
     monkeypatch.chdir(tmp_path)
+    for word in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(word, raising=False)
+        monkeypatch.delenv(word.upper(), raising=False)
     with socket.create_server(("127.0.0.1", 0)) as server:
         monkeypatch.setenv("STUDIO_GIT_HOST", f"http://127.0.0.1:{server.getsockname()[1]}")
         yield studio
@@ -59,6 +66,24 @@ def test_a_model_of_one_file(studio: Studio, capsys: pytest.CaptureFixture[str])
     assert open_model(folder).spec.name == "llama"
     assert {asked["revision"] for asked in studio.asked} == {"v2"}
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["qwen.tiktoken", "ice_text.model", "sentencepiece.bpe.model", "chat_template.jinja"],
+)
+def test_what_a_tokenizer_needs_comes_too(studio: Studio, name: str) -> None:
+    (studio.folder / name).write_text("text")
+    folder = Path(resolve_model("org/tiny", from_aistudio=True))
+    assert (folder / name).read_text() == "text"
+
+
+def test_every_pattern_of_companions_stands_for_names_that_it_fits() -> None:
+    names = companions()
+    assert sorted(set(names)) == sorted(names) == small_files(names)
+    assert not any(mark in name for name in names for mark in "*?[")
+    for pattern in COMPANIONS:
+        assert any(fnmatchcase(name, pattern) for name in names)
 
 
 def test_a_model_of_shards(studio: Studio, golden: Path) -> None:
@@ -97,5 +122,17 @@ def test_without_network(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> Non
     started = time.monotonic()
     with pytest.raises(ConvertError, match=r"AI Studio .127\.0\.0\.1:1. does not answer"):
         resolve_model("org/tiny", from_aistudio=True)
+    assert time.monotonic() - started < 5
+    assert studio.asked == []
+
+
+def test_without_network_behind_a_proxy(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        proxy = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        monkeypatch.setenv("http_proxy", proxy)
+        monkeypatch.setenv("STUDIO_GIT_HOST", "http://studio.example")
+        started = time.monotonic()
+        with pytest.raises(ConvertError, match=r"AI Studio .studio\.example. does not answer"):
+            resolve_model("org/tiny", from_aistudio=True)
     assert time.monotonic() - started < 5
     assert studio.asked == []

@@ -1,41 +1,47 @@
 """Models of AI Studio, through aistudio-sdk and its cache.
 
 The library loads file by file and has no list of a repository's files, so the kinds of weights are
-tried in their order of preference. It reads the token from AISTUDIO_ACCESS_TOKEN.
+tried in their order of preference, and the files beside them by the names that they may have. It
+reads the token from AISTUDIO_ACCESS_TOKEN.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 from llm_cli.progress import progress
 from llm_convert.errors import ConvertError
 from llm_convert.files.folder import INDEX_SUFFIX, WEIGHT_FILES
+from llm_convert.hub.reaching import reach
 from llm_convert.hub.resolve import HubName
-from llm_convert.hub.waiting import within
 from llm_convert.hub.wanted import shards_of
+from llm_convert.saving import COMPANIONS
 
 CONNECT_SECONDS = 4.0
-_TOKENIZERS = (
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "vocab.txt",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-    "chat_template.json",
+# What the patterns among COMPANIONS stand for: the names that tokenizers of published models have.
+_NAMES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "tokenizer*": ("tokenizer.json", "tokenizer_config.json", "tokenizer.model"),
+        "vocab.*": ("vocab.json", "vocab.txt"),
+        "*.tiktoken": ("qwen.tiktoken",),
+        "*.model": ("ice_text.model", "tiktoken.model", "spm.model"),
+        "sentencepiece*": ("sentencepiece.bpe.model", "sentencepiece.model"),
+        "spiece*": ("spiece.model",),
+    }
 )
+
+
+def companions() -> list[str]:
+    """The names of the files beside the weights that are asked for, each once."""
+    names = (name for pattern in COMPANIONS for name in _NAMES.get(pattern, (pattern,)))
+    return list(dict.fromkeys(names))
 
 
 def download(name: HubName) -> Path:
@@ -50,7 +56,7 @@ def download(name: HubName) -> Path:
         )
         raise ConvertError(message)
     with progress(f"download {name.repo}", unit="files") as bar:
-        for file in _TOKENIZERS:
+        for file in companions():
             bar.advance(isinstance(_get(library, name, file), Path))
         for file in _weights(library, name):
             found = _get(library, name, file)
@@ -112,18 +118,12 @@ def _check_reachable(name: HubName) -> None:
     """The library waits 30 s for a host that is not there; a person should not."""
     from aistudio_sdk import config
 
-    url = urlsplit(os.environ.get("STUDIO_GIT_HOST") or config.STUDIO_GIT_HOST_DEFAULT)
-    proxied = any(os.environ.get(word) for word in ("http_proxy", "https_proxy", "HTTPS_PROXY"))
-    if proxied:
-        return
-    port = url.port or (443 if url.scheme == "https" else 80)
+    url = os.environ.get("STUDIO_GIT_HOST") or config.STUDIO_GIT_HOST_DEFAULT
     try:
-        within(
-            CONNECT_SECONDS, lambda: socket.create_connection((url.hostname or "", port)).close()
-        )
+        reach(url, CONNECT_SECONDS)
     except OSError as error:
         message = (
-            f"There is no folder {name} here, and AI Studio ({url.netloc}) does not answer "
-            f"({error}). Check the network, or name a folder."
+            f"There is no folder {name} here, and AI Studio ({urlsplit(url).netloc}) does not "
+            f"answer ({error}). Check the network and the proxy, or name a folder."
         )
         raise ConvertError(message) from error
