@@ -65,7 +65,18 @@ def test_a_folder_without_weights_says_what_was_looked_for(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     "shard",
-    ["../model.safetensors", "/etc/passwd", "sub/model.safetensors", "", ".", "..", 3, None, ["a"]],
+    [
+        "../model.safetensors",
+        "/etc/passwd",
+        "sub/model.safetensors",
+        "",
+        ".",
+        "..",
+        3,
+        None,
+        ["a"],
+        "a" * 256,
+    ],
 )
 def test_an_index_cannot_leave_its_folder(tmp_path: Path, shard: Any) -> None:
     inner = tmp_path / "inner"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ def test_objects_are_read() -> None:
     assert parse_json(b'{"a": [1, {"b": null}]}', PATH) == {"a": [1, {"b": None}]}
 
 
+def test_every_integer_that_is_read_can_be_computed_with() -> None:
+    number = parse_json(b'{"a": ' + b"9" * 300 + b"}", PATH)["a"]
+    assert math.isfinite(number)
+    assert parse_json(b'{"a": -17}', PATH) == {"a": -17}
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -27,6 +34,8 @@ def test_objects_are_read() -> None:
         (b'{"a": NaN}', "NaN"),
         (b'{"a": -Infinity}', "-Infinity"),
         (b"[" * 200_000, "valid JSON"),
+        (b'{"a": ' + b"9" * 301 + b"}", "an integer of 301 digits, at most 300"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "an integer of 5000 digits"),
     ],
 )
 def test_everything_else_is_refused(data: bytes, message: str) -> None:

@@ -242,7 +242,7 @@ def test_we_accept_no_header_that_the_reference_refuses(
         ([999] * 200_000, "tensor a has a shape of 200000 axes; at most 32 can be read"),
         ([1] * 33, "tensor a has a shape of 33 axes; at most 32"),
         ([1 << 40, 1 << 40], "tensor a has a shape of 2 axes with more than 9223372036854775807"),
-        ([int("9" * 4000)], "tensor a has shape .* both are lists of integers from 0 to"),
+        ([int("9" * 300)], "tensor a has shape .* both are lists of integers from 0 to"),
         ([-1] * 200_000, r"tensor a has shape \[-1, -1, -1, -1, -1, -1, \.\.\.\] at"),
     ],
 )

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 _NUMBERS = (0, 1, -1, 127, 128, 255, 256, 1 << 15, (1 << 16) - 1, 1 << 31, (1 << 32) - 1, 1 << 62)
 _TOKENS = (
     *(b"NaN", b"Infinity", b"-1", b"0", b"1e400", b"1.5", b"null", b"true", b'""', b"[]", b"{}"),
+    *(b"[" + b"1," * 40 + b"1]", b"[" + b"999," * 5000 + b"1]"),
     *(b'"../x"', b"9" * 40, b"[" * 50, b'"\\ud800"', b'"x"', b"1", b"2", b"1" + b"0" * 18),
 )
+_MEMO = re.compile(rb"q(.)", re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?|true|false|null')
 
 
@@ -82,7 +84,26 @@ def _token(content: bytearray, _: Sequence[bytes], rng: random.Random) -> None:
                 content[:8] = struct.pack("<Q", length + grown)
 
 
+def _long(content: bytearray, _: Sequence[bytes], rng: random.Random) -> None:
+    """A few bytes very often, such as the elements of a list."""
+    at = _place(content, rng)
+    piece = bytes(content[at : at + rng.choice((1, 2, 3, 4, 8))])
+    content[at:at] = piece * rng.choice((100, 1000, 5000))
+
+
+def _again(content: bytearray, _: Sequence[bytes], rng: random.Random) -> None:
+    """What a pickle remembers, often; or calls of it, each with the same argument."""
+    found = [*_MEMO.finditer(content)]
+    if found:
+        function, argument = rng.choice(found), rng.choice(found)
+        piece = b"h" + argument[1]
+        if rng.random() < 0.5:
+            piece = b"h" + function[1] + piece + rng.choice((b"", b"\x85", b"\x86")) + b"R"
+        at = rng.choice(found).end()
+        content[at:at] = piece * rng.choice((1, 10, 1000))
+
+
 _CHANGES: tuple[_Change, ...] = (
     *(_byte, _bit, _number, _number, _remove, _repeat, _splice, _cut),
-    *(_token, _token, _token),
+    *(_token, _token, _token, _long, _again),
 )

@@ -7,6 +7,7 @@ listed by an index.
 from __future__ import annotations
 
 import logging
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -36,6 +37,8 @@ _BY_SUFFIX: Mapping[str, Opener] = MappingProxyType(
 # In order of preference; each may also come as `<name>.index.json` with shards.
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "model_state.pdparams")
 INDEX_SUFFIX = ".index.json"
+# What file systems allow; for longer names they raise errors of their own.
+_LONGEST_NAME = 255
 
 
 class Shards(TensorFile):
@@ -158,8 +161,20 @@ def open_index(index: Path) -> Shards:
     return Shards(index, {tensor: files[name] for tensor, name in weight_map.items()})
 
 
+def plain_name(shard: object) -> bool:
+    """Whether a value of an index names a file beside it: no folders, no way up, not too long."""
+    return (
+        isinstance(shard, str)
+        and Path(shard).name == shard
+        and shard not in ("", ".", "..")
+        and len(shard.encode("utf-8", "replace")) <= _LONGEST_NAME
+    )
+
+
 def _check_name(index: Path, shard: object) -> None:
-    """An index may only name files beside it: no folders, no way up."""
-    if not isinstance(shard, str) or Path(shard).name != shard or shard in ("", ".", ".."):
-        message = f"{index} names the shard {shard!r}; only files of its own folder are allowed."
+    if not plain_name(shard):
+        message = (
+            f"{index} names the shard {reprlib.repr(shard)}; only files of its own folder with "
+            f"names up to {_LONGEST_NAME} bytes are allowed."
+        )
         raise FileFormatError(message)

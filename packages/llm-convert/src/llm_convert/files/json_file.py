@@ -13,6 +13,9 @@ from typing import Any, NoReturn
 
 from llm_convert.errors import FileFormatError
 
+# Below the largest float64, 1.8e308, so that every integer can be computed with.
+_MOST_DIGITS = 300
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
@@ -32,11 +35,15 @@ def parse_json(data: bytes, path: Path) -> dict[str, Any]:
     """The JSON object in `data`, which came out of `path`.
 
     Raises:
-        FileFormatError: not UTF-8, not JSON, not an object, a repeated key, NaN or Infinity.
+        FileFormatError: not UTF-8, not JSON, not an object, a repeated key, NaN or Infinity, an
+            integer that is larger than any number in float64.
     """
     try:
         value = json.loads(
-            data.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_no_constant
+            data.decode("utf-8"),
+            object_pairs_hook=_unique_keys,
+            parse_constant=_no_constant,
+            parse_int=_integer,
         )
     except (ValueError, RecursionError) as error:
         message = f"{path} does not hold valid JSON: {error}. Copy or download the file again."
@@ -59,3 +66,10 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _no_constant(name: str) -> NoReturn:
     message = f"{name} is not a JSON number"
     raise ValueError(message)
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        message = f"an integer of {len(text)} digits, at most {_MOST_DIGITS} are read"
+        raise ValueError(message)
+    return int(text)

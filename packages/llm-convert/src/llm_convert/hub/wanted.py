@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from llm_convert.files.folder import INDEX_SUFFIX, WEIGHT_FILES, find_weights
+from llm_convert.files.folder import INDEX_SUFFIX, WEIGHT_FILES, find_weights, plain_name
 from llm_convert.files.json_file import read_json
 from llm_convert.saving import COMPANIONS
 
@@ -35,11 +35,7 @@ def shards_of(index: Path) -> list[str]:
     """The files that an index names, without those that it may not name."""
     weight_map = read_json(index).get("weight_map")
     names = set(weight_map.values()) if isinstance(weight_map, dict) else set()
-    return sorted(
-        name
-        for name in names
-        if isinstance(name, str) and Path(name).name == name and name not in ("", ".", "..")
-    )
+    return sorted(name for name in names if plain_name(name))
 
 
 def missing_files(folder: Path) -> list[str]:
