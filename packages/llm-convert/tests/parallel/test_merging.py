@@ -132,13 +132,39 @@ def test_shards_of_another_model(shards: Path) -> None:
         open_model(shards)
 
 
-def test_copies_that_differ_are_remembered(shards: Path) -> None:
-    whole = open_pdparams(shards / "model_state.tp01.pdparams")[NORM]
-    rewrite(shards / "model_state.tp01.pdparams", **{NORM: whole + np.float32(0.5)})
+def test_copies_that_differ_are_refused(shards: Path) -> None:
+    whole = np.array(open_pdparams(shards / "model_state.tp01.pdparams")[NORM])
+    whole[[3, 5]] += np.float32([0.25, 0.5])
+    rewrite(shards / "model_state.tp01.pdparams", **{NORM: whole})
     model = open_model(shards)
-    assert isinstance(model.files, MergedShards)
-    np.testing.assert_array_equal(model.weight(ParameterKey("attn_norm", 0)), whole)
-    assert model.files.differing == {NORM: pytest.approx(0.5)}
+    with pytest.raises(FileFormatError, match=NORM) as error:
+        model.weight(ParameterKey("attn_norm", 0))
+    assert (
+        "model_state.tp01.pdparams differs from model_state.tp00.pdparams in 2 of 64 numbers, by "
+        "up to 0.5" in str(error.value)
+    )
+    model.weight(ParameterKey("attn_norm", 1))
+
+
+@pytest.mark.parametrize("name", [NORM, "llama.layers.0.self_attn.q_proj.weight"])
+@pytest.mark.parametrize(("stage", "rank"), [(1, 0), (1, 1), (2, 0), (2, 1)])
+def test_every_copy_of_every_stage_is_compared(
+    model: Model, tmp_path: Path, name: str, stage: int, rank: int
+) -> None:
+    split_model(model, tmp_path, tensor=2, pipeline=3)
+    for other in (1, 2):
+        for at in (0, 1):
+            first = open_pdparams(tmp_path / f"model_state.tp{at:02d}_pp00.pdparams")
+            copy = np.array(first[name])
+            rewrite(tmp_path / f"model_state.tp{at:02d}_pp{other:02d}.pdparams", **{name: copy})
+    key = ParameterKey("attn_norm" if name == NORM else "q", 0)
+    np.testing.assert_array_equal(open_model(tmp_path).dense(key), model.dense(key))
+    odd = f"model_state.tp{rank:02d}_pp{stage:02d}.pdparams"
+    changed = np.array(open_pdparams(tmp_path / odd)[name])
+    changed.flat[1] *= -1
+    rewrite(tmp_path / odd, **{name: changed})
+    with pytest.raises(FileFormatError, match=rf"{name}.*: {odd} differs from"):
+        open_model(tmp_path).dense(key)
 
 
 def test_copies_without_a_number_are_equal_too(shards: Path) -> None:
@@ -149,7 +175,6 @@ def test_copies_without_a_number_are_equal_too(shards: Path) -> None:
     model = open_model(shards)
     assert isinstance(model.files, MergedShards)
     assert np.isnan(model.weight(ParameterKey("attn_norm", 0))).all()
-    assert model.files.differing == {}
 
 
 @pytest.fixture

@@ -80,25 +80,25 @@ def test_whole_weights_need_no_merging(
     assert not (tmp_path / "out").exists()
 
 
-def test_ranks_that_disagree_are_told(
-    whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("beside", [False, True])
+def test_ranks_that_disagree_are_not_merged(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], beside: bool
 ) -> None:
-    told: list[str] = []
-    monkeypatch.setattr(
-        "llm_train.merge_tp.run.logger.warning", lambda text, *args: told.append(text % args)
-    )
-    shards = tmp_path / "shards"
-    merge_tp(whole, "--tensor_parallel_degree", 2, "--output_path", shards)
-    path = shards / "model_state.tp01.pdparams"
-    read = open_pdparams(path)
-    tensors = {name: np.array(read[name]) for name in read}
-    tensors["llama.norm.weight"][3] += 0.25
-    infos = {name: TensorInfo(array.dtype, array.shape) for name, array in tensors.items()}
-    write_pdparams(path, infos, tensors.__getitem__)
-    assert merge_tp(shards, "--output_path", tmp_path / "merged") == 0
-    (text,) = told
-    assert "1 tensors that every rank holds in full differ" in text
-    assert "llama.norm.weight (by up to 0.25)" in text
+    shards, merged = tmp_path / "shards", tmp_path / "merged"
+    merge_tp(whole, "--tensor_parallel_degree", 4, "--output_path", shards)
+    for rank in (1, 3):
+        changed(shards / f"model_state.tp{rank:02d}.pdparams", **{"llama.norm.weight": 7 + rank})
+    before = content(shards)
+    capsys.readouterr()
+    output = () if beside else ("--output_path", merged)
+    assert merge_tp(shards, *output, "--verify", "false") == 2
+    error = " ".join(capsys.readouterr().err.split())
+    assert "several copies of llama.norm.weight" in error
+    for rank in (1, 3):
+        assert f"model_state.tp{rank:02d}.pdparams differs from model_state.tp00.pdparams" in error
+    assert "tp02" not in error
+    assert content(shards) == before
+    assert not merged.exists()
 
 
 @pytest.mark.parametrize(

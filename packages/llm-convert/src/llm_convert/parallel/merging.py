@@ -1,7 +1,7 @@
 """The shards of all ranks and stages as one file: every tensor is put together when asked for.
 
 What a shard's shape tells comes first: a tensor that each rank holds in full is taken from rank 0,
-as PaddleNLP does, and copies that differ from it are remembered in `differing`.
+as PaddleNLP does. All copies of it, of other ranks and stages, must be the same bit by bit.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ def open_shards(
         raise FileFormatError(message)
     stages = grid.open()
     sources: dict[str, list[TensorFile]] = {}
-    copies: dict[str, TensorFile] = {}
+    copies: dict[str, list[list[TensorFile]]] = {}
     for stage in stages:
         _check_same_names(stage)
         for name in stage[0]:
             if name in sources:
-                copies[name] = stage[0]
+                copies.setdefault(name, []).append(stage)
             else:
                 sources[name] = stage
     layout = _layout(spec, sizes, list(sources))
@@ -60,8 +60,7 @@ def open_shards(
 class MergedShards(TensorFile):
     """What the shards hold, in whole tensors.
 
-    `differing`: tensor -> largest difference between the copies that ranks or stages hold of it,
-    for those read so far.
+    `copies`: the ranks of the other stages that hold a tensor too.
     """
 
     def __init__(
@@ -69,10 +68,9 @@ class MergedShards(TensorFile):
         path: Path,
         sources: dict[str, list[TensorFile]],
         splits: dict[str, Split],
-        copies: dict[str, TensorFile],
+        copies: dict[str, list[list[TensorFile]]],
     ) -> None:
         self.path = path
-        self.differing: dict[str, float] = {}
         self._sources = sources
         self._splits = splits
         self._copies = copies
@@ -93,13 +91,13 @@ class MergedShards(TensorFile):
         return info._replace(shape=shape)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        """One whole tensor: a new array, or rank 0's view of a tensor that is not split."""
+        """One whole tensor: a new array, or rank 0's view of a tensor that is not split.
+
+        Raises FileFormatError where ranks or stages hold other values for the same numbers.
+        """
         files, split = self._sources[name], self._splits.get(name)
-        if name in self._copies:
-            self._compare(name, files[:1], self._copies[name])
+        self._check_copies(name)
         if split is None:
-            for file in files[1:]:
-                self._compare(name, files[:1], file)
             return files[0][name]
         dtype, shape = self.info(name)
         whole = np.empty(shape, dtype)
@@ -113,16 +111,40 @@ class MergedShards(TensorFile):
         for file in self._sources[name]:
             file.release(name)
 
-    def _compare(self, name: str, first: Sequence[TensorFile], other: TensorFile) -> None:
-        ours, theirs = first[0][name], other[name]
-        if ours.shape != theirs.shape:
-            self.differing[name] = float("inf")
-        # Bits, not numbers: NaN is no difference to itself, and -0 is one to 0.
-        elif not np.array_equal(_bits(ours), _bits(theirs)):
-            distances = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
-            largest = float(np.nanmax(distances, initial=0.0))
-            self.differing[name] = max(self.differing.get(name, 0.0), largest)
+    def _check_copies(self, name: str) -> None:
+        files, stages = self._sources[name], self._copies.get(name, [])
+        if name in self._splits:
+            pairs = [pair for stage in stages for pair in zip(files, stage, strict=True)]
+        else:
+            others = [*files[1:], *(file for stage in stages for file in stage)]
+            pairs = [(files[0], other) for other in others]
+        found = [told for first, other in pairs if (told := _difference(name, first, other))]
+        if found:
+            message = (
+                f"{self.path} holds several copies of {name}, which must be the same bit by bit: "
+                f"{'; '.join(found)}. Are all shards of one checkpoint and one step? Copy them "
+                "again."
+            )
+            raise FileFormatError(message)
+
+
+def _difference(name: str, first: TensorFile, other: TensorFile) -> str | None:
+    """What tells two copies apart; None where they are the same."""
+    if first.info(name) != other.info(name):
+        return f"{other.path.name} has another type or shape than {first.path.name}"
+    ours, theirs = first[name], other[name]
+    # Bits, not numbers: NaN is no difference to itself, and -0 is one to 0.
+    if np.array_equal(_bits(ours), _bits(theirs)):
         other.release(name)
+        return None
+    count = int((_bits(ours) != _bits(theirs)).reshape(ours.size, -1).any(axis=1).sum())
+    distances = np.abs(ours.astype(np.float64) - theirs.astype(np.float64))
+    largest = float(np.nanmax(distances, initial=0.0))
+    other.release(name)
+    return (
+        f"{other.path.name} differs from {first.path.name} in {count} of {ours.size} numbers, by "
+        f"up to {largest:.3g}"
+    )
 
 
 def _bits(array: np.ndarray) -> np.ndarray:

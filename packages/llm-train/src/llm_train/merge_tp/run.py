@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from llm_convert.verify.certificate import Certificate, certified, said
 from llm_train.errors import RecipeError
 from llm_train.merge_tp.options import MergeTpOptions
 
-logger = logging.getLogger(__name__)
 _SEEN = "model.safetensors*"
 """The file or index by which a folder holds whole weights, whatever else is there."""
 
@@ -42,8 +40,6 @@ def merge_tp(options: MergeTpOptions) -> None:
         )
         raise RecipeError(message)
     written, certificate = (_split if options.splits else _merge)(options, model)
-    if isinstance(model.files, MergedShards):
-        _tell_differences(model.files)
     console.print(
         f"Wrote {written}: {model.spec.name}, {len(model.files)} tensors, in "
         f"{time.monotonic() - started:.1f} s."
@@ -104,16 +100,3 @@ def _certified(options: MergeTpOptions, model: Model, folder: Path) -> Certifica
 def _origin(options: MergeTpOptions, model: Model) -> dict[str, object]:
     inputs = {"model_name_or_path": str(Path(model.path))}
     return lineage(command="train merge-tp", options=options, inputs=inputs)
-
-
-def _tell_differences(shards: MergedShards) -> None:
-    if not shards.differing:
-        return
-    name = max(shards.differing, key=shards.differing.__getitem__)
-    logger.warning(
-        "%d tensors that every rank holds in full differ between the ranks, most of all %s (by up "
-        "to %.3g). Rank 0's were taken, as PaddleNLP does.",
-        len(shards.differing),
-        name,
-        shards.differing[name],
-    )
