@@ -78,6 +78,26 @@ def test_a_failed_folder_leaves_the_old_one(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["target"]
 
 
+@pytest.mark.parametrize("name", ["NOTES.md", "runs/loss.csv"])
+def test_what_was_put_into_an_output_is_not_replaced_with_it(tmp_path: Path, name: str) -> None:
+    target = tmp_path / "out"
+    for overwrite in (False, True):
+        with written_folder(target, {}, overwrite=overwrite) as folder:
+            (folder / "a.txt").write_text("ours")
+    (target / name).parent.mkdir(exist_ok=True)
+    (target / name).write_text("theirs")
+    with (
+        pytest.raises(UserError, match=rf"did not write \({name}\)"),
+        written_folder(target, {}, overwrite=True),
+    ):
+        pass
+    assert (target / name).read_text() == "theirs"
+    (target / name).unlink()
+    with written_folder(target, {}, overwrite=True) as folder:
+        (folder / "b.txt").write_text("ours")
+    assert not (target / "a.txt").exists()
+
+
 def test_what_others_wrote_is_never_replaced(tmp_path: Path) -> None:
     (tmp_path / "thesis.txt").write_text("three years of work")
     for overwrite in (False, True):

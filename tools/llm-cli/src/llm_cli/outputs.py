@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from llm_cli.building import sync_folder, synced, temporary_folder
 from llm_cli.claims import lock
-from llm_cli.completeness import COMPLETE, is_complete, verify_complete
+from llm_cli.completeness import COMPLETE, is_complete, marked_files, verify_complete
 from llm_cli.errors import UserError
 from llm_cli.folder_files import BEING_WRITTEN, folder_of
 from llm_cli.leftovers import beside, clear_files, clear_leftovers
@@ -154,12 +154,25 @@ def check_output_folder(
     if not overwrite:
         message = f"The output folder {path} is not empty. Choose another, or remove it first."
         raise UserError(message)
-    if not (path / LINEAGE_FILE).is_file() and not (path / COMPLETE).is_file():
+    strangers = _strangers(path)
+    if strangers:
+        more = f" and {len(strangers) - 3} more" if len(strangers) > 3 else ""
         message = (
-            f"The output folder {path} holds files that this toolchain did not write, and they "
-            "would be lost. Choose another folder, or remove it first."
+            f"The output folder {path} holds files that this toolchain did not write "
+            f"({', '.join(strangers[:3])}{more}), and they would be lost. Move them, or choose "
+            "another folder."
         )
         raise UserError(message)
+
+
+def _strangers(folder: Path) -> list[str]:
+    """What of a folder no marker lists; of a folder of ours without one nothing is known."""
+    listed = marked_files(folder)
+    if listed is None and (folder / LINEAGE_FILE).is_file():
+        return []
+    known = {*(listed or ()), COMPLETE}
+    found = (str(file.relative_to(folder)) for file in folder.rglob("*") if not file.is_dir())
+    return sorted(name for name in found if name not in known)
 
 
 def _place(path: Path) -> Path:
