@@ -38,7 +38,7 @@ class Announcement:
 
 def announced() -> list[Announcement]:
     """The announced commands; of a distribution that is found twice, the first along the path."""
-    if any(path.endswith((".zip", ".pex", ".pyz")) and os.path.isfile(path) for path in sys.path):  # noqa: PTH113
+    if _packed():
         return list(_by_metadata())
     seen: set[str] = set()
     found: list[Announcement] = []
@@ -48,6 +48,24 @@ def announced() -> list[Announcement]:
                 seen.add(name)
                 found += _read(file)
     return found
+
+
+def distributions() -> set[str]:
+    """Names of the distributions along the path, in lower case and with hyphens."""
+    if _packed():
+        from importlib import metadata
+
+        names = (dist.metadata["Name"] or "" for dist in metadata.distributions())
+    else:
+        names = (name for folder in sys.path for name, _ in _distributions(folder or "."))
+    return {name.lower().replace("_", "-") for name in names}
+
+
+def _packed() -> bool:
+    """Whether packages are in an archive, in which only ``importlib.metadata`` finds them."""
+    return any(
+        path.endswith((".zip", ".pex", ".pyz")) and os.path.isfile(path) for path in sys.path
+    )  # noqa: PTH113
 
 
 def _distributions(folder: str) -> Iterator[tuple[str, str]]:
