@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 
+import llm_serve
 from llm_serve.schema import ChatRequest, CompletionRequest
 
 LOADS = {"src", "href", "action", "data", "srcset"}
@@ -46,5 +48,17 @@ def test_every_field_and_path_is_there_and_nothing_is_loaded(client: httpx.Clien
     assert all(path in answer.text for path in described["paths"])
 
 
-def test_there_is_no_page_that_loads_from_elsewhere(client: httpx.Client) -> None:
+def test_no_answer_that_a_browser_shows_names_another_host(client: httpx.Client) -> None:
+    described = client.get("/openapi.json").json()["paths"]
+    paths = [path for path, methods in described.items() if "get" in methods]
+    assert {"/health", "/metrics", "/v1/models"} <= set(paths)
+    for path in (*paths, "/docs", "/openapi.json"):
+        answer = client.get(path.replace("{name}", "tiny"))
+        assert answer.status_code == 200, path
+        assert not re.search(r"(https?|wss?)://", answer.text), path
     assert client.get("/redoc").status_code == 404
+
+
+def test_the_package_holds_no_other_assets() -> None:
+    files = [file for file in Path(llm_serve.__file__).parent.rglob("*") if file.is_file()]
+    assert {file.suffix or file.name for file in files} <= {".py", ".pyc", ".typed"}
