@@ -63,9 +63,8 @@ def distributions() -> set[str]:
 
 def _packed() -> bool:
     """Whether packages are in an archive, in which only ``importlib.metadata`` finds them."""
-    return any(
-        path.endswith((".zip", ".pex", ".pyz")) and os.path.isfile(path) for path in sys.path
-    )  # noqa: PTH113
+    archives = (path for path in sys.path if path.endswith((".zip", ".pex", ".pyz")))
+    return any(os.path.isfile(path) for path in archives)  # noqa: PTH113
 
 
 def _distributions(folder: str) -> Iterator[tuple[str, str]]:
