@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from llm_convert.errors import FileFormatError
+from llm_convert.files.page_memory import PageMemory
 from llm_convert.files.tensor_file import TensorFile, TensorInfo
 from llm_convert.layout import Layout
 from llm_convert.layout.matching import folded, in_file
@@ -74,6 +75,7 @@ class MergedShards(TensorFile):
         self._sources = sources
         self._splits = splits
         self._copies = copies
+        self._memory = PageMemory()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._sources)
@@ -100,7 +102,7 @@ class MergedShards(TensorFile):
         if split is None:
             return files[0][name]
         dtype, shape = self.info(name)
-        whole = np.empty(shape, dtype)
+        whole = self._memory.array(shape, dtype)
         for rank, file in enumerate(files):
             split.put(whole, file[name], rank)
             file.release(name)
