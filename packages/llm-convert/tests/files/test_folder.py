@@ -125,3 +125,20 @@ def test_tensors_that_an_index_does_not_name_are_told(
     index(tmp_path, dict.fromkeys(infos, "x.safetensors"))
     assert len(open_weights(tmp_path)) == 13
     assert not caplog.records
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin", "model.pdparams"])
+def test_what_git_lfs_leaves_is_named(tmp_path: Path, name: str) -> None:
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 9\n"
+    (tmp_path / name).write_text(pointer)
+    with pytest.raises(FileFormatError, match=r"pointer that Git LFS leaves.*git lfs pull"):
+        open_file(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_shards_without_their_index_are_told(tmp_path: Path, name: str) -> None:
+    stem, _, suffix = name.rpartition(".")
+    for number in (1, 2):
+        (tmp_path / f"{stem}-0000{number}-of-00002.{suffix}").write_bytes(b"x")
+    with pytest.raises(FileFormatError, match=rf"holds 2 shards.*not {name}\.index\.json"):
+        open_weights(tmp_path)

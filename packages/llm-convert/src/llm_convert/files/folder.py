@@ -66,6 +66,10 @@ class Shards(TensorFile):
         self._files[name].release(name)
 
 
+_POINTER = b"version https://git-lfs"
+_LONGEST_POINTER = 1024
+
+
 class Found(NamedTuple):
     """Weights in a folder: the file or its index, and whether it is an index."""
 
@@ -87,11 +91,20 @@ def open_weights(path: Path, names: tuple[str, ...] = WEIGHT_FILES) -> TensorFil
         return open_index(path) if path.name.endswith(INDEX_SUFFIX) else open_file(path)
     found = find_weights(path, names)
     if found is None:
-        message = (
-            f"{path} holds no weights: looked for {', '.join(names)} and their {INDEX_SUFFIX}."
-        )
-        raise FileFormatError(message)
+        raise FileFormatError(_nothing_found(path, names))
     return open_index(found.path) if found.sharded else open_file(found.path)
+
+
+def _nothing_found(folder: Path, names: tuple[str, ...]) -> str:
+    for name in names:
+        stem, suffix = Path(name).stem, Path(name).suffix
+        shards = sorted(folder.glob(f"{stem}-*-of-*{suffix}"))
+        if shards:
+            return (
+                f"{folder} holds {len(shards)} shards ({shards[0].name} and so on), but not "
+                f"{name}{INDEX_SUFFIX}, which says what each of them holds. Copy it there too."
+            )
+    return f"{folder} holds no weights: looked for {', '.join(names)} and their {INDEX_SUFFIX}."
 
 
 def find_weights(folder: Path, names: tuple[str, ...] = WEIGHT_FILES) -> Found | None:
@@ -114,7 +127,20 @@ def open_file(path: Path) -> MappedTensors:
     if opener is None:
         message = f"{path} is no weight file; known are {', '.join(_BY_SUFFIX)}."
         raise FileFormatError(message)
+    _check_fetched(path)
     return opener(path)
+
+
+def _check_fetched(path: Path) -> None:
+    """Refuse what Git leaves in place of a large file (https://git-lfs.com, specification)."""
+    if path.is_file() and path.stat().st_size < _LONGEST_POINTER:
+        with path.open("rb") as stream:
+            if stream.read(len(_POINTER)) == _POINTER:
+                message = (
+                    f"{path} is the pointer that Git LFS leaves for the file itself. Fetch it: run "
+                    "`git lfs pull` in the folder it was cloned to."
+                )
+                raise FileFormatError(message)
 
 
 def open_index(index: Path) -> Shards:
