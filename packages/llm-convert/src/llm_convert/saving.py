@@ -36,6 +36,7 @@ _FORMATS: Mapping[str, str] = {"hf": "pt", "paddlenlp": "np"}
 # Files of a checkpoint that no weight conversion changes, as patterns.
 COMPANIONS = (
     "generation_config.json",
+    "preprocessor_config.json",
     "chat_template.json",
     "chat_template.jinja",
     "template_lock.json",
