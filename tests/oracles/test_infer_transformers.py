@@ -14,7 +14,7 @@ transformers = pytest.importorskip("transformers")
 from llm_infer.engine import SamplingParams  # noqa: E402
 from llm_infer.engine.sampling import RowState, distribution  # noqa: E402
 from llm_infer.engine.sampling.adjustment import adjust  # noqa: E402
-from llm_infer.load import load_engine  # noqa: E402
+from llm_infer.load import Backend, load_engine  # noqa: E402
 
 PROMPTS = [[5, 9, 17, 33], [8, 8, 40, 41, 42, 43, 44]]
 
@@ -49,7 +49,7 @@ def test_beam_search(
     folder: Path, num_beams: int, length_penalty: float, early_stopping: Any
 ) -> None:
     model = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    engine = load_engine(folder, threads=1)
+    engine = load_engine(folder, backend=Backend(threads=1))
     params = SamplingParams(
         num_beams=num_beams,
         length_penalty=length_penalty,

@@ -9,8 +9,8 @@ rounding of inputs, cache and products on the way.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,45 +18,55 @@ import numpy.typing as npt
 from llm_cli.console import table
 from llm_convert.model import Model, open_model
 from llm_data.tokenizer import load_tokenizer
-from llm_infer.load import chosen_weights, load_engine
+from llm_infer.load import CacheSettings, Precision, load_engine
 from llm_infer.quantize import to_int8_head
+from llm_infer.weights import chosen_weights
 from llm_kernels.decoder import StepBatch
 from llm_kernels.families import ParameterKey
 from llm_kernels.reference_decoder import forward
 
-WAYS: dict[str, dict[str, Any]] = {
-    "float32": {},
-    "bfloat16": {"dtype": "bfloat16", "act_quant_type": "int8_block"},
-    "int8, float inputs": {"quant_type": "weight_only_int8"},
-    "int8": {"quant_type": "weight_only_int8", "act_quant_type": "int8_block"},
-    "int8, int8_token": {"quant_type": "weight_only_int8", "act_quant_type": "int8_token"},
-    "int4": {"quant_type": "weight_only_int4", "act_quant_type": "int8_block"},
-    "a8w8": {"quant_type": "a8w8"},
-    "a8w8_fp8": {"quant_type": "a8w8_fp8"},
-    "cache in bfloat16": {"cachekv_dtype": "bfloat16"},
-    "cache in int8, dynamic": {"cachekv_int8_type": "dynamic"},
-    "int8, cache in int8": {
-        "quant_type": "weight_only_int8",
-        "act_quant_type": "int8_block",
-        "cachekv_int8_type": "dynamic",
-    },
-}
+Way = tuple[Precision, CacheSettings]
 LENGTH = 256
-_OF_WEIGHTS = ("dtype", "quant_type")
+CACHE = CacheSettings(num_blocks=LENGTH // 64)
+WAYS: dict[str, Way] = {
+    "float32": (Precision(), CACHE),
+    "bfloat16": (Precision(dtype="bfloat16", act_quant_type="int8_block"), CACHE),
+    "int8, float inputs": (Precision(quant_type="weight_only_int8", quantize_head=True), CACHE),
+    "int8": (
+        Precision(quant_type="weight_only_int8", act_quant_type="int8_block", quantize_head=True),
+        CACHE,
+    ),
+    "int8, int8_token": (
+        Precision(quant_type="weight_only_int8", act_quant_type="int8_token", quantize_head=True),
+        CACHE,
+    ),
+    "int4": (
+        Precision(quant_type="weight_only_int4", act_quant_type="int8_block", quantize_head=True),
+        CACHE,
+    ),
+    "a8w8": (Precision(quant_type="a8w8", quantize_head=True), CACHE),
+    "a8w8_fp8": (Precision(quant_type="a8w8_fp8", quantize_head=True), CACHE),
+    "cache in bfloat16": (Precision(), replace(CACHE, cachekv_dtype="bfloat16")),
+    "cache in int8, dynamic": (Precision(), replace(CACHE, cachekv_int8_type="dynamic")),
+    "int8, cache in int8": (
+        Precision(quant_type="weight_only_int8", act_quant_type="int8_block", quantize_head=True),
+        replace(CACHE, cachekv_int8_type="dynamic"),
+    ),
+}
 
 
 def losses(logits: npt.NDArray[np.float32], ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
     """Nats of each token but the first; logits [L, V], ids [L]."""
-    wide = logits[:-1].astype(np.float64)
-    most = wide.max(-1)
-    total = most + np.log(np.exp(wide - most[:, None]).sum(-1))
-    return total - wide[np.arange(len(ids) - 1), ids[1:]]
+    exact = logits[:-1].astype(np.float64)
+    most = exact.max(-1)
+    total = most + np.log(np.exp(exact - most[:, None]).sum(-1))
+    return total - exact[np.arange(len(ids) - 1), ids[1:]]
 
 
-def by_engine(folder: str, windows: npt.NDArray[np.int64], way: dict[str, Any]) -> float:
+def by_engine(folder: str, windows: npt.NDArray[np.int64], way: Way) -> float:
     """Perplexity through the native decoder, each window as one prompt."""
-    quantized = bool(way.get("quant_type"))
-    engine = load_engine(folder, num_blocks=LENGTH // 64, quantize_head=quantized, **way)
+    precision, cache = way
+    engine = load_engine(folder, precision=precision, cache=cache)
     every = np.arange(LENGTH, dtype=np.int32)
     ends = np.array([0, LENGTH], np.int32)
     blocks = np.arange(LENGTH // 64, dtype=np.int32)[None]
@@ -75,14 +85,14 @@ def by_engine(folder: str, windows: npt.NDArray[np.int64], way: dict[str, Any]) 
     return float(np.exp(np.mean(found)))
 
 
-def by_reference(model: Model, windows: npt.NDArray[np.int64], way: dict[str, Any]) -> float:
+def by_reference(model: Model, windows: npt.NDArray[np.int64], way: Way) -> float:
     """Perplexity of the reference decoder with the dequantized weights of the way."""
-    kept = {name: way.get(name) for name in _OF_WEIGHTS}
-    get = chosen_weights(model, kept["dtype"] or "float32", kept["quant_type"], None, None)
+    precision, _ = way
+    get = chosen_weights(model, replace(precision, act_quant_type=None))
 
     def dense(key: ParameterKey) -> npt.NDArray[np.float32]:
         value = get(key)
-        if way.get("quant_type") and key.slot == "head":
+        if precision.quant_type and key.slot == "head":
             value = to_int8_head(np.asarray(value)).weight
         if not isinstance(value, np.ndarray):
             value = getattr(value, "weight", value).dequantize()

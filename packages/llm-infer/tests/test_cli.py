@@ -17,7 +17,7 @@ from llm_cli.main import run
 from llm_convert.model import open_model
 from llm_data.tokenizer import load_tokenizer
 from llm_infer.engine import SamplingParams
-from llm_infer.load import load_engine
+from llm_infer.load import Backend, load_engine
 from llm_kernels import native
 
 
@@ -123,7 +123,7 @@ def test_a_beam_search_is_the_engines(tiny_model):
     answer = llm("infer", "--model_name_or_path", tiny_model, *words)
     assert answer.returncode == 0, answer.stderr
     tokenizer = load_tokenizer(tiny_model)
-    engine = load_engine(tiny_model, tokenizer=tokenizer, threads=1)
+    engine = load_engine(tiny_model, tokenizer=tokenizer, backend=Backend(threads=1))
     params = SamplingParams(
         max_new_tokens=18,
         min_new_tokens=1,
@@ -290,7 +290,7 @@ def test_a_family_with_a_prefix_answers(golden, tiny_model, tmp_path):
         single=f"$A {mask} {start}", special_tokens=[(mask, 247), (start, 250)]
     )
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    engine = load_engine(tmp_path, threads=1)
+    engine = load_engine(tmp_path, backend=Backend(threads=1))
     ids = tokenizer.encode("Once upon").ids
     assert ids[-2:] == [247, 250]
     events = list(engine.submit(ids, SamplingParams(max_new_tokens=12, ignore_eos=True)))

@@ -10,7 +10,8 @@ from llm_convert.model import open_model, save_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_infer.described import describe
 from llm_infer.footprint import first_rows, native_footprint, paddle_footprint
-from llm_infer.load import chosen_weights, head_type, load_engine
+from llm_infer.load import Backend, CacheSettings, Precision, load_engine
+from llm_infer.weights import chosen_weights, kept_head
 from llm_kernels.decoder import NativeDecoder
 from llm_kernels.weights import Int4Weight
 
@@ -71,10 +72,8 @@ def partly_int4(described, tmp_path):
 
 
 def footprint(model, given):
-    settings = {"dtype": "float32", "quant_type": None, "act_quant_type": None, **given}
-    weight = chosen_weights(model, lora_path=None, **settings)
-    rounds = settings["dtype"] == "bfloat16" and bool(settings["act_quant_type"])
-    head = head_type(model, settings["quant_type"], rounds=rounds)
+    precision = Precision(quantize_head=True, **given)
+    weight, head = chosen_weights(model, precision), kept_head(model, precision)
     held = NativeDecoder(model.spec, model.sizes, weight, num_blocks=1, head=head, threads=1)
     return native_footprint(model, first_rows(weight), head), held.weight_bytes
 
@@ -93,7 +92,12 @@ def test_a_first_layer_that_is_not_quantized_stands_for_itself_only(partly_int4,
     found, held = footprint(model, {"act_quant_type": act_quant_type})
     assert found.bytes == pytest.approx(held, rel=0.05)
     assert found.rounds_inputs == (act_quant_type is not None)
-    engine = load_engine(partly_int4, threads=1, num_blocks=4, act_quant_type=act_quant_type)
+    engine = load_engine(
+        partly_int4,
+        precision=Precision(act_quant_type=act_quant_type),
+        cache=CacheSettings(num_blocks=4),
+        backend=Backend(threads=1),
+    )
     assert engine.runner.cache_dtype == ("bfloat16" if act_quant_type else "float32")
 
 

@@ -17,7 +17,7 @@ from llm_convert.model import open_model, save_model
 from llm_convert.quantization import Quantization, Scheme
 from llm_infer.engine import SamplingParams
 from llm_infer.errors import InferError, PromptTooLongError, UnsupportedError
-from llm_infer.load import load_engine
+from llm_infer.load import AdapterPaths, Backend, CacheSettings, Precision, Scheduling, load_engine
 from llm_infer.quantize import rounded
 from llm_kernels.errors import KernelsError
 from llm_kernels.reference_decoder import forward
@@ -40,22 +40,25 @@ def prompts_of(folder):
 @pytest.mark.parametrize("family", CAUSAL)
 def test_golden_tokens(golden, make_harness, family):
     prompts, expected = prompts_of(golden / family)
-    engine = load_engine(golden / family, threads=1)
+    engine = load_engine(golden / family, backend=Backend(threads=1))
     assert make_harness.generate(engine, prompts, GREEDY) == expected
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"max_batch_tokens": 5},
-        {"num_blocks": 3, "block_size": 16},
-        {"num_blocks": 2, "block_size": 32, "max_batch_tokens": 4},
-        {"threads": 2, "max_sequences": 1},
+        {"scheduling": Scheduling(max_batch_tokens=5)},
+        {"cache": CacheSettings(num_blocks=3, block_size=16)},
+        {
+            "cache": CacheSettings(num_blocks=2, block_size=32),
+            "scheduling": Scheduling(max_batch_tokens=4),
+        },
+        {"backend": Backend(threads=2), "scheduling": Scheduling(max_sequences=1)},
     ],
 )
 def test_golden_tokens_in_chunks_and_tiny_pools(golden, make_harness, settings):
     prompts, expected = prompts_of(golden / "llama_v2_gqa")
-    engine = load_engine(golden / "llama_v2_gqa", **{"threads": 1, **settings})
+    engine = load_engine(golden / "llama_v2_gqa", **{"backend": Backend(threads=1), **settings})
     assert make_harness.generate(engine, prompts * 3, GREEDY) == expected * 3
     assert engine.stats().free_blocks == engine.stats().num_blocks
 
@@ -68,8 +71,12 @@ def test_batch_of_one_equals_batch_of_many(golden, make_harness):
         SamplingParams(max_new_tokens=24, temperature=0.8, top_k=40, top_p=0.9, seed=3),
     ):
         folder = golden / "llama_v2_gqa"
-        together = make_harness.generate(load_engine(folder, threads=1), prompts, params)
-        single = load_engine(folder, max_sequences=1, threads=1)
+        together = make_harness.generate(
+            load_engine(folder, backend=Backend(threads=1)), prompts, params
+        )
+        single = load_engine(
+            folder, scheduling=Scheduling(max_sequences=1), backend=Backend(threads=1)
+        )
         assert together == [make_harness.generate(single, [p], params)[0] for p in prompts]
 
 
@@ -77,8 +84,14 @@ def test_preemption_on_the_real_decoder_changes_nothing(golden, make_harness):
     random = np.random.default_rng(2)
     prompts = [random.integers(3, 256, 14).tolist() for _ in range(5)]
     params = SamplingParams(max_new_tokens=60, ignore_eos=True)
-    small = load_engine(golden / "llama_v2_gqa", num_blocks=9, block_size=16, threads=1)
-    large = load_engine(golden / "llama_v2_gqa", block_size=16, threads=1)
+    small = load_engine(
+        golden / "llama_v2_gqa",
+        cache=CacheSettings(num_blocks=9, block_size=16),
+        backend=Backend(threads=1),
+    )
+    large = load_engine(
+        golden / "llama_v2_gqa", cache=CacheSettings(block_size=16), backend=Backend(threads=1)
+    )
     assert make_harness.generate(small, prompts, params) == make_harness.generate(
         large, prompts, params
     )
@@ -89,7 +102,11 @@ def test_preemption_on_the_real_decoder_changes_nothing(golden, make_harness):
 def test_a_merged_adapter_moves_the_first_token_as_peft_does(golden, make_harness):
     adapter = golden / "lora_llama_v2_gqa"
     expected = np.load(adapter / "golden.npz")
-    engine = load_engine(golden / "llama_v2_gqa", lora_path=adapter, threads=1)
+    engine = load_engine(
+        golden / "llama_v2_gqa",
+        adapters=AdapterPaths(lora_path=adapter),
+        backend=Backend(threads=1),
+    )
     prompts = [
         row[mask.astype(bool)].tolist()
         for row, mask in zip(expected["input_ids"], expected["attention_mask"], strict=True)
@@ -107,7 +124,11 @@ def test_rounded_weights_answer_as_the_reference_does_with_them(golden, make_har
     weights = {key: rounded(model.weight, quant_type)(key) for key in model.parameters}
     oracle = make_harness(lambda ids: forward(model.spec, model.sizes, weights, ids)[-1])
     expected = [oracle.expected(prompt, 8) for prompt in prompts]
-    engine = load_engine(golden / "llama_v2_gqa", quant_type=quant_type, threads=1)
+    engine = load_engine(
+        golden / "llama_v2_gqa",
+        precision=Precision(quant_type=quant_type),
+        backend=Backend(threads=1),
+    )
     found = make_harness.generate(engine, prompts, SamplingParams(max_new_tokens=8))
     assert found == expected
 
@@ -137,9 +158,9 @@ def test_paddlenlps_layout_answers_as_the_hubs_does(
     prompts, _ = prompts_of(hub)
     folder = saved(hub, tmp_path / "paddlenlp", naming="paddlenlp")
     settings = {
-        "quant_type": quant_type,
-        "lora_path": golden / "lora_llama_v2_gqa" if with_adapter else None,
-        "threads": 1,
+        "precision": Precision(quant_type=quant_type),
+        "adapters": AdapterPaths(lora_path=golden / "lora_llama_v2_gqa" if with_adapter else None),
+        "backend": Backend(threads=1),
     }
     expected = make_harness.generate(load_engine(hub, **settings), prompts, GREEDY)
     found = make_harness.generate(load_engine(folder, **settings), prompts, GREEDY)
@@ -150,7 +171,7 @@ def test_an_adapter_of_another_base_is_refused(golden, tmp_path):
     base = open_model(golden / "llama_v2_gqa")
     adapter = shutil.copytree(golden / "lora_llama_v2_gqa", tmp_path / "adapter")
     write_sketch(adapter, sketch(base, [key for key in base.parameters if key.slot == "q"]))
-    load_engine(base, lora_path=adapter, threads=1).close()
+    load_engine(base, adapters=AdapterPaths(lora_path=adapter), backend=Backend(threads=1)).close()
     random = np.random.default_rng(4)
 
     def other(key):
@@ -159,7 +180,7 @@ def test_an_adapter_of_another_base_is_refused(golden, tmp_path):
 
     folder = saved(golden / "llama_v2_gqa", tmp_path / "other", naming="hf", weight=other)
     with pytest.raises(AdapterError, match=r"was trained on .*other are others"):
-        load_engine(folder, lora_path=adapter)
+        load_engine(folder, adapters=AdapterPaths(lora_path=adapter))
 
 
 def test_quantizing_what_is_quantized_is_refused(golden, tmp_path):
@@ -172,9 +193,9 @@ def test_quantizing_what_is_quantized_is_refused(golden, tmp_path):
         weight=rounded(model.weight, "weight_only_int8"),
         quantization=Quantization.uniform(model.spec, model.sizes, Scheme(8, None)),
     )
-    load_engine(folder, threads=1).close()
+    load_engine(folder, backend=Backend(threads=1)).close()
     with pytest.raises(UnsupportedError, match=r"weight_only_int4 .*quantized to int8 already"):
-        load_engine(folder, quant_type="weight_only_int4")
+        load_engine(folder, precision=Precision(quant_type="weight_only_int4"))
 
 
 def test_ends_come_from_every_file(golden, tmp_path):
@@ -213,13 +234,18 @@ def test_ends_that_the_model_does_not_know_are_left_out_with_a_warning(golden, t
 def test_a_cache_that_was_asked_for_must_fit_too(golden, monkeypatch):
     monkeypatch.setattr("llm_infer.runners.available_bytes", lambda: 1_000_000)
     with pytest.raises(InferError, match=r"num_blocks is 7, .* From 1 to 6 blocks fit"):
-        load_engine(golden / "llama_v2_gqa", num_blocks=7)
-    assert load_engine(golden / "llama_v2_gqa", num_blocks=6).limits.num_blocks == 6
+        load_engine(golden / "llama_v2_gqa", cache=CacheSettings(num_blocks=7))
+    assert (
+        load_engine(golden / "llama_v2_gqa", cache=CacheSettings(num_blocks=6)).limits.num_blocks
+        == 6
+    )
 
 
 def test_cache_follows_sequences_and_says_so(golden, caplog):
     caplog.set_level("INFO", "llm_infer")
-    engine = load_engine(golden / "llama_v2_gqa", max_sequences=3, max_length=130)
+    engine = load_engine(
+        golden / "llama_v2_gqa", scheduling=Scheduling(max_sequences=3, max_length=130)
+    )
     assert engine.limits.num_blocks == 9
     assert "9 x 64 tokens, 442.4 KB (room for 3 x 130 tokens)" in caplog.text
     assert engine.runner.cache_bytes == 9 * 64 * 3 * 2 * 2 * 16 * 4
@@ -243,7 +269,12 @@ class GlmTokens:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"max_batch_tokens": 16}, {"num_blocks": 3, "block_size": 16}, {"max_sequences": 1}],
+    [
+        {},
+        {"scheduling": Scheduling(max_batch_tokens=16)},
+        {"cache": CacheSettings(num_blocks=3, block_size=16)},
+        {"scheduling": Scheduling(max_sequences=1)},
+    ],
 )
 @pytest.mark.parametrize(("family", "tokenizer"), [("chatglm", None), ("glm", GlmTokens())])
 def test_golden_tokens_after_a_prefix(golden, make_harness, family, tokenizer, settings):
@@ -253,14 +284,18 @@ def test_golden_tokens_after_a_prefix(golden, make_harness, family, tokenizer, s
         for i in range(len(stored["generated"]))
     ]
     prompts = [stored[f"prompt_{i}"].tolist() for i in range(len(answers))]
-    engine = load_engine(golden / family, tokenizer=tokenizer, threads=1, **settings)
+    engine = load_engine(
+        golden / family, tokenizer=tokenizer, backend=Backend(threads=1), **settings
+    )
     assert make_harness.generate(engine, prompts * 2, GREEDY) == answers * 2
-    if "num_blocks" in settings:
+    if "cache" in settings:
         assert engine.stats().preemptions > 0
 
 
 def test_prompts_with_a_prefix_that_cannot_be_read(golden):
-    engine = load_engine(golden / "chatglm", threads=1, max_batch_tokens=8)
+    engine = load_engine(
+        golden / "chatglm", scheduling=Scheduling(max_batch_tokens=8), backend=Backend(threads=1)
+    )
     with pytest.raises(PromptTooLongError, match=r"begins with 9 tokens .* takes 8"):
         engine.add_request([*range(8), 247, 250, 5], GREEDY)
     with pytest.raises(InferError, match=r"start token \(250\)"):
@@ -268,7 +303,7 @@ def test_prompts_with_a_prefix_that_cannot_be_read(golden):
     with pytest.raises(InferError, match="need a start and a mask token"):
         load_engine(golden / "glm")
     with pytest.raises(InferError, match="need a start and a mask token"):
-        load_engine(golden / "glm", native=False)
+        load_engine(golden / "glm", backend=Backend(inference_model=False))
 
 
 def test_missing_folder_and_truncated_weights(golden, tmp_path):
@@ -288,7 +323,7 @@ def test_missing_folder_and_truncated_weights(golden, tmp_path):
 
 def test_unknown_quant_type_is_refused(golden):
     with pytest.raises(UnsupportedError, match="weight_only_int8"):
-        load_engine(golden / "llama_v2_gqa", quant_type="int8")
+        load_engine(golden / "llama_v2_gqa", precision=Precision(quant_type="int8"))
 
 
 def test_a_cache_that_no_block_fits_is_refused(golden, monkeypatch):
@@ -319,7 +354,7 @@ def test_a_real_model_tells_its_golden_story(shared_real):
     folder = shared_real / "models" / "stories260K-hf"
     expected = np.load(folder / "golden.npz")
     tokenizer = load_tokenizer(folder)
-    engine = load_engine(folder, tokenizer=tokenizer, threads=1)
+    engine = load_engine(folder, tokenizer=tokenizer, backend=Backend(threads=1))
     streams = [
         engine.submit(expected[f"prompt_{i}"].tolist(), SamplingParams(max_new_tokens=64))
         for i in range(2)

@@ -11,7 +11,14 @@ from safetensors.numpy import load_file, save_file
 
 from llm_infer.engine import SamplingParams
 from llm_infer.errors import InferError, UnsupportedError
-from llm_infer.load import load_engine
+from llm_infer.load import (
+    AdapterPaths,
+    Backend,
+    CacheSettings,
+    Precision,
+    Scheduling,
+    load_engine,
+)
 
 
 @pytest.fixture
@@ -20,11 +27,11 @@ def adapters(golden, tmp_path):
     for name in ("plus", "minus"):
         shutil.copytree(golden / "lora_llama_v2_gqa", tmp_path / name)
     file = tmp_path / "minus" / "adapter_model.safetensors"
-    turned = {
+    negative = {
         name: np.array(-value if "lora_B" in name else value)
         for name, value in load_file(file).items()
     }
-    save_file(turned, file)
+    save_file(negative, file)
     return {name: tmp_path / name for name in ("plus", "minus")}
 
 
@@ -39,11 +46,20 @@ def test_each_request_has_its_own(golden, make_harness, adapters, native):
         return SamplingParams(max_new_tokens=6, ignore_eos=True, adapter=adapter)
 
     alone = {
-        name: make_harness.generate(load_engine(base, lora_path=path, threads=1), prompts, params())
+        name: make_harness.generate(
+            load_engine(base, adapters=AdapterPaths(lora_path=path), backend=Backend(threads=1)),
+            prompts,
+            params(),
+        )
         for name, path in {**adapters, None: None}.items()
     }
     assert len({str(tokens) for tokens in alone.values()}) == 3
-    engine = load_engine(base, native=native, lora_paths=adapters, block_size=16, num_blocks=40)
+    engine = load_engine(
+        base,
+        cache=CacheSettings(block_size=16, num_blocks=40),
+        adapters=AdapterPaths(lora_paths=adapters),
+        backend=Backend(inference_model=native),
+    )
     assert engine.adapters == ["plus", "minus"]
     for _ in range(2):
         # The second time, the beginnings are known, but those of another adapter are not taken.
@@ -77,9 +93,14 @@ def test_rows_with_an_adapter_are_exact_in_any_batch(golden, make_harness, adapt
         events = make_harness.run(engine)
         return [[event.logprobs for event in events[number]] for number in ids]
 
-    settings = {"lora_paths": adapters, "quant_type": "weight_only_int4", "threads": 2}
-    together = told(load_engine(base, max_batch_tokens=20, **settings), range(12))
-    alone = load_engine(base, prefix_cache=False, **settings)
+    settings = {
+        "adapters": AdapterPaths(lora_paths=adapters),
+        "precision": Precision(quant_type="weight_only_int4"),
+        "backend": Backend(threads=2),
+    }
+    chunks = Scheduling(max_batch_tokens=20)
+    together = told(load_engine(base, scheduling=chunks, **settings), range(12))
+    alone = load_engine(base, cache=CacheSettings(prefix_cache=False), **settings)
     assert together == [told(alone, [index])[0] for index in range(12)]
 
 
@@ -92,8 +113,12 @@ def test_what_cannot_be_beside_is_refused(golden, tmp_path, adapters):
     adapter = read_lora(adapters["plus"], open_model(golden / "llama_v2_gqa"))
     check_beside(adapter, 0)
     pair = next(iter(adapter.pairs.values()))
-    wide = replace(adapter, pairs={**adapter.pairs, ParameterKey("head"): pair})
+    of_head = replace(adapter, pairs={**adapter.pairs, ParameterKey("head"): pair})
     with pytest.raises(UnsupportedError, match=r"Adapter 1 of --lora_path changes head\.weight"):
-        check_beside(wide, 0)
+        check_beside(of_head, 0)
     with pytest.raises(UnsupportedError, match="--mode dynamic"):
-        load_engine(golden / "llama_v2_gqa", native=False, mode="static", lora_paths=adapters)
+        load_engine(
+            golden / "llama_v2_gqa",
+            adapters=AdapterPaths(lora_paths=adapters),
+            backend=Backend(inference_model=False, mode="static"),
+        )

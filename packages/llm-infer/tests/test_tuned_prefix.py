@@ -12,7 +12,7 @@ import pytest
 from llm_convert.model import open_model
 from llm_infer.engine import SamplingParams, TunedPrefix
 from llm_infer.errors import InferError, PromptTooLongError, UnsupportedError
-from llm_infer.load import load_engine
+from llm_infer.load import AdapterPaths, Backend, CacheSettings, Scheduling, load_engine
 from llm_infer.tuned_prefix import read_prefix
 from llm_kernels.reference_decoder import KvCache, forward
 
@@ -49,11 +49,10 @@ def test_tokens_behind_a_prefix(golden, make_harness, tmp_path, family, places):
     np.save(tmp_path / "other.npy", other)
     engine = load_engine(
         golden / family,
-        prefix_paths={"tuned": tmp_path, "other": tmp_path / "other.npy"},
-        threads=1,
-        block_size=16,
-        num_blocks=12,
-        max_batch_tokens=12,
+        cache=CacheSettings(block_size=16, num_blocks=12),
+        adapters=AdapterPaths(prefix_paths={"tuned": tmp_path, "other": tmp_path / "other.npy"}),
+        scheduling=Scheduling(max_batch_tokens=12),
+        backend=Backend(threads=1),
     )
     free = engine.stats().free_blocks
     prompts = [[5, 6, 7], list(range(9, 26))]
@@ -93,16 +92,19 @@ def test_the_paddle_decoder_sees_it_too(golden, make_harness, tmp_path):
     np.save(tmp_path / "p.npy", given)
     engine = load_engine(
         golden / "llama_v2_gqa",
-        native=False,
-        prefix_paths={"p": tmp_path / "p.npy"},
-        block_size=8,
-        num_blocks=20,
+        cache=CacheSettings(block_size=8, num_blocks=20),
+        adapters=AdapterPaths(prefix_paths={"p": tmp_path / "p.npy"}),
+        backend=Backend(inference_model=False),
     )
     params = SamplingParams(max_new_tokens=6, ignore_eos=True, prefix="p")
     beams = SamplingParams(max_new_tokens=6, ignore_eos=True, prefix="p", num_beams=2)
     prompt = [5, 6, 7]
     assert make_harness.generate(engine, [prompt], params) == [expected(model, given, prompt, 6)]
-    native = load_engine(golden / "llama_v2_gqa", prefix_paths={"p": tmp_path / "p.npy"}, threads=1)
+    native = load_engine(
+        golden / "llama_v2_gqa",
+        adapters=AdapterPaths(prefix_paths={"p": tmp_path / "p.npy"}),
+        backend=Backend(threads=1),
+    )
     assert make_harness.generate(engine, [prompt], beams) == make_harness.generate(
         native, [prompt], beams
     )
@@ -175,7 +177,9 @@ def test_names_and_room(golden, tmp_path):
     model = open_model(golden / "llama_v2_gqa")
     np.save(tmp_path / "p.npy", caches(model, 20))
     engine = load_engine(
-        golden / "llama_v2_gqa", prefix_paths={"p": tmp_path / "p.npy"}, block_size=16, num_blocks=2
+        golden / "llama_v2_gqa",
+        cache=CacheSettings(block_size=16, num_blocks=2),
+        adapters=AdapterPaths(prefix_paths={"p": tmp_path / "p.npy"}),
     )
     assert engine.prefixes == ["p"]
     with pytest.raises(InferError, match="no prefix 'q'; possible: p"):
@@ -195,4 +199,4 @@ def test_models_whose_prompts_have_a_prefix_of_their_own_refuse(golden, tmp_path
     shutil.copytree(golden / "chatglm", tmp_path / "m")
     np.save(tmp_path / "p.npy", caches(open_model(tmp_path / "m"), 4))
     with pytest.raises(UnsupportedError, match="both ways"):
-        load_engine(tmp_path / "m", prefix_paths={"p": tmp_path / "p.npy"})
+        load_engine(tmp_path / "m", adapters=AdapterPaths(prefix_paths={"p": tmp_path / "p.npy"}))

@@ -12,7 +12,7 @@ from llm_infer.bundle.layout import ARRAYS, DESCRIPTION
 from llm_infer.bundle.reading import open_bundle
 from llm_infer.engine import SamplingParams
 from llm_infer.errors import InferError
-from llm_infer.load import load_engine
+from llm_infer.load import Backend, CacheSettings, Precision, load_engine
 
 PROMPT = [7, 3, 99, 41, 5]
 FAMILIES = ("llama_v2_gqa", "gpt2", "baichuan2_7b", "qwen2_moe", "bloom", "gemma2")
@@ -24,8 +24,14 @@ def export(model: Path, output: Path, *options: str) -> Path:
     return output
 
 
-def tokens(folder: Path, **options: object) -> list[int]:
-    engine = load_engine(folder, num_blocks=4, **options)  # type: ignore[arg-type]
+STATIC = Backend(mode="static")
+
+
+def tokens(
+    folder: Path, backend: Backend | None = None, precision: Precision | None = None
+) -> list[int]:
+    cache = CacheSettings(num_blocks=4)
+    engine = load_engine(folder, precision=precision, cache=cache, backend=backend)
     stream = engine.submit(PROMPT, SamplingParams(max_new_tokens=12, ignore_eos=True))
     try:
         return [event.token_id for event in stream if event.token_id is not None]
@@ -36,17 +42,16 @@ def tokens(folder: Path, **options: object) -> list[int]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_bundle_answers_as_the_model_itself(golden: Path, tmp_path: Path, family: str) -> None:
     bundle = export(golden / family, tmp_path / "bundle")
-    assert tokens(bundle, mode="static") == tokens(golden / family)
+    assert tokens(bundle, STATIC) == tokens(golden / family)
 
 
 @pytest.mark.parametrize("quant_type", ["weight_only_int4", "weight_only_int8", "a8w8"])
 @pytest.mark.parametrize("family", ["llama_v2_gqa", "gpt2"])
 def test_a_quantized_bundle_too(golden: Path, tmp_path: Path, family: str, quant_type: str) -> None:
     bundle = export(golden / family, tmp_path / "bundle", "--quant_type", quant_type)
-    expected = tokens(
-        golden / family, quant_type=quant_type, act_quant_type="int8_block", quantize_head=True
-    )
-    assert tokens(bundle, mode="static") == expected
+    precision = Precision(quant_type=quant_type, act_quant_type="int8_block", quantize_head=True)
+    expected = tokens(golden / family, precision=precision)
+    assert tokens(bundle, STATIC) == expected
 
 
 def test_the_command_runs_a_bundle(
@@ -128,4 +133,4 @@ def test_a_damaged_bundle_is_refused(
     shutil.copytree(whole, folder)
     damage(folder)
     with pytest.raises((InferError, ValueError), match=message):
-        load_engine(open_bundle(folder), num_blocks=2)
+        load_engine(open_bundle(folder), cache=CacheSettings(num_blocks=2))

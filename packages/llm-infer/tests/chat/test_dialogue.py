@@ -10,7 +10,7 @@ from llm_infer.chat.dialogue import Dialogue
 from llm_infer.chat.options import ChatOptions
 from llm_infer.engine import FinishReason
 from llm_infer.errors import PromptTooLongError, UnsupportedError
-from llm_infer.load import load_engine
+from llm_infer.load import Backend, load_engine
 from llm_infer.predict.prompts import PromptEncoder
 from llm_infer.predict.session import Session
 
@@ -24,7 +24,7 @@ def make(tiny_model, tmp_path):
     """A factory of dialogues over a real engine; every prompt is noted in `asked`."""
     (tmp_path / "chat_template.json").write_text(TEMPLATE)
     tokenizer = load_tokenizer(tiny_model)
-    engine = load_engine(tiny_model, tokenizer=tokenizer, threads=1)
+    engine = load_engine(tiny_model, tokenizer=tokenizer, backend=Backend(threads=1))
     asked: list[str] = []
 
     class Noting(PromptEncoder):

@@ -8,7 +8,7 @@ import pytest
 from llm_convert.model import open_model
 from llm_infer.engine import SamplingParams
 from llm_infer.engine.rope import RopeChoice, rope_choice
-from llm_infer.load import load_engine
+from llm_infer.load import Backend, CacheSettings, Scheduling, load_engine
 from llm_kernels.reference_decoder import forward
 
 
@@ -28,16 +28,23 @@ def described(golden, name):
     return model.spec, model.sizes
 
 
-@pytest.mark.parametrize("settings", [{}, {"max_batch_tokens": 20}, {"prefix_cache": False}])
-def test_answers_beyond_the_trained_length(golden, make_harness, settings):
+@pytest.mark.parametrize(
+    ("max_batch_tokens", "prefix_cache"), [(2048, True), (20, True), (2048, False)]
+)
+def test_answers_beyond_the_trained_length(golden, make_harness, max_batch_tokens, prefix_cache):
     model = open_model(golden / "phi3")
     prompts = [np.random.default_rng(i).integers(3, 160, n).tolist() for i, n in ((0, 66), (1, 80))]
     prompts.append(prompts[0][:40])
     oracle = make_harness(lambda ids: forward(model.spec, model.sizes, model.dense, ids)[-1])
     params = SamplingParams(max_new_tokens=5, ignore_eos=True)
-    engine = load_engine(golden / "phi3", threads=1, block_size=16, **settings)
+    engine = load_engine(
+        golden / "phi3",
+        cache=CacheSettings(block_size=16, prefix_cache=prefix_cache),
+        scheduling=Scheduling(max_batch_tokens=max_batch_tokens),
+        backend=Backend(threads=1),
+    )
     for _ in range(2):
-        # The short prompt begins as a long one does, whose keys are turned by other frequencies.
+        # The short prompt begins as a long one does, whose keys are rotated by other frequencies.
         for prompt in prompts:
             tokens = list(prompt)
             [answer] = make_harness.generate(engine, [prompt], params)

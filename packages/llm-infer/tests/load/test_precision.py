@@ -10,7 +10,8 @@ import pytest
 
 from llm_convert.model import open_model
 from llm_infer.engine import SamplingParams
-from llm_infer.load import chosen_weights, load_engine
+from llm_infer.load import Backend, CacheSettings, Precision, load_engine
+from llm_infer.weights import chosen_weights
 from llm_kernels.reference_decoder import forward
 from llm_kernels.weights import RoundedInputs
 
@@ -84,25 +85,29 @@ class Oracle:
 
 
 @pytest.mark.parametrize(
-    ("settings", "within"),
+    ("precision", "within"),
     [
-        ({"dtype": "bfloat16"}, 1e-4),
+        (Precision(dtype="bfloat16"), 1e-4),
         # Small inputs have many codes: some always lie at a half, and move little.
-        ({"dtype": "bfloat16", "act_quant_type": "int8_block"}, 5e-3),
-        ({"quant_type": "a8w8"}, 1e-4),
-        ({"quant_type": "a8w8_fp8"}, 1e-4),
-        ({"quant_type": "weight_only_int4", "act_quant_type": "int8_block"}, 1e-4),
-        ({"quant_type": "weight_only_int8", "act_quant_type": "int8_token"}, 1e-4),
+        (Precision(dtype="bfloat16", act_quant_type="int8_block"), 5e-3),
+        (Precision(quant_type="a8w8"), 1e-4),
+        (Precision(quant_type="a8w8_fp8"), 1e-4),
+        (Precision(quant_type="weight_only_int4", act_quant_type="int8_block"), 1e-4),
+        (Precision(quant_type="weight_only_int8", act_quant_type="int8_token"), 1e-4),
     ],
 )
 def test_every_rounding_answers_as_the_reference_does_with_it(
-    golden, make_harness, settings, within
+    golden, make_harness, precision, within
 ):
     model = open_model(golden / "llama_v2_gqa")
-    given = {"dtype": "float32", "quant_type": None, "act_quant_type": None, **settings}
-    weight = chosen_weights(model, lora_path=None, **given)
+    weight = chosen_weights(model, precision)
     oracle = Oracle(model, {key: weight(key) for key in model.parameters})
-    engine = load_engine(golden / "llama_v2_gqa", threads=1, cachekv_dtype="float32", **settings)
+    engine = load_engine(
+        golden / "llama_v2_gqa",
+        precision=precision,
+        cache=CacheSettings(cachekv_dtype="float32"),
+        backend=Backend(threads=1),
+    )
     params = SamplingParams(max_new_tokens=3, ignore_eos=True, logprobs=0)
     for prompt, tokens, told in oracle.firm_answers(np.random.default_rng(5), 6, within):
         number = engine.add_request(prompt, params)
@@ -132,7 +137,12 @@ def test_smaller_caches_stay_close_and_take_less(
     params = SamplingParams(max_new_tokens=1, ignore_eos=True, prompt_logprobs=0)
     told = []
     engines = [
-        load_engine(tmp_path / "m", threads=1, num_blocks=8, **more) for more in ({}, settings)
+        load_engine(
+            tmp_path / "m",
+            cache=CacheSettings(num_blocks=8, **more),
+            backend=Backend(threads=1),
+        )
+        for more in ({}, settings)
     ]
     for engine in engines:
         ids = [engine.add_request(prompt, params) for prompt in prompts]
@@ -144,15 +154,20 @@ def test_smaller_caches_stay_close_and_take_less(
 
 
 @pytest.mark.parametrize(
-    ("settings", "expected"),
+    ("precision", "asked", "expected"),
     [
-        ({}, "float32"),
-        ({"quant_type": "weight_only_int4"}, "float32"),
-        ({"quant_type": "weight_only_int4", "act_quant_type": "int8_block"}, "bfloat16"),
-        ({"dtype": "bfloat16", "act_quant_type": "int8_block"}, "bfloat16"),
-        ({"quant_type": "a8w8", "cachekv_dtype": "float32"}, "float32"),
+        (Precision(), None, "float32"),
+        (Precision(quant_type="weight_only_int4"), None, "float32"),
+        (Precision(quant_type="weight_only_int4", act_quant_type="int8_block"), None, "bfloat16"),
+        (Precision(dtype="bfloat16", act_quant_type="int8_block"), None, "bfloat16"),
+        (Precision(quant_type="a8w8"), "float32", "float32"),
     ],
 )
-def test_the_cache_is_as_exact_as_the_linears_inputs(golden, settings, expected):
-    engine = load_engine(golden / "llama_v2_gqa", threads=1, **settings)
+def test_the_cache_is_as_exact_as_the_linears_inputs(golden, precision, asked, expected):
+    engine = load_engine(
+        golden / "llama_v2_gqa",
+        precision=precision,
+        cache=CacheSettings(cachekv_dtype=asked),
+        backend=Backend(threads=1),
+    )
     assert engine.runner.cache_dtype == expected

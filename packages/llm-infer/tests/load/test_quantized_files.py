@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 
 from llm_convert.model import open_model
 from llm_infer.engine import SamplingParams
-from llm_infer.load import load_engine
+from llm_infer.load import Backend, CacheSettings, load_engine
 from llm_kernels.reference_decoder import forward
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -81,7 +81,9 @@ def test_the_weights_of_the_file_are_run(golden, tmp_path, name):
     described = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**described, "quantization_config": config}))
     model = open_model(folder)
-    engine = load_engine(folder, threads=1, cachekv_dtype="float32")
+    engine = load_engine(
+        folder, cache=CacheSettings(cachekv_dtype="float32"), backend=Backend(threads=1)
+    )
     tokens = [5, 6, 7, 8, 9]
     params = SamplingParams(max_new_tokens=5, ignore_eos=True, logprobs=0)
     for event in engine.submit(tokens, params):

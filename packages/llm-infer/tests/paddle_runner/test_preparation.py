@@ -12,8 +12,8 @@ import pytest
 def test_paddle_takes_the_threads_and_says_nothing_of_its_own(golden, tmp_path):
     pytest.importorskip("paddle", reason="needs the extra llm-infer[paddle]")
     script = (
-        "import os, sys; from llm_infer.load import load_engine;"
-        "load_engine(sys.argv[1], native=False, num_blocks=4, threads=1);"
+        "import os, sys; from llm_infer.load import Backend, load_engine;"
+        "load_engine(sys.argv[1], backend=Backend(inference_model=False, threads=1));"
         "assert os.environ['OMP_NUM_THREADS'] == '1'"
     )
     # An empty PATH has no ccache, which Paddle warns of.

@@ -13,7 +13,7 @@ from llm_infer.engine import PrefixLayout, SamplingParams
 from llm_infer.errors import InferError, PromptTooLongError
 from llm_infer.export.options import ExportOptions
 from llm_infer.export.run import export
-from llm_infer.load import load_engine
+from llm_infer.load import Backend, CacheSettings, load_engine
 
 GREEDY = SamplingParams(max_new_tokens=12, ignore_eos=True)
 FAMILIES = ["baichuan_13b", "mixtral", "chatglm"]
@@ -40,11 +40,13 @@ def test_golden_tokens(golden, make_harness, tmp_path, family):
     prompts = [stored[f"prompt_{i}"].tolist() for i in range(2)]
     expected = [stored["generated"][i][:12].tolist() for i in range(2)]
     engine = load_engine(
-        out, native=False, mode="static", model_prefix="net", num_blocks=9, block_size=8
+        out,
+        cache=CacheSettings(num_blocks=9, block_size=8),
+        backend=Backend(inference_model=False, mode="static", model_prefix="net"),
     )
     assert make_harness.generate(engine, prompts * 2, GREEDY) == expected * 2
     beams = SamplingParams(max_new_tokens=5, ignore_eos=True, num_beams=2)
-    native = load_engine(golden / family, threads=1)
+    native = load_engine(golden / family, backend=Backend(threads=1))
     assert make_harness.generate(engine, prompts[:1], beams) == make_harness.generate(
         native, prompts[:1], beams
     )
@@ -86,7 +88,7 @@ def test_a_graph_that_is_right_up_to_a_length_takes_no_more(golden, make_harness
     options = {"inference_model": False, "output_path": str(out)}
     export(ExportOptions(model_name_or_path=str(golden / "phi3"), **options))
     graph = json.loads((out / "static_graph.json").read_text())
-    engine = load_engine(out, native=False, mode="static")
+    engine = load_engine(out, backend=Backend(inference_model=False, mode="static"))
     assert engine.limits.max_positions == graph["max_positions"] < 256
     stored = np.load(golden / "phi3" / "golden.npz")
     prompts = [stored[f"prompt_{i}"].tolist() for i in range(2)]
@@ -96,7 +98,7 @@ def test_a_graph_that_is_right_up_to_a_length_takes_no_more(golden, make_harness
         engine.add_request([1] * graph["max_positions"], GREEDY)
     (out / "static_graph.json").write_text("{}")
     with pytest.raises(InferError, match="cannot be read"):
-        load_engine(out, native=False, mode="static")
+        load_engine(out, backend=Backend(inference_model=False, mode="static"))
 
 
 def test_prefix_layout_is_known_without_weights(golden, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from llm_infer.engine import Engine, SamplingParams
-from llm_infer.load import load_engine
+from llm_infer.load import AdapterPaths, Backend, CacheSettings, Precision, load_engine
 from llm_serve.model import load_model
 from llm_serve.options import ServeOptions
 
@@ -65,14 +65,15 @@ def test_the_tokens_are_the_reference_however_they_are_computed(
 
 
 @pytest.mark.parametrize(
-    ("options", "settings"),
+    ("options", "precision", "cache"),
     [
         (
             {"dtype": "bfloat16"},
             {"dtype": "bfloat16", "act_quant_type": "int8_block", "quantize_head": True},
+            {},
         ),
-        ({"cachekv_dtype": "bfloat16"}, {"cachekv_dtype": "bfloat16"}),
-        ({"cachekv_int8_type": "dynamic"}, {"cachekv_int8_type": "dynamic"}),
+        ({"cachekv_dtype": "bfloat16"}, {}, {"cachekv_dtype": "bfloat16"}),
+        ({"cachekv_int8_type": "dynamic"}, {}, {"cachekv_int8_type": "dynamic"}),
         (
             {"quant_type": "weight_only_int4", "act_quant_type": "int8_token"},
             {
@@ -80,23 +81,38 @@ def test_the_tokens_are_the_reference_however_they_are_computed(
                 "act_quant_type": "int8_token",
                 "quantize_head": True,
             },
+            {},
         ),
         (
             {"quant_type": "a8w8c8", "act_quant_type": "none", "quantize_head": False},
-            {"quant_type": "a8w8", "cachekv_int8_type": "dynamic"},
+            {"quant_type": "a8w8"},
+            {"cachekv_int8_type": "dynamic"},
         ),
     ],
 )
 def test_rounding_is_that_of_the_engine(
-    tiny_model: Path, options: dict[str, Any], settings: dict[str, Any]
+    tiny_model: Path, options: dict[str, Any], precision: dict[str, Any], cache: dict[str, Any]
 ) -> None:
     served = told(opened(tiny_model, **options))
-    assert served == told(load_engine(tiny_model, num_blocks=8, threads=1, **settings))
+    engine = load_engine(
+        tiny_model,
+        precision=Precision(**precision),
+        cache=CacheSettings(num_blocks=8, **cache),
+        backend=Backend(threads=1),
+    )
+    assert served == told(engine)
     assert served != told(opened(tiny_model))
 
 
 def test_one_adapter_is_merged(golden: Path, tiny_model: Path) -> None:
     adapter = str(golden / "lora_llama_v2_gqa")
     served = told(opened(tiny_model, lora_path=[adapter]))
-    assert served == told(load_engine(tiny_model, num_blocks=8, threads=1, lora_path=adapter))
+    assert served == told(
+        load_engine(
+            tiny_model,
+            cache=CacheSettings(num_blocks=8),
+            adapters=AdapterPaths(lora_path=adapter),
+            backend=Backend(threads=1),
+        )
+    )
     assert served != told(opened(tiny_model))

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 from safetensors.numpy import load_file, save_file
 
 from llm_infer.engine import SamplingParams
-from llm_infer.load import load_engine, open_model
+from llm_infer.load import AdapterPaths, Backend, load_engine, open_model
 from llm_serve.app import create_app
 from llm_serve.model import load_model
 from llm_serve.names import variants
@@ -79,9 +79,11 @@ def test_every_name_answers_as_its_own_engine_would(
         engine = load_engine(
             tiny_model,
             tokenizer=tokenizer,
-            threads=1,
-            lora_path=beside[name] if is_adapter else None,
-            prefix_paths={"it": beside[name]} if name in ("tuned", "other") else {},
+            adapters=AdapterPaths(
+                lora_path=beside[name] if is_adapter else None,
+                prefix_paths={"it": beside[name]} if name in ("tuned", "other") else {},
+            ),
+            backend=Backend(threads=1),
         )
         prefix = "it" if name in ("tuned", "other") else None
         params = SamplingParams(max_new_tokens=6, ignore_eos=True, prefix=prefix)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from llm_cli.options import flag, option
 from llm_infer.errors import UnsupportedError
 from llm_infer.options.refusals import QUANT_TYPES
+from llm_infer.settings import Precision
 
 _MODEL = "Model"
 _OUTPUT = "Output"
@@ -85,3 +86,12 @@ class ExportOptions:
         if not stem or "/" in stem or stem in ("config", "generation_config", "tokenizer"):
             message = f"--model_prefix is {stem!r}; give a plain stem such as model."
             raise UnsupportedError(message)
+
+    def precision(self) -> Precision:
+        """What a bundle's weights are kept as."""
+        return Precision(
+            dtype=self.dtype or "float32",
+            quant_type=self.quant_type,
+            act_quant_type=None if self.act_quant_type == "none" else self.act_quant_type,
+            quantize_head=self.quantize_head,
+        )

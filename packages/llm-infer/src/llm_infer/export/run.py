@@ -11,7 +11,9 @@ from llm_cli.progress import progress, scaled
 from llm_convert.hub import resolve_model
 from llm_convert.model import CONFIG_FILE, Model, copy_companions, open_model
 from llm_infer.export.options import ExportOptions
-from llm_infer.load import chosen_weights, head_type, need_paddle
+from llm_infer.load import need_paddle
+from llm_infer.settings import Precision
+from llm_infer.weights import chosen_weights, kept_head
 
 logger = logging.getLogger(__name__)
 
@@ -40,14 +42,9 @@ def export(options: ExportOptions) -> None:
 def _write_bundle(options: ExportOptions, model: Model, folder: Path) -> str:
     from llm_infer.bundle.writing import write_bundle
 
-    act = None if options.act_quant_type == "none" else options.act_quant_type
-    weight = chosen_weights(
-        model, options.dtype or "float32", options.quant_type, act, options.lora_path
-    )
-    head = None
-    if options.quantize_head:
-        rounds = options.dtype == "bfloat16" and act is not None
-        head = head_type(model, options.quant_type, rounds=rounds)
+    precision = options.precision()
+    weight = chosen_weights(model, precision, options.lora_path)
+    head = kept_head(model, precision)
     with progress("packing", total=len(model.parameters), unit="weights") as bar:
         size = write_bundle(model.spec, model.sizes, weight, folder, head=head, advance=bar.advance)
     return f"a packed bundle of {scaled(size, 'B')}; run it with --mode static"
@@ -56,7 +53,7 @@ def _write_bundle(options: ExportOptions, model: Model, folder: Path) -> str:
 def _write_graph(options: ExportOptions, model: Model, folder: Path) -> str:
     from llm_kernels.paddle.environment import prepare
 
-    weight = chosen_weights(model, "float32", None, None, options.lora_path)
+    weight = chosen_weights(model, Precision(), options.lora_path)
     prepare()
     from llm_infer.static_graph.paddle_export import export_graph
 

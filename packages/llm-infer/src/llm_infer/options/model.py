@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 from llm_cli.options import flag, option
 from llm_infer.bounds import ENGINE_BOUNDS, check_bounds
 from llm_infer.errors import UnsupportedError
+from llm_infer.named_paths import named_paths
 from llm_infer.options.refusals import refuse_model
 from llm_infer.options.synonyms import expand
+from llm_infer.settings import AdapterPaths, Backend, CacheSettings, Precision, Scheduling
+
+if TYPE_CHECKING:
+    from llm_kernels.reference import CacheDtype
 
 _MODEL = "Model"
 _ENGINE = "Engine"
@@ -176,3 +182,50 @@ class ModelOptions:
         if self.act_quant_type == "none":
             self.act_quant_type = None
         check_bounds(self, {**ENGINE_BOUNDS, "speculate_ngram": 0}, UnsupportedError)
+
+    def precision(self) -> Precision:
+        """What weights are kept as."""
+        return Precision(
+            dtype=self.dtype or "float32",
+            quant_type=self.quant_type,
+            act_quant_type=self.act_quant_type,
+            quantize_head=self.quantize_head and self.inference_model,
+        )
+
+    def cache_settings(self) -> CacheSettings:
+        """The KV cache."""
+        return CacheSettings(
+            cachekv_dtype=cast("CacheDtype", self.cachekv_dtype),
+            cachekv_int8_type=self.cachekv_int8_type,
+            block_size=self.block_size,
+            num_blocks=self.num_blocks,
+            prefix_cache=self.prefix_cache,
+        )
+
+    def adapter_paths(self) -> AdapterPaths:
+        """Adapters and prefixes; a single adapter is merged. Raises UnsupportedError."""
+        adapters = named_paths("lora_path", self.lora_path)
+        single = len(adapters) < 2
+        return AdapterPaths(
+            lora_path=next(iter(adapters.values()), None) if single else None,
+            lora_paths={} if single else adapters,
+            prefix_paths=named_paths("prefix_path", self.prefix_path),
+        )
+
+    def scheduling(self, max_sequences: int, max_length: int) -> Scheduling:
+        """How many sequences of which length are computed together."""
+        return Scheduling(
+            max_sequences=max_sequences,
+            max_batch_tokens=self.max_batch_tokens,
+            max_length=max_length,
+            speculate_ngram=self.speculate_ngram,
+        )
+
+    def backend(self) -> Backend:
+        """What computes."""
+        return Backend(
+            inference_model=self.inference_model,
+            mode=self.mode,
+            model_prefix=self.model_prefix,
+            threads=self.threads,
+        )

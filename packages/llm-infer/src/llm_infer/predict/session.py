@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from llm_data.chat_template import load_chat_template
 from llm_data.tokenizer import Tokenizer, load_tokenizer
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from llm_infer.options.answers import AnswerOptions
     from llm_infer.options.model import ModelOptions
     from llm_infer.options.run import RunOptions
-    from llm_kernels.reference import CacheDtype
 
 logger = logging.getLogger(__name__)
 
@@ -127,30 +126,14 @@ def open_engine(
             describe(folder) if fake else open_source(folder, options.mode, options.inference_model)
         )
     _check_type(options, model)
-    adapters = named_paths("lora_path", options.lora_path)
     return load_engine(
         model,
         tokenizer=tokenizer,
-        native=options.inference_model,
-        mode=options.mode,
-        model_prefix=options.model_prefix,
-        dtype=options.dtype or "float32",
-        quant_type=options.quant_type,
-        act_quant_type=options.act_quant_type,
-        quantize_head=options.quantize_head and options.inference_model,
-        cachekv_dtype=cast("CacheDtype", options.cachekv_dtype),
-        cachekv_int8_type=options.cachekv_int8_type,
-        lora_path=next(iter(adapters.values()), None) if len(adapters) < 2 else None,
-        lora_paths=adapters if len(adapters) > 1 else {},
-        prefix_paths=named_paths("prefix_path", options.prefix_path),
-        block_size=options.block_size,
-        num_blocks=options.num_blocks,
-        max_sequences=max_sequences,
-        max_batch_tokens=options.max_batch_tokens,
-        max_length=max_length,
-        threads=options.threads,
-        prefix_cache=options.prefix_cache,
-        speculate_ngram=options.speculate_ngram,
+        precision=options.precision(),
+        cache=options.cache_settings(),
+        adapters=options.adapter_paths(),
+        scheduling=options.scheduling(max_sequences, max_length),
+        backend=options.backend(),
     )
 
 

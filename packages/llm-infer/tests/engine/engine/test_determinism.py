@@ -6,17 +6,23 @@ import numpy as np
 import pytest
 
 from llm_infer.engine import SamplingParams
-from llm_infer.load import load_engine
+from llm_infer.load import Backend, CacheSettings, Precision, Scheduling, load_engine
 
 KINDS = [None, "weight_only_int4", "weight_only_int8"]
+CACHE = CacheSettings(block_size=16)
+FORGETFUL = CacheSettings(block_size=16, prefix_cache=False)
 SETTINGS = [
-    {"max_sequences": 32},
-    {"max_sequences": 32, "prefix_cache": False},
-    {"max_sequences": 32, "max_batch_tokens": 33},
-    {"max_sequences": 32, "max_batch_tokens": 40, "prefix_cache": False},
-    {"max_sequences": 7, "max_batch_tokens": 12, "num_blocks": 12},
-    {"max_sequences": 32, "speculate_ngram": 2},
-    {"max_sequences": 32, "threads": 2},
+    (CACHE, Scheduling(), 1),
+    (FORGETFUL, Scheduling(), 1),
+    (CACHE, Scheduling(max_batch_tokens=33), 1),
+    (FORGETFUL, Scheduling(max_batch_tokens=40), 1),
+    (
+        CacheSettings(block_size=16, num_blocks=12),
+        Scheduling(max_sequences=7, max_batch_tokens=12),
+        1,
+    ),
+    (CACHE, Scheduling(speculate_ngram=2), 1),
+    (CACHE, Scheduling(), 2),
 ]
 
 
@@ -47,10 +53,9 @@ def alone(golden):
     def one_by_one(quant_type):
         engine = load_engine(
             golden / "llama_v2_gqa",
-            quant_type=quant_type,
-            threads=1,
-            block_size=16,
-            prefix_cache=False,
+            precision=Precision(quant_type=quant_type),
+            cache=FORGETFUL,
+            backend=Backend(threads=1),
         )
 
         def run(engine):
@@ -65,16 +70,20 @@ def alone(golden):
     return {kind: one_by_one(kind) for kind in KINDS}
 
 
-@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(("cache", "scheduling", "threads"), SETTINGS)
 @pytest.mark.parametrize("quant_type", KINDS)
-def test_one_alone_equals_one_of_many(golden, make_harness, alone, quant_type, settings):
+def test_one_alone_equals_one_of_many(
+    golden, make_harness, alone, quant_type, cache, scheduling, threads
+):
     engine = load_engine(
         golden / "llama_v2_gqa",
-        quant_type=quant_type,
-        **{"threads": 1, "block_size": 16, **settings},
+        precision=Precision(quant_type=quant_type),
+        cache=cache,
+        scheduling=scheduling,
+        backend=Backend(threads=threads),
     )
     assert answers(engine, make_harness.run, range(32)) == alone[quant_type]
-    if settings.get("prefix_cache", True):
+    if cache.prefix_cache:
         # What is read at once is not known to each other: the second time, all of it is.
         assert answers(engine, make_harness.run, range(32)) == alone[quant_type]
         assert engine.stats().cached_tokens > 0
