@@ -14,6 +14,7 @@ from typing import TypeGuard
 import ml_dtypes
 import numpy as np
 
+from llm_infer.errors import UnsupportedError
 from llm_kernels.families import SLOTS, ParameterKey
 from llm_kernels.weights import (
     QUANTIZED,
@@ -42,8 +43,17 @@ def to_int8(dense: np.ndarray) -> Int8Weight:
 
 
 def to_int4(dense: np.ndarray) -> Int4Weight:
-    """A weight [N, K] as int4 in the largest group of GROUP_SIZES that divides K."""
+    """A weight [N, K] as int4 in the largest group of GROUP_SIZES that divides K.
+
+    Raises UnsupportedError for an odd K.
+    """
     width = dense.shape[1]
+    if width % 2:
+        message = (
+            f"A linear of this model has {width} inputs; int4 holds two in a byte and takes even "
+            "numbers of them. Use --quant_type weight_only_int8."
+        )
+        raise UnsupportedError(message)
     return Int4Weight.from_dense(dense, next((g for g in GROUP_SIZES if width % g == 0), None))
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import numpy as np
 from llm_convert.lora import LoraAdapter, check_base, merged, read_lora
 from llm_convert.model import Model
 from llm_infer.bundle.reading import BundledModel
+from llm_infer.described import DescribedModel
 from llm_infer.errors import UnsupportedError
 from llm_infer.options.refusals import QUANT_TYPES
 from llm_infer.quantize import (
@@ -29,6 +32,8 @@ from llm_infer.quantize import (
 )
 from llm_infer.settings import Precision
 from llm_infer.sources import Source
+from llm_kernels.families import ParameterKey
+from llm_kernels.weights import Int4Weight
 
 logger = logging.getLogger(__name__)
 
@@ -50,11 +55,20 @@ def read_weights(model: Source, quant_type: str | None, lora_path: str | Path | 
     """
     if isinstance(model, BundledModel):
         _refuse_changes(model, quant_type, lora_path)
-    elif lora_path is not None and isinstance(model, Model):
+        return model.weight
+    if lora_path is not None and isinstance(model, Model):
         return merged(model, read_adapter(model, lora_path))
-    elif quant_type:
+    if quant_type:
         _refuse_quantized(model, quant_type)
-    return model.weight
+    return partial(_as_kernels_take_it, model)
+
+
+def _as_kernels_take_it(model: Model | DescribedModel, key: ParameterKey) -> Weight:
+    """A parameter; files fill rows of int4 up to whole words, which the kernels do without."""
+    value = model.weight(key)
+    if not isinstance(value, Int4Weight):
+        return value
+    return replace(value, packed=np.ascontiguousarray(value.packed))
 
 
 def kept_as(model: Source, precision: Precision, weight: GetWeight) -> GetWeight:
