@@ -11,7 +11,7 @@ from llm_convert.quantization import Quantization, Scheme
 from llm_infer.described import describe
 from llm_infer.footprint import first_rows, native_footprint, paddle_footprint
 from llm_infer.load import Backend, CacheSettings, Precision, load_engine
-from llm_infer.weights import chosen_weights, kept_head
+from llm_infer.weights import chosen_weights, head_converter
 from llm_kernels.decoder import NativeDecoder
 from llm_kernels.weights import Int4Weight
 
@@ -73,7 +73,7 @@ def partly_int4(described, tmp_path):
 
 def footprint(model, given):
     precision = Precision(quantize_head=True, **given)
-    weight, head = chosen_weights(model, precision), kept_head(model, precision)
+    weight, head = chosen_weights(model, precision), head_converter(model, precision)
     held = NativeDecoder(model.spec, model.sizes, weight, num_blocks=1, head=head, threads=1)
     return native_footprint(model, first_rows(weight), head), held.weight_bytes
 

@@ -18,7 +18,7 @@ from llm_convert.quantization import Quantization, Scheme
 from llm_infer.engine import SamplingParams
 from llm_infer.errors import InferError, PromptTooLongError, UnsupportedError
 from llm_infer.load import AdapterPaths, Backend, CacheSettings, Precision, Scheduling, load_engine
-from llm_infer.quantize import rounded
+from llm_infer.quantize import with_quantized_linears
 from llm_kernels.errors import KernelsError
 from llm_kernels.reference_decoder import forward
 
@@ -121,7 +121,9 @@ def test_a_merged_adapter_moves_the_first_token_as_peft_does(golden, make_harnes
 def test_rounded_weights_answer_as_the_reference_does_with_them(golden, make_harness, quant_type):
     prompts, _ = prompts_of(golden / "llama_v2_gqa")
     model = open_model(golden / "llama_v2_gqa")
-    weights = {key: rounded(model.weight, quant_type)(key) for key in model.parameters}
+    weights = {
+        key: with_quantized_linears(model.weight, quant_type)(key) for key in model.parameters
+    }
     oracle = make_harness(lambda ids: forward(model.spec, model.sizes, weights, ids)[-1])
     expected = [oracle.expected(prompt, 8) for prompt in prompts]
     engine = load_engine(
@@ -190,7 +192,7 @@ def test_quantizing_what_is_quantized_is_refused(golden, tmp_path):
         source,
         tmp_path / "int8",
         naming="hf",
-        weight=rounded(model.weight, "weight_only_int8"),
+        weight=with_quantized_linears(model.weight, "weight_only_int8"),
         quantization=Quantization.uniform(model.spec, model.sizes, Scheme(8, None)),
     )
     load_engine(folder, backend=Backend(threads=1)).close()

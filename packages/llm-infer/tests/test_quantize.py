@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from llm_infer.quantize import (
-    narrowed,
     packed_bytes,
     quantizable,
-    rounded,
     to_int4,
     to_int8,
     with_bfloat16_inputs,
-    with_inputs,
+    with_bfloat16_weights,
+    with_quantized_linears,
+    with_rounded_inputs,
 )
 from llm_kernels.families import ParameterKey
 from llm_kernels.weights import Int4Weight
@@ -51,7 +51,9 @@ def test_groups_are_the_largest_that_fit(width, group):
 def test_what_is_quantized_already_stays():
     dense = np.ones((4, 64), np.float32)
     stored = Int4Weight.from_dense(dense, 32)
-    get = rounded(lambda key: stored if key.slot == "q" else dense, "weight_only_int8")
+    get = with_quantized_linears(
+        lambda key: stored if key.slot == "q" else dense, "weight_only_int8"
+    )
     assert get(ParameterKey("q", 0)) is stored
     assert get(ParameterKey("k", 0)).dequantize() == pytest.approx(dense)
     assert get(ParameterKey("embed")) is dense
@@ -60,7 +62,9 @@ def test_what_is_quantized_already_stays():
 def test_bfloat16_is_for_every_dense_matrix():
     dense = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
     stored = Int4Weight.from_dense(dense, 32)
-    get = narrowed(lambda key: {"q": stored, "attn_norm": dense[0]}.get(key.slot, dense))
+    get = with_bfloat16_weights(
+        lambda key: {"q": stored, "attn_norm": dense[0]}.get(key.slot, dense)
+    )
     for slot in ("embed", "head", "k", "positions"):
         assert get(ParameterKey(slot)).dtype == "bfloat16"
         assert packed_bytes(get(ParameterKey(slot))) == 4 * 64 * 2
@@ -71,7 +75,7 @@ def test_bfloat16_is_for_every_dense_matrix():
 def test_only_integers_meet_rounded_inputs():
     dense = np.ones((4, 64), np.float32)
     stored = Int4Weight.from_dense(dense, 32)
-    get = with_inputs(lambda key: stored if key.slot == "q" else dense, "int8_block")
+    get = with_rounded_inputs(lambda key: stored if key.slot == "q" else dense, "int8_block")
     assert get(ParameterKey("q", 0)).weight is stored
     assert get(ParameterKey("k", 0)) is dense
 

@@ -186,14 +186,14 @@ def test_how_many_logprobs_are_told() -> None:
     base = {"messages": [{"role": "user", "content": "a"}]}
 
     def told(**fields: object) -> int | None:
-        return parse(ChatRequest, {**base, **fields}).told_logprobs()
+        return parse(ChatRequest, {**base, **fields}).logprobs_wanted()
 
     assert told() is told(logprobs=False) is told(logprobs=None) is None
     assert told(logprobs=True) == 0
     assert told(logprobs=True, top_logprobs=4) == 4
     with pytest.raises(ApiError, match="top_logprobs is 4, but logprobs is not true"):
         told(top_logprobs=4)
-    assert parse(CompletionRequest, {"prompt": "a", "logprobs": 3}).told_logprobs() == 3
+    assert parse(CompletionRequest, {"prompt": "a", "logprobs": 3}).logprobs_wanted() == 3
     assert "20, got 21" in refused(CompletionRequest, {"prompt": "a", "logprobs": 21}).message
     assert "20, got 21" in refused(ChatRequest, {**base, "top_logprobs": 21}).message
     assert "boolean, got 1" in refused(ChatRequest, {**base, "logprobs": 1}).message

@@ -39,7 +39,13 @@ from llm_infer.runners import Sizing, native_runner, paddle_runner, static_graph
 from llm_infer.settings import AdapterPaths, Backend, CacheSettings, Precision, Scheduling
 from llm_infer.sources import Source, open_source
 from llm_infer.tuned_prefix import read_prefix
-from llm_infer.weights import MakeHead, kept_as, kept_head, read_adapter, read_weights
+from llm_infer.weights import (
+    ConvertHead,
+    head_converter,
+    read_adapter,
+    read_weights,
+    with_precision,
+)
 from llm_kernels.cache_layout import CacheScales
 from llm_kernels.reference import CacheDtype
 
@@ -93,9 +99,9 @@ def load_engine(
     weight, head, found = _weights(model, precision, adapters.lora_path, backend)
     tuned = {name: read_prefix(at, model.sizes) for name, at in adapters.prefix_paths.items()}
     sizing = _sizing(model, cache, scheduling, found, tuned.values())
-    beside = _beside(model, adapters.lora_paths, backend.mode)
-    runner, plan = _built(model, weight, sizing, backend, beside, head)
-    _tell(model, sizing, plan, start)
+    runtime = _runtime_adapters(model, adapters.lora_paths, backend.mode)
+    runner, plan = _built(model, weight, sizing, backend, runtime, head)
+    _log_sizes(model, sizing, plan, start)
     engine = Engine(
         runner,
         _limits(model, sizing, plan),
@@ -122,11 +128,11 @@ def _opened(path: str | Path | Source, backend: Backend) -> Source:
 
 def _weights(
     model: Source, precision: Precision, lora_path: str | Path | None, backend: Backend
-) -> tuple[GetWeight, MakeHead | None, Footprint]:
+) -> tuple[GetWeight, ConvertHead | None, Footprint]:
     """The parameters as they are kept, what the head's floats become, and what all of it takes."""
-    head = kept_head(model, precision)
+    head = head_converter(model, precision)
     read = read_weights(model, precision.quant_type, lora_path)
-    keep = partial(kept_as, model, precision)
+    keep = partial(with_precision, model, precision)
     if not backend.inference_model:
         return keep(read), head, paddle_footprint(model)
     return keep(read), head, native_footprint(model, keep(first_rows(read)), head)
@@ -171,7 +177,7 @@ def _cache_scales(model: Source, cachekv_int8_type: str | None) -> CacheScales |
     return read_cache_scales(model.path, model.sizes) if cachekv_int8_type == "static" else None
 
 
-def _tell(model: Source, sizing: Sizing, plan: CachePlan, start: float) -> None:
+def _log_sizes(model: Source, sizing: Sizing, plan: CachePlan, start: float) -> None:
     took = scaled(plan.bytes, "B")
     shape = (plan.num_blocks, sizing.block_size)
     logger.info("KV cache: %d x %d tokens, %s (%s)", *shape, took, plan.reason)
@@ -195,19 +201,21 @@ def _built(
     weight: GetWeight,
     sizing: Sizing,
     backend: Backend,
-    beside: Sequence[LoraAdapter],
-    head: MakeHead | None,
+    adapters: Sequence[LoraAdapter],
+    head: ConvertHead | None,
 ) -> tuple[StepRunner, CachePlan]:
     """The decoder that computes: one for each pair of `--inference_model` and `--mode`."""
     threads = backend.threads
     if backend.inference_model:
-        return native_runner(model, weight, sizing, threads, beside, head=head)
+        return native_runner(model, weight, sizing, threads, adapters, head=head)
     if backend.mode == "static":
         return static_graph_runner(model, backend.model_prefix, sizing, threads)
-    return paddle_runner(model, weight, sizing, threads, beside)
+    return paddle_runner(model, weight, sizing, threads, adapters)
 
 
-def _beside(model: Source, paths: Mapping[str, str | Path], mode: str) -> list[LoraAdapter]:
+def _runtime_adapters(
+    model: Source, paths: Mapping[str, str | Path], mode: str
+) -> list[LoraAdapter]:
     """Adapters that stay beside the weights. Raises UnsupportedError where none can."""
     if paths and (mode == "static" or not isinstance(model, Model)):
         message = (

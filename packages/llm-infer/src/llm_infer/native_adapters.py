@@ -22,10 +22,10 @@ class AdaptedDecoder:
             check_beside(adapter, number)
             for key, pair in adapter.pairs.items():
                 a, b = (np.asarray(matrix, np.float32) for matrix in pair)
-                narrow = np.ascontiguousarray(a.T)
-                wide = np.ascontiguousarray(b * np.float32(adapter.scaling_of(key)))
-                self.adapter_bytes += narrow.nbytes + wide.nbytes
-                decoder.add_adapter(number, key, narrow, wide)
+                down = np.ascontiguousarray(a.T)
+                up = np.ascontiguousarray(b * np.float32(adapter.scaling_of(key)))
+                self.adapter_bytes += down.nbytes + up.nbytes
+                decoder.add_adapter(number, key, down, up)
 
     def __getattr__(self, name: str) -> object:
         """Whatever else the decoder has: its threads, its sizes, its cache."""

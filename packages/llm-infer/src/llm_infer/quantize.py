@@ -29,7 +29,7 @@ Weight = np.ndarray | Int4Weight | Int8Weight | Float8Weight | RoundedInputs
 GetWeight = Callable[[ParameterKey], Weight]
 
 GROUP_SIZES = (128, 64, 32)
-_OCTET = 8
+_GROUP_MULTIPLE = 8
 
 
 def quantizable(key: ParameterKey) -> bool:
@@ -67,7 +67,7 @@ def to_a8w8_fp8(dense: np.ndarray) -> RoundedInputs:
     return RoundedInputs(Float8Weight.from_dense(dense), InputRounding("float8_token"))
 
 
-ROUNDING: dict[str, Callable[[np.ndarray], Weight]] = {
+QUANTIZERS: dict[str, Callable[[np.ndarray], Weight]] = {
     "weight_only_int8": to_int8,
     "weight_only_int4": to_int4,
     "a8w8": to_a8w8,
@@ -76,9 +76,9 @@ ROUNDING: dict[str, Callable[[np.ndarray], Weight]] = {
 """By --quant_type."""
 
 
-def rounded(weight: GetWeight, quant_type: str) -> GetWeight:
+def with_quantized_linears(weight: GetWeight, quant_type: str) -> GetWeight:
     """`weight`, with every dense linear of a layer rounded as `quant_type` says."""
-    rounding = ROUNDING[quant_type]
+    rounding = QUANTIZERS[quant_type]
 
     def get(key: ParameterKey) -> Weight:
         value = weight(key)
@@ -89,7 +89,7 @@ def rounded(weight: GetWeight, quant_type: str) -> GetWeight:
     return get
 
 
-def narrowed(weight: GetWeight) -> GetWeight:
+def with_bfloat16_weights(weight: GetWeight) -> GetWeight:
     """`weight`, with every dense matrix, embedding and head included, in bfloat16."""
 
     def get(key: ParameterKey) -> Weight:
@@ -101,8 +101,8 @@ def narrowed(weight: GetWeight) -> GetWeight:
     return get
 
 
-def with_inputs(weight: GetWeight, kind: str) -> GetWeight:
-    """`weight`, whose int8 and int4 linears meet inputs rounded as `kind` says."""
+def with_rounded_inputs(weight: GetWeight, kind: str) -> GetWeight:
+    """`weight`, whose int8 and int4 linears multiply inputs rounded as `kind` says."""
     rounding = InputRounding(kind)  # type: ignore[arg-type]
 
     def get(key: ParameterKey) -> Weight:
@@ -113,7 +113,7 @@ def with_inputs(weight: GetWeight, kind: str) -> GetWeight:
 
 
 def with_bfloat16_inputs(weight: GetWeight) -> GetWeight:
-    """`weight`, whose linears in bfloat16 meet inputs in bfloat16, as in other engines."""
+    """`weight`, whose linears in bfloat16 multiply inputs in bfloat16, as in other engines."""
 
     def get(key: ParameterKey) -> Weight:
         value = weight(key)
@@ -124,7 +124,7 @@ def with_bfloat16_inputs(weight: GetWeight) -> GetWeight:
 
 def to_bfloat16_inputs(dense: np.ndarray) -> RoundedInputs:
     """A weight [N, K] in bfloat16 over inputs in bfloat16; products are added in float32."""
-    # Paddle's files hold linears the other way round, so that `dense` may be a turned view.
+    # Paddle's files hold linears the other way round, so that `dense` may be a transposed view.
     weight = np.ascontiguousarray(dense, ml_dtypes.bfloat16)
     return RoundedInputs(weight, InputRounding("bfloat16"))
 
@@ -137,7 +137,7 @@ def _takes_int8(weight: Weight) -> TypeGuard[Int4Weight | Int8Weight]:
     """Whether kernels have the product of int8 inputs with it: in whole rows, or groups of 8."""
     if not isinstance(weight, Int4Weight | Int8Weight):
         return False
-    return weight.group_size == weight.shape[1] or weight.group_size % _OCTET == 0
+    return weight.group_size == weight.shape[1] or weight.group_size % _GROUP_MULTIPLE == 0
 
 
 def to_int8_head(dense: np.ndarray) -> RoundedInputs:

@@ -33,7 +33,7 @@ class Precision:
 
     @property
     def rounds_to_bfloat16(self) -> bool:
-        """Whether linears in bfloat16 meet inputs in bfloat16."""
+        """Whether linears in bfloat16 multiply inputs in bfloat16."""
         return self.dtype == "bfloat16" and self.act_quant_type is not None
 
 

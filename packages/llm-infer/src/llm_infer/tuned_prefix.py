@@ -100,5 +100,5 @@ def _split(caches: NDArray[np.generic], path: Path, sizes: Sizes) -> TunedPrefix
     if not np.isfinite(values).all():
         message = f"{path} holds values that are no finite numbers; tune the prefix again."
         raise InferError(message)
-    turned = values.transpose(1, 0, 3, 2, 4)
-    return TunedPrefix(np.ascontiguousarray(turned[0]), np.ascontiguousarray(turned[1]))
+    transposed = values.transpose(1, 0, 3, 2, 4)
+    return TunedPrefix(np.ascontiguousarray(transposed[0]), np.ascontiguousarray(transposed[1]))

@@ -23,12 +23,12 @@ from llm_infer.options.refusals import QUANT_TYPES
 from llm_infer.quantize import (
     GetWeight,
     Weight,
-    narrowed,
-    rounded,
     to_bfloat16_inputs,
     to_int8_head,
     with_bfloat16_inputs,
-    with_inputs,
+    with_bfloat16_weights,
+    with_quantized_linears,
+    with_rounded_inputs,
 )
 from llm_infer.settings import Precision
 from llm_infer.sources import Source
@@ -37,7 +37,7 @@ from llm_kernels.weights import Int4Weight
 
 logger = logging.getLogger(__name__)
 
-MakeHead = Callable[[np.ndarray], Weight]
+ConvertHead = Callable[[np.ndarray], Weight]
 """From the head's floats [V, E] to what is kept of them."""
 
 
@@ -46,7 +46,7 @@ def chosen_weights(
 ) -> GetWeight:
     """Canonical parameters, with an adapter and rounded as was asked for. Raises InferError."""
     read = read_weights(model, precision.quant_type, lora_path)
-    return kept_as(model, precision, read)
+    return with_precision(model, precision, read)
 
 
 def read_weights(model: Source, quant_type: str | None, lora_path: str | Path | None) -> GetWeight:
@@ -60,10 +60,10 @@ def read_weights(model: Source, quant_type: str | None, lora_path: str | Path | 
         return merged(model, read_adapter(model, lora_path))
     if quant_type:
         _refuse_quantized(model, quant_type)
-    return partial(_as_kernels_take_it, model)
+    return partial(_without_padding, model)
 
 
-def _as_kernels_take_it(model: Model | DescribedModel, key: ParameterKey) -> Weight:
+def _without_padding(model: Model | DescribedModel, key: ParameterKey) -> Weight:
     """A parameter; files fill rows of int4 up to whole words, which the kernels do without."""
     value = model.weight(key)
     if not isinstance(value, Int4Weight):
@@ -71,19 +71,19 @@ def _as_kernels_take_it(model: Model | DescribedModel, key: ParameterKey) -> Wei
     return replace(value, packed=np.ascontiguousarray(value.packed))
 
 
-def kept_as(model: Source, precision: Precision, weight: GetWeight) -> GetWeight:
+def with_precision(model: Source, precision: Precision, weight: GetWeight) -> GetWeight:
     """`weight`, rounded as was asked for; a bundle is kept as it is."""
     if isinstance(model, BundledModel):
         return weight
     weight = _quantized(weight, precision.quant_type)
-    weight = narrowed(weight) if precision.dtype == "bfloat16" else weight
+    weight = with_bfloat16_weights(weight) if precision.dtype == "bfloat16" else weight
     if precision.act_quant_type is None:
         return weight
     weight = with_bfloat16_inputs(weight) if precision.rounds_to_bfloat16 else weight
-    return with_inputs(weight, precision.act_quant_type)
+    return with_rounded_inputs(weight, precision.act_quant_type)
 
 
-def kept_head(model: Source, precision: Precision) -> MakeHead | None:
+def head_converter(model: Source, precision: Precision) -> ConvertHead | None:
     """What the head's floats are kept as: int8 beside quantized linears; in bfloat16 over inputs in
     bfloat16, unless the embedding's rows are read from it; None: as they are.
     """
@@ -120,7 +120,7 @@ def _quantized(weight: GetWeight, quant_type: str | None) -> GetWeight:
     if quant_type not in QUANT_TYPES:
         message = f"quant_type is {quant_type!r}; possible: {', '.join(QUANT_TYPES)}."
         raise UnsupportedError(message)
-    return rounded(weight, quant_type)
+    return with_quantized_linears(weight, quant_type)
 
 
 def _refuse_quantized(model: Source, quant_type: str) -> None:

@@ -163,7 +163,7 @@ def test_a_search_without_tokens_that_may_come_next_ends_with_an_error(make_harn
     params = SamplingParams(num_beams=3, max_new_tokens=8, min_new_tokens=2, bad_words_ids=every)
     number = engine.add_request([4, 5], params)
     [event] = harness.run(engine)[number]
-    assert "Every token is barred" in event.error
+    assert "Every token is banned" in event.error
     assert engine.stats().free_blocks == engine.limits.num_blocks
 
 

@@ -36,11 +36,11 @@ def test_another_root_or_lead_gives_other_keys():
 
 
 def test_a_lead_moves_the_borders_of_blocks():
-    keys = BlockKeys(root_key("prefix"), 8, lead=11)
+    keys = BlockKeys(root_key("prefix"), 8, offset=11)
     tokens = list(range(40))
     assert keys.first == 1
     # 11 places are the prefix's, so 5 tokens fill block 1 and 8 more each one after it.
     assert [len(keys.upto(tokens, count)) for count in (4, 5, 12, 13)] == [0, 1, 1, 2]
-    assert BlockKeys(root_key("prefix"), 8, lead=11).upto([9, *tokens[1:]], 5) != keys.upto(
+    assert BlockKeys(root_key("prefix"), 8, offset=11).upto([9, *tokens[1:]], 5) != keys.upto(
         tokens, 5
     )

@@ -55,9 +55,9 @@ def test_registered_blocks_stay_until_their_room_is_needed():
     for number, block in enumerate(first):
         blocks.register(block, bytes([number]))
     blocks.release(first)
-    assert (blocks.free, blocks.kept) == (4, 3)
+    assert (blocks.free, blocks.cached) == (4, 3)
     assert blocks.find([b"\0", b"\1", b"x", b"\2"]) == first[:2]
-    assert (blocks.free, blocks.kept) == (2, 1)
+    assert (blocks.free, blocks.cached) == (2, 1)
     blocks.release(first[:2])
     # The last blocks of a beginning go first: without the earlier ones they would be useless.
     taken = blocks.allocate(2)
@@ -74,7 +74,7 @@ def test_held_blocks_are_found_and_never_evicted():
     [held] = blocks.allocate(1)
     blocks.register(held, b"a")
     assert blocks.find([b"a"]) == [held]
-    assert blocks.holders(held) == 2
+    assert blocks.ref_count(held) == 2
     blocks.release([held])
     assert blocks.allocate(1) != [held]
     with pytest.raises(AssertionError):
@@ -88,9 +88,9 @@ def test_the_first_block_of_a_key_is_the_one_that_is_found():
     blocks.register(second, b"a")
     assert blocks.find([b"a"]) == [first]
     blocks.release([second])
-    assert blocks.kept == 0
+    assert blocks.cached == 0
     blocks.release([first, first][:1])
     blocks.release([first])
-    assert blocks.kept == 1
+    assert blocks.cached == 1
     blocks.forget()
-    assert (blocks.free, blocks.kept, blocks.find([b"a"])) == (3, 0, [])
+    assert (blocks.free, blocks.cached, blocks.find([b"a"])) == (3, 0, [])

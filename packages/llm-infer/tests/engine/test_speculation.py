@@ -79,8 +79,8 @@ def test_drafts_grow_while_they_are_right_and_shrink_while_they_are_wrong():
     speculator = Speculator(1)
     text = [1, 2] * 40
     for _ in range(5):
-        speculator.judge(4, 4)
+        speculator.update_draft_length(4, 4)
     assert len(speculator.propose(text, 100)) == LONGEST_DRAFT
     for _ in range(6):
-        speculator.judge(8, 0)
+        speculator.update_draft_length(8, 0)
     assert len(speculator.propose(text, 100)) == 1

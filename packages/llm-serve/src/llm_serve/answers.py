@@ -65,8 +65,8 @@ class _Base:
         """Return the chunk of token counts that may end a stream."""
         return {**self._head(self.chunk_object), "choices": [], "usage": usage_body(usage)}
 
-    def _logprobs(self, index: int, told: Sequence[Logprobs]) -> dict[str, Any] | None:
-        return self.logprobs(index, told) if self.logprobs else None
+    def _logprobs(self, index: int, entries: Sequence[Logprobs]) -> dict[str, Any] | None:
+        return self.logprobs(index, entries) if self.logprobs else None
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}

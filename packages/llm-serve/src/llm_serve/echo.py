@@ -18,14 +18,14 @@ UNCONDITIONED = math.nan
 class Echo:
     """Puts prompts before their answers, choice by choice.
 
-    `prompts` as they were asked, texts or token ids, `choices` answers to each. `told`: the engine
-    tells logprobs of the prompts' tokens but the first.
+    `prompts` as they were asked, texts or token ids, `choices` answers to each.
+    `with_logprobs`: the engine tells logprobs of the prompts' tokens but the first.
     """
 
     prompts: Sequence[str | list[int]]
     choices: int
     tokenizer: Tokenizer
-    told: bool
+    with_logprobs: bool
     _begun: set[int] = field(default_factory=set)
 
     def __call__(self, piece: Piece, ids: Sequence[Sequence[int]]) -> Piece:
@@ -39,5 +39,5 @@ class Echo:
         place = piece.index // self.choices
         prompt = self.prompts[place]
         text = prompt if isinstance(prompt, str) else self.tokenizer.decode(prompt)
-        first = (Logprobs(ids[place][0], UNCONDITIONED),) if self.told else ()
+        first = (Logprobs(ids[place][0], UNCONDITIONED),) if self.with_logprobs else ()
         return replace(piece, text=text + piece.text, logprobs=(*first, *piece.logprobs))

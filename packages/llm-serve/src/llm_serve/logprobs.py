@@ -19,7 +19,7 @@ LOWEST = -9999.0
 class LogprobsBody(Protocol):
     """Builds the `logprobs` object of a choice; call it with the tokens in their order."""
 
-    def __call__(self, index: int, told: Sequence[Logprobs]) -> dict[str, Any] | None:
+    def __call__(self, index: int, entries: Sequence[Logprobs]) -> dict[str, Any] | None:
         """Return the object for these tokens of choice `index`, None where there are none."""
 
 
@@ -34,19 +34,19 @@ class CompletionLogprobs:
         self._texts = texts
         self._offsets: dict[int, int] = {}
 
-    def __call__(self, index: int, told: Sequence[Logprobs]) -> dict[str, Any] | None:
+    def __call__(self, index: int, entries: Sequence[Logprobs]) -> dict[str, Any] | None:
         """Return the object for these tokens of choice `index`, None where there are none."""
-        if not told:
+        if not entries:
             return None
         offsets = []
-        for one in told:
+        for one in entries:
             offset = self._offsets.get(index, 0)
             offsets.append(offset)
             self._offsets[index] = offset + self._texts[one.token_id].width
         return {
-            "tokens": [_key(self._texts[one.token_id]) for one in told],
-            "token_logprobs": [_bounded(one.logprob) if _known(one) else None for one in told],
-            "top_logprobs": [self._top(one) if _known(one) else None for one in told],
+            "tokens": [_key(self._texts[one.token_id]) for one in entries],
+            "token_logprobs": [_bounded(one.logprob) if _known(one) else None for one in entries],
+            "top_logprobs": [self._top(one) if _known(one) else None for one in entries],
             "text_offset": offsets,
         }
 
@@ -64,16 +64,16 @@ class ChatLogprobs:
     def __init__(self, texts: TokenTexts) -> None:
         self._texts = texts
 
-    def __call__(self, index: int, told: Sequence[Logprobs]) -> dict[str, Any] | None:  # noqa: ARG002
+    def __call__(self, index: int, entries: Sequence[Logprobs]) -> dict[str, Any] | None:  # noqa: ARG002
         """Return the object for these tokens of choice `index`, None where there are none."""
-        if not told:
+        if not entries:
             return None
         content = [
             {
                 **self._token(one.token_id, one.logprob),
                 "top_logprobs": [self._token(*pair) for pair in one.top],
             }
-            for one in told
+            for one in entries
         ]
         return {"content": content, "refusal": None}
 

@@ -56,7 +56,7 @@ async def completions(state: ServerState, request: Request) -> Response:
     echo = None
     if asked.echo:
         sampling = replace(sampling, prompt_logprobs=asked.logprobs)
-        echo = Echo(prompts, asked.n, model.tokenizer, told=asked.logprobs is not None)
+        echo = Echo(prompts, asked.n, model.tokenizer, with_logprobs=asked.logprobs is not None)
     work = _Work(
         state=state,
         model=model,
@@ -234,7 +234,7 @@ def _sampling(asked: GenerationRequest, variant: Variant, max_tokens: int | None
             seed=None if asked.seed is None else asked.seed % 2**64,
             stop=tuple(asked.stops()),
             stop_token_ids=tuple(asked.stop_token_ids),
-            logprobs=asked.told_logprobs(),
+            logprobs=asked.logprobs_wanted(),
             adapter=variant.adapter,
             prefix=variant.prefix,
         )

@@ -140,11 +140,11 @@ class Server(uvicorn.Server):
         try:
             model = load()
         except BaseException as error:
-            self._tell(self._give_up, error)
+            self._call_in_loop(self._give_up, error)
         else:
-            self._tell(self._ready, model)
+            self._call_in_loop(self._ready, model)
 
-    def _tell(self, callback: Callable[..., None], *values: object) -> None:
+    def _call_in_loop(self, callback: Callable[..., None], *values: object) -> None:
         # A server that has stopped meanwhile has no running loop, and nobody to tell.
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):
@@ -169,7 +169,7 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to stop: running answers may finish, new ones are refused."""
         super().handle_exit(sig, frame)
-        self._tell(self._stop)
+        self._call_in_loop(self._stop)
 
     def _stop(self) -> None:
         assert self._loop is not None

@@ -127,7 +127,7 @@ class GenerationRequest(BaseModel):
             found[int(name)] = value
         return found
 
-    def told_logprobs(self) -> int | None:
+    def logprobs_wanted(self) -> int | None:
         """Return how many likeliest tokens are told beside each token, None for no logprobs."""
         raise NotImplementedError
 
@@ -158,7 +158,7 @@ class CompletionRequest(GenerationRequest):
     best_of: int | None = Field(None, description="Not supported.")
     suffix: str | None = Field(None, description="Not supported.")
 
-    def told_logprobs(self) -> int | None:
+    def logprobs_wanted(self) -> int | None:
         """Return how many likeliest tokens are told beside each token, None for no logprobs."""
         return self.logprobs
 
@@ -237,7 +237,7 @@ class ChatRequest(GenerationRequest):
     tool_choice: Any = Field(None, description="Not supported.")
     response_format: dict[str, Any] | None = Field(None, description="Not supported.")
 
-    def told_logprobs(self) -> int | None:
+    def logprobs_wanted(self) -> int | None:
         """Return how many likeliest tokens are told beside each token, None for no logprobs."""
         if self.top_logprobs and not self.logprobs:
             message = f"top_logprobs is {self.top_logprobs}, but logprobs is not true; add it."

@@ -29,7 +29,7 @@ Outcome = tuple[Work, TokenEvent]
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Draw:
     """A request that takes tokens from consecutive rows of the logits."""
 
     request: Request
@@ -53,7 +53,7 @@ class Acceptance:
 
         What fails at one request ends that one with an ERROR event.
         """
-        turns: list[_Turn] = []
+        draws: list[_Draw] = []
         beams: dict[int, BeamRequest] = {}
         failed: dict[int, TokenEvent] = {}
         row = 0
@@ -74,38 +74,38 @@ class Acceptance:
                 continue
             if chunk.samples:
                 draft = chunk.sequence.draft[: chunk.drafted]
-                turns.append(_Turn(request, draft, row - 1 - chunk.drafted))
+                draws.append(_Draw(request, draft, row - 1 - chunk.drafted))
         yield from ((requests[number], event) for number, event in failed.items())
         for number, searched in beams.items():
             if number not in failed:
                 yield from self._search(searched)
-        yield from self._sample(turns, logits)
+        yield from self._sample(draws, logits)
 
-    def _sample(self, turns: list[_Turn], logits: Logits) -> Iterator[Outcome]:
-        while turns:
-            rows = logits if len(turns) == len(logits) else logits[[turn.row for turn in turns]]
-            tokens = sample(rows, [turn.request.row for turn in turns])
-            logprobs = _logprobs(rows, tokens, turns)
+    def _sample(self, draws: list[_Draw], logits: Logits) -> Iterator[Outcome]:
+        while draws:
+            rows = logits if len(draws) == len(logits) else logits[[draw.row for draw in draws]]
+            tokens = sample(rows, [draw.request.row for draw in draws])
+            logprobs = _logprobs(rows, tokens, draws)
             going_on = []
-            for turn, token, logprob in zip(turns, tokens, logprobs, strict=True):
-                event = _accepted(turn.request, token, logprob)
-                right = turn.taken < len(turn.draft) and token == turn.draft[turn.taken]
+            for draw, token, logprob in zip(draws, tokens, logprobs, strict=True):
+                event = _accepted(draw.request, token, logprob)
+                right = draw.taken < len(draw.draft) and token == draw.draft[draw.taken]
                 if right:
                     # The step has read it already.
-                    turn.request.sequence.computed += 1
-                    turn.taken += 1
-                    turn.row += 1
+                    draw.request.sequence.computed += 1
+                    draw.taken += 1
+                    draw.row += 1
                 if right and event.finish_reason is None:
-                    going_on.append(turn)
+                    going_on.append(draw)
                 else:
-                    self._settle(turn)
-                yield turn.request, event
-            turns = going_on
+                    self._settle(draw)
+                yield draw.request, event
+            draws = going_on
 
-    def _settle(self, turn: _Turn) -> None:
-        turn.request.judge(len(turn.draft), turn.taken)
-        self.drafted += len(turn.draft)
-        self.accepted += turn.taken
+    def _settle(self, draw: _Draw) -> None:
+        draw.request.update_draft_length(len(draw.draft), draw.taken)
+        self.drafted += len(draw.draft)
+        self.accepted += draw.taken
 
     def _search(self, request: BeamRequest) -> Iterator[Outcome]:
         try:
@@ -121,15 +121,15 @@ class Acceptance:
 
 
 def _logprobs(
-    logits: Logits, tokens: list[int | Exception], turns: list[_Turn]
+    logits: Logits, tokens: list[int | Exception], draws: list[_Draw]
 ) -> list[Logprobs | None]:
     """Of each row's token, where its request asks for it."""
     wanted = [
-        (index, token, turns[index].request.params.logprobs or 0)
+        (index, token, draws[index].request.params.logprobs or 0)
         for index, token in enumerate(tokens)
-        if isinstance(token, int) and turns[index].request.params.logprobs is not None
+        if isinstance(token, int) and draws[index].request.params.logprobs is not None
     ]
-    found: list[Logprobs | None] = [None] * len(turns)
+    found: list[Logprobs | None] = [None] * len(draws)
     if wanted:
         indices, ids, counts = zip(*wanted, strict=True)
         told = token_logprobs(logits[list(indices)], ids, counts)

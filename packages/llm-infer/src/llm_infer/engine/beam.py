@@ -91,14 +91,14 @@ class BeamRequest:
         wanted = min(max(2, 1 + len(self._ending)) * self.params.num_beams, len(scores))
         ids = np.argpartition(scores, len(scores) - wanted)[len(scores) - wanted :]
         ids = ids[np.lexsort((ids, -scores[ids]))]
-        # A beam whose tokens are all barred ends here.
+        # A beam whose tokens are all banned ends here.
         beam.candidates = [(float(scores[i]), int(i)) for i in ids if scores[i] > -np.inf]
 
     def advance(self, fork: Fork) -> list[Sequence] | None:
         """Choose the next beams once all have their logits; the sequences that are left over.
 
         None: the search is done, and `answer` gives its events. Raises SamplingError where every
-        token of all beams is barred before one has ended.
+        token of all beams is banned before one has ended.
         """
         if any(beam.candidates is None for beam in self._beams):
             return []

@@ -22,13 +22,13 @@ def root_key(*names: str | None) -> bytes:
 class BlockKeys:
     """The keys of one sequence's blocks, made as its tokens come; tokens are only ever appended.
 
-    `lead`: places before the first token that hold something else, such as a tuned prefix.
+    `offset`: places before the first token that hold something else, such as a tuned prefix.
     """
 
-    def __init__(self, root: bytes, block_size: int, lead: int = 0) -> None:
+    def __init__(self, root: bytes, block_size: int, offset: int = 0) -> None:
         self._block_size = block_size
-        self._lead = lead
-        self._first = lead // block_size
+        self._offset = offset
+        self._first = offset // block_size
         self._root = root
         self._keys: list[bytes] = []
 
@@ -39,15 +39,15 @@ class BlockKeys:
 
     def copy(self) -> BlockKeys:
         """The keys of another sequence that has begun with the same tokens."""
-        other = BlockKeys(self._root, self._block_size, self._lead)
+        other = BlockKeys(self._root, self._block_size, self._offset)
         other._keys = list(self._keys)
         return other
 
     def upto(self, token_ids: Sequence[int], tokens: int) -> list[bytes]:
         """Keys of the blocks from `first` on that the first `tokens` tokens fill."""
-        count = (self._lead + tokens) // self._block_size - self._first
+        count = (self._offset + tokens) // self._block_size - self._first
         while len(self._keys) < count:
-            start = (self._first + len(self._keys)) * self._block_size - self._lead
+            start = (self._first + len(self._keys)) * self._block_size - self._offset
             content = array("q", token_ids[max(start, 0) : start + self._block_size])
             parent = self._keys[-1] if self._keys else self._root
             self._keys.append(blake2b(parent + content.tobytes(), digest_size=KEY_BYTES).digest())

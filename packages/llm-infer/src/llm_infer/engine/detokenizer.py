@@ -42,7 +42,7 @@ class Detokenizer:
         if unfinished:
             return self._whole_end(text, unfinished) or self._hold(text, unfinished)
         new = self._new(text)
-        self._narrow(text)
+        self._shrink_window(text)
         return new
 
     def finish(self) -> str:
@@ -64,7 +64,7 @@ class Detokenizer:
         self._given = text
         return new
 
-    def _narrow(self, text: str) -> None:
+    def _shrink_window(self, text: str) -> None:
         """Forget tokens that can no longer change what follows; the rest starts at a character."""
         rest = self._window[self._boundary :]
         given = self._decode(rest)

@@ -149,8 +149,8 @@ class Engine:
 
     def prefix_tokens(self, name: str | None) -> int:
         """Places that the tuned prefix `name` takes, 0 for None. Raises InferError if absent."""
-        lead = self._prefixes.find(name)
-        return lead.tokens if lead else 0
+        prefix_blocks = self._prefixes.find(name)
+        return prefix_blocks.tokens if prefix_blocks else 0
 
     @property
     def speculate_ngram(self) -> int:
@@ -246,7 +246,7 @@ class Engine:
             steps=self._steps,
             prompt_tokens=self._prompt_tokens,
             cached_tokens=self._scheduler.cached_tokens,
-            kept_blocks=self._blocks.kept,
+            cached_blocks=self._blocks.cached,
             generated_tokens=self._generated_tokens,
             drafted_tokens=self._acceptance.drafted,
             accepted_tokens=self._acceptance.accepted,
@@ -322,10 +322,10 @@ class Engine:
                 del self._requests[event.request_id]
             for sequence in request.sequences:
                 self._scheduler.remove(sequence)
-        self._tell(request, event)
+        self._emit(request, event)
         return event
 
-    def _tell(self, request: Work, event: TokenEvent) -> None:
+    def _emit(self, request: Work, event: TokenEvent) -> None:
         try:
             request.sink(event)
         except Exception:
@@ -348,7 +348,7 @@ class Engine:
             self._inbox, self._aborts = [], []
         # All are told before blocks move: where the scheduler is what failed, that may fail again.
         for request in ended:
-            self._tell(request, request.end(reason, self._closed))
+            self._emit(request, request.end(reason, self._closed))
         for request in ended:
             for sequence in request.sequences:
                 self._scheduler.remove(sequence)

@@ -55,8 +55,8 @@ class Intake:
         Raises PromptTooLongError, SamplingError or InferError for what can never run.
         """
         prompt = [int(token_id) for token_id in prompt_ids]
-        lead = self._prefixes.find(params.prefix)
-        ahead = lead.tokens if lead else 0
+        prefix_blocks = self._prefixes.find(params.prefix)
+        ahead = prefix_blocks.tokens if prefix_blocks else 0
         new_tokens = self._limits.new_tokens(prompt, params, ahead)
         own = ahead % self._limits.block_size + len(prompt) + new_tokens
         self._limits.check_request(own, params)
@@ -73,7 +73,7 @@ class Intake:
             prompt,
             len(prompt) + new_tokens,
             positions=positions,
-            lead=lead,
+            prefix_blocks=prefix_blocks,
             keys=self._keys(params, ahead, length),
             reads_all=params.prompt_logprobs is not None,
             slots=params.num_beams,
@@ -95,8 +95,8 @@ class Intake:
     def _keys(self, params: SamplingParams, ahead: int, length: int) -> BlockKeys | None:
         if not self.prefix_cache:
             return None
-        turned = self._rope.kind(length) if self._rope else None
-        root = root_key(params.prefix, params.adapter, turned)
+        rope_kind = self._rope.kind(length) if self._rope else None
+        root = root_key(params.prefix, params.adapter, rope_kind)
         return BlockKeys(root, self._limits.block_size, ahead)
 
     def _request(

@@ -131,7 +131,7 @@ class EngineStats:
     """Prompt tokens of the requests that were taken in."""
     cached_tokens: int
     """Tokens that did not need to be read, as the cache held a common beginning."""
-    kept_blocks: int
+    cached_blocks: int
     """Free blocks whose content is kept for whoever comes with the same beginning."""
     generated_tokens: int
     drafted_tokens: int

@@ -27,7 +27,7 @@ class SamplingParams:
 
     `temperature` below 1e-5, `top_k` 1 and `top_p` 0 each mean greedy. `top_k` 0 keeps all tokens.
     What changes logits is applied in this order: logit_bias, repetition_penalty, presence_penalty
-    and frequency_penalty, bars (min_new_tokens, bad_words_ids), temperature, top_k, top_p, min_p.
+    and frequency_penalty, bans (min_new_tokens, bad_words_ids), temperature, top_k, top_p, min_p.
     `seed` makes the samples repeatable whatever else runs in the engine. Raises SamplingError for a
     value out of range.
     """
@@ -51,7 +51,7 @@ class SamplingParams:
     logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
     """Added to the logits of these tokens."""
     bad_words_ids: tuple[tuple[int, ...], ...] = ()
-    """Sequences of tokens that the answer must not hold; their last token is barred in time."""
+    """Sequences of tokens that the answer must not hold; their last token is banned in time."""
     seed: int | None = None
     stop_token_ids: tuple[int, ...] = ()
     stop: tuple[str, ...] = ()
@@ -108,7 +108,7 @@ class SamplingParams:
             message = "stop holds an empty text, which would end every answer at once; remove it."
             raise SamplingError(message)
         if any(not word for word in self.bad_words_ids):
-            message = "bad_words_ids holds an empty list, which bars nothing; remove it."
+            message = "bad_words_ids holds an empty list, which bans nothing; remove it."
             raise SamplingError(message)
         for token_id, value in self.logit_bias.items():
             self._check(f"logit_bias of token {token_id}", value, -MAX_BIAS, MAX_BIAS)

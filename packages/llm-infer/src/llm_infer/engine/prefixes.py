@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llm_infer.engine.block_manager import BlockManager
-from llm_infer.engine.sequence import Lead
+from llm_infer.engine.sequence import PrefixBlocks
 from llm_infer.errors import InferError
 
 
@@ -53,17 +53,17 @@ class Prefixes:
 
     def __init__(self, blocks: BlockManager) -> None:
         self._blocks = blocks
-        self._leads: dict[str, Lead] = {}
+        self._by_name: dict[str, PrefixBlocks] = {}
 
     @property
     def names(self) -> list[str]:
         """The names that requests may use."""
-        return list(self._leads)
+        return list(self._by_name)
 
     def add(self, name: str, prefix: TunedPrefix, writer: CacheWriter) -> None:
         """Write `prefix` into blocks that stay taken. Raises InferError where there are too few."""
         count, size = prefix.blocks(self._blocks.block_size), self._blocks.block_size
-        if name in self._leads:
+        if name in self._by_name:
             message = f"There is a prefix {name!r} already; give the other one another name."
             raise InferError(message)
         if count > self._blocks.free:
@@ -81,14 +81,14 @@ class Prefixes:
                 for part in (prefix.keys, prefix.values)
             )
             writer.write_cache(layer, slots.astype(np.int32), keys, values)
-        self._leads[name] = Lead(prefix.tokens, tuple(blocks))
+        self._by_name[name] = PrefixBlocks(prefix.tokens, tuple(blocks))
 
-    def find(self, name: str | None) -> Lead | None:
-        """The lead of a request. Raises InferError for a name that nobody added."""
+    def find(self, name: str | None) -> PrefixBlocks | None:
+        """The tuned prefix of a request. Raises InferError for a name that nobody added."""
         if name is None:
             return None
-        if name not in self._leads:
-            known = ", ".join(self._leads) or "none is loaded"
+        if name not in self._by_name:
+            known = ", ".join(self._by_name) or "none is loaded"
             message = f"There is no prefix {name!r}; possible: {known}."
             raise InferError(message)
-        return self._leads[name]
+        return self._by_name[name]

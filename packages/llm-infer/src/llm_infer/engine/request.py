@@ -77,11 +77,11 @@ class Request:
         room = self._max_new_tokens - self.row.generated - 1
         self.sequence.draft = self._speculator.propose(self.sequence.token_ids, room)
 
-    def judge(self, drafted: int, accepted: int) -> None:
+    def update_draft_length(self, drafted: int, accepted: int) -> None:
         """Record that the first `accepted` of `drafted` tokens were right; drop the draft."""
         self.sequence.draft = []
         if drafted and self._speculator is not None:
-            self._speculator.judge(drafted, accepted)
+            self._speculator.update_draft_length(drafted, accepted)
 
     def note_prompt(self, start: int, logits: NDArray[np.float32]) -> None:
         """Keep the logprobs that `logits`, of the tokens from `start` on, give prompt tokens."""

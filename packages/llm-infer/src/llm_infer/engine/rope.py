@@ -1,7 +1,7 @@
 """Which length chooses the rotary frequencies of a sequence, in models whose frequencies follow it.
 
-Keys in the cache are turned already, so one choice holds for all of a sequence, from its prompt on:
-longrope and dynamic NTK take the length that the request asks for, Qwen-1 that of the prompt.
+Keys in the cache are rotated already, so one choice holds for all of a sequence, from its prompt
+on: longrope and dynamic NTK take the length that the request asks for, Qwen-1 that of the prompt.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ class Scheduler:
         index = (sequence.ahead + sequence.computed) // self.blocks.block_size
         if not sequence.pending or index >= len(sequence.blocks):
             return None
-        return index if self.blocks.holders(sequence.blocks[index]) > 1 else None
+        return index if self.blocks.ref_count(sequence.blocks[index]) > 1 else None
 
     def _extend(self, sequence: Sequence) -> None:
         """Take the blocks that are missing; the one that others hold too is replaced by a copy."""
@@ -180,7 +180,7 @@ class Scheduler:
 
     def _known(self, sequence: Sequence) -> list[int]:
         """Blocks, held for it from now on, that contain the beginning of a sequence already."""
-        lead = list(sequence.lead.blocks) if sequence.lead else []
+        prefix_blocks = list(sequence.prefix_blocks.blocks) if sequence.prefix_blocks else []
         size = self.blocks.block_size
         found: list[int] = []
         if sequence.keys is not None and not sequence.reads_all:
@@ -188,10 +188,10 @@ class Scheduler:
             keys = sequence.keys.upto(sequence.token_ids, len(sequence.token_ids) - 1)
             found = self.blocks.find(keys)
         if found:
-            lead = lead[: sequence.ahead // size]
-            sequence.computed = (len(lead) + len(found)) * size - sequence.ahead
-        self.blocks.share(lead)
-        return lead + found
+            prefix_blocks = prefix_blocks[: sequence.ahead // size]
+            sequence.computed = (len(prefix_blocks) + len(found)) * size - sequence.ahead
+        self.blocks.share(prefix_blocks)
+        return prefix_blocks + found
 
     def _grows(self, sequence: Sequence) -> bool:
         return self.blocks.needed(sequence.max_size) > len(sequence.blocks)

@@ -9,7 +9,7 @@ from llm_infer.engine.positions import PromptPositions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lead:
+class PrefixBlocks:
     """Keys and values that stand before a sequence's first token: a tuned prefix.
 
     They lie in `blocks`, which others share; the last one may be filled in part only, and is copied
@@ -28,20 +28,20 @@ class Sequence:
     token_ids: list[int]
     """The prompt, then what was generated."""
     max_tokens: int
-    """How many tokens it will have at most, without its lead."""
+    """How many tokens it will have at most, without its tuned prefix."""
     computed: int = 0
     """How many of the tokens have their keys and values in the cache."""
     blocks: list[int] = field(default_factory=list)
-    """Block i holds places i * block_size up to (i + 1) * block_size; the lead comes first."""
+    """Block i holds places i * block_size to (i + 1) * block_size; a tuned prefix comes first."""
     positions: PromptPositions | None = None
     """Where they are not simply 0, 1, 2, ...: those of a prompt with a prefix."""
     draft: list[int] = field(default_factory=list)
     """Tokens that may follow; the next step reads them too and shows which are right."""
-    lead: Lead | None = None
+    prefix_blocks: PrefixBlocks | None = None
     keys: BlockKeys | None = None
     """None where the blocks must not be shared by content."""
     registered: int = 0
-    """How many blocks, its lead's included, are registered by content."""
+    """How many blocks, its prefix's included, are registered by content."""
     reads_all: bool = False
     """Whether logits of all its prompt tokens are wanted, so that none may be left out."""
     slots: int = 1
@@ -54,7 +54,7 @@ class Sequence:
     @property
     def ahead(self) -> int:
         """Places in the cache before its first token."""
-        return self.lead.tokens if self.lead else 0
+        return self.prefix_blocks.tokens if self.prefix_blocks else 0
 
     @property
     def size(self) -> int:
@@ -85,7 +85,7 @@ class Sequence:
             computed=self.computed,
             blocks=list(self.blocks),
             positions=self.positions,
-            lead=self.lead,
+            prefix_blocks=self.prefix_blocks,
             keys=self.keys.copy() if self.keys else None,
             registered=self.registered,
             adapter=self.adapter,

@@ -43,7 +43,7 @@ class Speculator:
         period = len(token_ids) - start
         return [token_ids[start + i % period] for i in range(count)]
 
-    def judge(self, drafted: int, accepted: int) -> None:
+    def update_draft_length(self, drafted: int, accepted: int) -> None:
         """Learn how many of the last draft's tokens were right."""
         if accepted == drafted:
             self._length = min(2 * self._length, LONGEST_DRAFT)

@@ -13,7 +13,7 @@ from llm_convert.model import CONFIG_FILE, Model, copy_companions, open_model
 from llm_infer.export.options import ExportOptions
 from llm_infer.load import need_paddle
 from llm_infer.settings import Precision
-from llm_infer.weights import chosen_weights, kept_head
+from llm_infer.weights import chosen_weights, head_converter
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def _write_bundle(options: ExportOptions, model: Model, folder: Path) -> str:
 
     precision = options.precision()
     weight = chosen_weights(model, precision, options.lora_path)
-    head = kept_head(model, precision)
+    head = head_converter(model, precision)
     with progress("packing", total=len(model.parameters), unit="weights") as bar:
         size = write_bundle(model.spec, model.sizes, weight, folder, head=head, advance=bar.advance)
     return f"a packed bundle of {scaled(size, 'B')}; run it with --mode static"

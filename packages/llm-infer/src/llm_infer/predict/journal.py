@@ -41,7 +41,7 @@ class Journal:
         output_file.parent.mkdir(parents=True, exist_ok=True)
         self._stream = self._locked()
         try:
-            self._take_up({"run": dict(run)})
+            self._resume({"run": dict(run)})
         except BaseException:
             self._stream.close()
             raise
@@ -83,7 +83,7 @@ class Journal:
                 return stream
             stream.close()
 
-    def _take_up(self, header: Mapping[str, Any]) -> None:
+    def _resume(self, header: Mapping[str, Any]) -> None:
         whole = self._read(header)
         self._stream.truncate(whole)
         if not whole:

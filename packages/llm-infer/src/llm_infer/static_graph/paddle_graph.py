@@ -67,11 +67,11 @@ class GraphDecoder(nn.Layer):
         rope = spec.position if isinstance(spec.position, Rope) else None
         self.rotates = rope is not None
         if rope is not None:
-            turns = _frequencies(rope, sizes)
-            # Elements that are not turned keep their size too.
-            stretch = np.where(turns.any(axis=0), attention_factor(sizes), 1.0)
-            self.register_buffer("turns", paddle.to_tensor(turns))
-            self.register_buffer("stretch", paddle.to_tensor(stretch.astype(np.float32)))
+            frequencies = _frequencies(rope, sizes)
+            # Elements that are not rotated keep their size too.
+            rope_scale = np.where(frequencies.any(axis=0), attention_factor(sizes), 1.0)
+            self.register_buffer("frequencies", paddle.to_tensor(frequencies))
+            self.register_buffer("rope_scale", paddle.to_tensor(rope_scale.astype(np.float32)))
             self.register_buffer("swap", RotaryTables(rope, sizes).swap)
         self.alibi = spec.position if isinstance(spec.position, Alibi) else None
         if self.alibi is not None:
@@ -152,10 +152,10 @@ class _State:
             self.query_scale = paddle.clip(scale, min=1.0).unsqueeze([-1, -2])
         if position_ids is not None and graph.rotates:
             angles = paddle.matmul(
-                position_ids.transpose([0, 2, 1]).astype("float32"), graph.turns
+                position_ids.transpose([0, 2, 1]).astype("float32"), graph.frequencies
             ).unsqueeze(2)
-            self._cos = paddle.cos(angles) * graph.stretch
-            self._sin = paddle.sin(angles) * graph.stretch
+            self._cos = paddle.cos(angles) * graph.rope_scale
+            self._sin = paddle.sin(angles) * graph.rope_scale
 
     def turn(self, heads: paddle.Tensor) -> paddle.Tensor:
         """Rotate q or k [1, T, heads, D]."""
@@ -192,15 +192,15 @@ class _State:
 
 
 def _frequencies(rope: Rope, sizes: Sizes) -> np.ndarray:
-    """float32 [C, D]: what a position of each channel turns each element of a head by."""
+    """float32 [C, D]: what a position of each channel rotates each element of a head by."""
     width = rotated_dim(rope, sizes)
     frequencies = inverse_frequencies(rope, sizes)
     half = rope.pairing == "half"
     one = np.tile(frequencies, 2) if half else np.repeat(frequencies, 2)
-    turns = np.zeros((rope.channels, sizes.head_dim), np.float32)
+    frequencies = np.zeros((rope.channels, sizes.head_dim), np.float32)
     for channel in range(rope.channels):
-        turns[channel, channel * width : (channel + 1) * width] = one
-    return turns
+        frequencies[channel, channel * width : (channel + 1) * width] = one
+    return frequencies
 
 
 def _all_experts(block: Block, hidden: paddle.Tensor) -> paddle.Tensor:

@@ -31,7 +31,7 @@ def test_the_same_tokens_with_and_without(harness, num_blocks, max_batch_tokens)
     assert stats.free_blocks == num_blocks
     without = harness.engine(prefix_cache=False, **sizes)
     assert harness.generate(without, prompts, GREEDY) == answers[: len(prompts)]
-    assert (without.stats().cached_tokens, without.stats().kept_blocks) == (0, 0)
+    assert (without.stats().cached_tokens, without.stats().cached_blocks) == (0, 0)
 
 
 def test_hits_are_counted_and_not_read_again(harness):

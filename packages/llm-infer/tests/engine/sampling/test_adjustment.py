@@ -1,4 +1,4 @@
-"""Penalties, biases and bars against their definitions, one token at a time in float64."""
+"""Penalties, biases and bans against their definitions, one token at a time in float64."""
 
 from __future__ import annotations
 

@@ -126,5 +126,5 @@ def test_a_row_whose_tokens_are_all_barred_gives_an_error_and_leaves_the_others(
     )
     error, token = sample(logits, [RowState(barring, [], [2]), RowState(barring, [], [])])
     assert isinstance(error, SamplingError)
-    assert "Every token is barred" in str(error)
+    assert "Every token is banned" in str(error)
     assert token == 2

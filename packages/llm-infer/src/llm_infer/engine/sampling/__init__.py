@@ -1,4 +1,4 @@
-"""From logits to the next token of each row: penalties and bars, filters, the draw, logprobs.
+"""From logits to the next token of each row: penalties and bans, filters, the draw, logprobs.
 
 Rows are independent: a row's token depends on its logits, its parameters and its own random stream,
 never on its neighbours in the batch.

@@ -1,9 +1,9 @@
-"""Penalties, biases and bars: what changes logits before a token is chosen, for a batch at once.
+"""Penalties, biases and bans: what changes logits before a token is chosen, for a batch at once.
 
 In this order: `logit_bias` is added; `repetition_penalty` divides positive and multiplies negative
 logits of tokens seen in prompt or answer (arXiv:1909.05858); `presence_penalty` and
 `frequency_penalty` times the count are subtracted for tokens of the answer (OpenAI's definition);
-barred tokens get -inf.
+banned tokens get -inf.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ def adjust(logits: Logits, rows: Sequence[RowState]) -> None:
     _add_biases(logits, rows)
     _penalize_repetition(logits, rows)
     _penalize_counts(logits, rows)
-    barred = [row.barred for row in rows]
-    if any(barred):
-        where = np.repeat(np.arange(len(rows)), [len(ids) for ids in barred])
-        logits[where, np.array([i for ids in barred for i in ids], np.intp)] = -np.inf
+    banned = [row.banned for row in rows]
+    if any(banned):
+        where = np.repeat(np.arange(len(rows)), [len(ids) for ids in banned])
+        logits[where, np.array([i for ids in banned for i in ids], np.intp)] = -np.inf
 
 
 def nothing_left() -> SamplingError:
     """The error of a row in which no token may come next."""
     message = (
-        "Every token is barred, so none can be chosen: min_new_tokens bars the ends of an "
+        "Every token is banned, so none can be chosen: min_new_tokens bans the ends of an "
         "answer, and bad_words_ids or logit_bias the others. Bar fewer."
     )
     return SamplingError(message)

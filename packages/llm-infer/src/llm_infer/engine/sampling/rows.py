@@ -52,7 +52,7 @@ class TokenCounts:
 class RowState:
     """The random stream of one request, the tokens seen, and how many were made.
 
-    `ending_ids` are the tokens that end the answer; they are barred for `min_new_tokens`.
+    `ending_ids` are the tokens that end the answer; they are banned for `min_new_tokens`.
     `seen` counts prompt and answer, `made` the answer alone; None where no penalty needs them.
     """
 
@@ -79,16 +79,16 @@ class RowState:
     def adjusted(self) -> bool:
         """Whether the logits are changed before a token is chosen."""
         counted = self.seen is not None or self.made is not None
-        return counted or bool(self.params.logit_bias) or bool(self.barred)
+        return counted or bool(self.params.logit_bias) or bool(self.banned)
 
     @property
-    def barred(self) -> list[int]:
-        """Tokens that may not come next: endings that are too early, ends of barred words."""
-        barred = list(self._ending) if self.generated < self.params.min_new_tokens else []
+    def banned(self) -> list[int]:
+        """Tokens that may not come next: endings that are too early, ends of banned words."""
+        banned = list(self._ending) if self.generated < self.params.min_new_tokens else []
         for *before, last in self.params.bad_words_ids:
             if not before or (self._recent and self._recent[-len(before) :] == before):
-                barred.append(last)
-        return barred
+                banned.append(last)
+        return banned
 
     def accept(self, token_id: int) -> None:
         """Record that `token_id` was chosen."""

@@ -19,7 +19,7 @@ def sample(logits: Logits, rows: Sequence[RowState]) -> list[int | Exception]:
     """The next token of each row of `logits`, float32 [R, V]; ties go to the lowest id.
 
     A row from which no token can be taken gives its error instead: SamplingError for logits that
-    are not finite, and where every token is barred.
+    are not finite, and where every token is banned.
     """
     likeliest = logits.argmax(axis=1)
     # argmax returns the first NaN there is, so this one value tells of all.
