@@ -39,8 +39,8 @@ def chosen(option: str, paths: dict[str, str], asked: object) -> str | None:
     """
     if asked is not None:
         if not isinstance(asked, str) or asked not in paths:
-            known = ", ".join(paths) or f"none, as there is no --{option}"
-            message = f"there is no {asked!r} among {known}"
+            known = f"--{option} names {', '.join(paths)}" if paths else f"no --{option} was given"
+            message = f"there is no {asked!r}: {known}"
             raise UnsupportedError(message)
         return asked
     if len(paths) > 1 and UNNAMED not in paths:

@@ -77,6 +77,14 @@ def test_a_folder_without_a_bundle_says_how_to_write_one(
     )
 
 
+def test_a_bundle_without_the_mode_says_how_to_run_it(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = export(tiny_model, tmp_path / "bundle")
+    assert run(["infer", "--model_name_or_path", str(bundle), "--prompt", "x"]) == 2
+    assert "(bundle.json); run it with --mode static." in capsys.readouterr().err
+
+
 def test_a_bundle_is_not_changed_afterwards(
     tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,8 +6,8 @@ from collections.abc import Generator
 
 from llm_data.chat_template import from_rounds
 from llm_infer.engine import FinishReason, Stream
-from llm_infer.errors import PromptTooLongError, UnsupportedError
-from llm_infer.predict.session import Session
+from llm_infer.errors import PromptTooLongError
+from llm_infer.predict.session import Session, check_rounds
 
 
 class Dialogue:
@@ -17,12 +17,7 @@ class Dialogue:
     """
 
     def __init__(self, session: Session, system: str | None = None) -> None:
-        if session.prompts.template is None:
-            message = (
-                "The model has no chat template, without which rounds cannot be told apart. Give "
-                "--chat_template, or ask it single prompts: llm infer predict --prompt TEXT."
-            )
-            raise UnsupportedError(message)
+        check_rounds(session.prompts.template)
         self._session = session
         self._system = system
         self._asked: list[str] = []

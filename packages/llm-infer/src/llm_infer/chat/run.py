@@ -16,6 +16,6 @@ def chat(options: ChatOptions) -> None:
     options.model_name_or_path = resolve_model(
         options.model_name_or_path, from_aistudio=options.from_aistudio
     )
-    session = open_session(options)
+    session = open_session(options, rounds=True)
     with contextlib.closing(session.engine):
         converse(Dialogue(session, options.system))

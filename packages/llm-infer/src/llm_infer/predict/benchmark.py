@@ -31,6 +31,13 @@ RUNNER_FIGURES = ("threads", "isa", "weight_bytes", "cache_bytes")
 
 def benchmark(options: PredictOptions) -> None:
     """Measure the model and write the figures to --output_file."""
+    output = Path(options.output_file)
+    if output.exists() and not options.overwrite and not _holds_figures(output):
+        message = (
+            f"--output_file {output} exists and holds something else than figures of an earlier "
+            "benchmark. Name another file, or add --overwrite."
+        )
+        raise InferError(message)
     start = time.perf_counter()
     engine = open_engine(options, options.batch_size, options.max_length)
     load_seconds = time.perf_counter() - start
@@ -38,10 +45,19 @@ def benchmark(options: PredictOptions) -> None:
         figures = {**measure(engine, options), "load_s": round(load_seconds, 4)}
     finally:
         engine.close()
-    with written_file(Path(options.output_file)) as stream:
+    with written_file(output) as stream:
         stream.write(json.dumps(figures, indent=2).encode() + b"\n")
     table("Benchmark", ("figure", "value"), list(figures.items()))
-    logger.info("written to %s", options.output_file)
+    logger.info("written to %s", output)
+
+
+def _holds_figures(path: Path) -> bool:
+    """Whether a file is one that a benchmark wrote."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(content, dict) and "ttft_s" in content
 
 
 def measure(engine: Engine, options: PredictOptions) -> dict[str, Any]:

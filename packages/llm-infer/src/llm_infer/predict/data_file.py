@@ -66,7 +66,8 @@ def answer_file(options: PredictOptions) -> None:
         closing.callback(session.engine.close)
         _answer(session, lines, journal, options.batch_size)
         journal.finish(lines[index] for index in range(len(lines)))
-    console.print(f"Wrote {output}: {len(lines):,} answers.", markup=False)
+    count = "1 answer" if len(lines) == 1 else f"{len(lines):,} answers"
+    console.print(f"Wrote {output}: {count}.", markup=False)
 
 
 def _answer(session: Session, lines: JsonLines, journal: Journal, batch_size: int) -> None:

@@ -10,6 +10,7 @@ from llm_infer.errors import UnsupportedError
 from llm_infer.options.run import RunOptions
 
 _INPUT = "Prompts and answers"
+OUTPUT_FILE = "output.json"
 
 
 @dataclass(kw_only=True)
@@ -30,13 +31,11 @@ class PredictOptions(RunOptions):
         None, help='Lines {"src", "tgt"} to answer; src may be a list of rounds.', group=_INPUT
     )
     output_file: str = option(
-        "output.json",
+        OUTPUT_FILE,
         help="Where the answers to --data_file, or the figures of --benchmark, go.",
         group=_INPUT,
     )
-    overwrite: bool = flag(
-        False, help="Replace a finished --output_file of --data_file.", group=_INPUT
-    )
+    overwrite: bool = flag(False, help="Replace an --output_file that is there.", group=_INPUT)
     batch_size: int = option(1, help="Most prompts that are answered at once.", group=_INPUT)
     truncate: str | None = option(
         None,

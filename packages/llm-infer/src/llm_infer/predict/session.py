@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from llm_data.chat_template import load_chat_template
+from llm_data.chat_template import ChatTemplate, load_chat_template
 from llm_data.tokenizer import Tokenizer, load_tokenizer
 from llm_infer.described import describe
 from llm_infer.engine import Engine, EngineLimits, SamplingParams
@@ -85,12 +85,16 @@ def beams(options: AnswerOptions) -> int:
 
 
 def open_session(
-    options: RunOptions, *, batch_size: int = 1, truncate: str | None = None
+    options: RunOptions,
+    *,
+    batch_size: int = 1,
+    truncate: str | None = None,
+    rounds: bool = False,
 ) -> Session:
     """Load tokenizer, template and model for `batch_size` answers at once.
 
-    `truncate`: the side on which prompts that are too long are cut. Every error of the loaders is
-    for the user.
+    `truncate`: the side on which prompts that are too long are cut. `rounds`: whether there must be
+    a chat template. Every error of the loaders is for the user.
     """
     # The weights last: a folder without a tokenizer should not cost the time they take.
     prefixes = named_paths("prefix_path", options.prefix_path)
@@ -98,6 +102,8 @@ def open_session(
     model = open_source(options.model_name_or_path, options.mode, options.inference_model)
     tokenizer = load_tokenizer(options.tokenizer_name_or_path or options.model_name_or_path)
     template = load_chat_template(options.chat_template, tokenizer)
+    if rounds:
+        check_rounds(template)
     check_template_locks(options.model_name_or_path, adapters.values(), tokenizer, template)
     sequences = batch_size * beams(options)
     engine = open_engine(options, sequences, options.max_length, tokenizer, model)
@@ -109,6 +115,16 @@ def open_session(
     encoder = PromptEncoder(tokenizer, template, limit, truncate, bound)
     beside = adapters if len(adapters) > 1 else {}
     return Session(options, engine, encoder, max_length, prefixes, beside)
+
+
+def check_rounds(template: ChatTemplate | None) -> None:
+    """Raise UnsupportedError where there is no template, which a conversation needs."""
+    if template is None:
+        message = (
+            "The model has no chat template, without which rounds cannot be told apart. Give "
+            "--chat_template, or ask it single prompts: llm infer predict --prompt TEXT."
+        )
+        raise UnsupportedError(message)
 
 
 def open_engine(
