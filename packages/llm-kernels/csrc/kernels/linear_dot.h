@@ -35,6 +35,7 @@ inline __attribute__((always_inline)) void fold_all(DotSums<Rows, Vectors>& acc)
 }
 
 struct Int8Dot {
+  static constexpr size_t kInputBytes = 1;
   static size_t stored(size_t count) { return (count + 3) / 4 * kPanelBytes; }
 
   template <int Rows, int Vectors>
@@ -53,6 +54,7 @@ struct Int8Dot {
 };
 
 struct Int4Dot {
+  static constexpr size_t kInputBytes = 1;
   static size_t stored(size_t count) { return (count + 7) / 8 * kPanelBytes; }
 
   // Eight inputs.
@@ -121,9 +123,8 @@ inline __attribute__((always_inline)) void flush_dot(const DotTile& tile, size_t
   }
 }
 
-template <class Format, int Rows>
+template <class Format, int Rows, int kAtOnce = dot_vectors(Rows)>
 void dot_rows(const DotTile& tile) {
-  constexpr int kAtOnce = dot_vectors(Rows);
   for (int first = 0; first < kVectors; first += kAtOnce) {
     if (static_cast<size_t>(first) * kWidth >= tile.columns) return;
     const auto* codes = static_cast<const uint8_t*>(tile.codes) + first * kVectorBytes;
@@ -141,7 +142,7 @@ void dot_rows(const DotTile& tile) {
       Format::template accumulate<Rows, kAtOnce>(codes, x, end - k, acc);
       flush_dot<Rows, kAtOnce>(tile, k / tile.group, first, x_scales, x_sums, acc);
       codes += Format::stored(end - k);
-      x += (end - k) * Rows;
+      x += (end - k) * Rows * Format::kInputBytes;
       x_scales += Rows;
       x_sums += Rows;
       k = end;

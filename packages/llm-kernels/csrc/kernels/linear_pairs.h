@@ -26,54 +26,34 @@ inline void set_outputs(const DotTile& tile) {
   }
 }
 
-template <int Rows>
-inline __attribute__((always_inline)) void meet_pairs(size_t pairs, const uint8_t* codes,
-                                                      const int8_t* x,
-                                                      DotSums<Rows, kPairVectors>& acc) {
-  for (size_t i = 0; i < pairs; ++i, codes += kPanelBytes, x += 4 * Rows) {
-    const Bytes first = load_bytes(codes);
-    const Bytes second = load_bytes(codes + kVectorBytes);
-#pragma GCC unroll 8
-    for (int m = 0; m < Rows; ++m) {
-      const Bytes quad = broadcast_quad(x + 4 * m);
-      dot_pairs(acc.at[m][0], first, quad);
-      dot_pairs(acc.at[m][1], second, quad);
-    }
-  }
-}
+struct PairDot {
+  static constexpr size_t kInputBytes = 2;
+  static size_t stored(size_t count) { return (count + 1) / 2 * kPanelBytes; }
 
-template <int Rows>
-void pair_rows(const DotTile& tile) {
-  if (tile.fresh) set_outputs<Rows>(tile);
-  for (int first = 0; first < kVectors; first += kPairVectors) {
-    if (static_cast<size_t>(first) * kWidth >= tile.columns) return;
-    const auto* codes = static_cast<const uint8_t*>(tile.codes) + first * kVectorBytes;
-    const int8_t* x = tile.x;
-    const float* x_scales = tile.x_scales;
-    const float* x_sums = tile.x_sums;
-    for (size_t k = tile.k_begin; k < tile.k_end;) {
-      const size_t end = segment_end(k, tile.k_end, tile.group, kDotSegment);
-      const size_t pairs = (end - k + 1) / 2;
-      DotSums<Rows, kPairVectors> acc;
+  template <int Rows, int Vectors>
+  static inline __attribute__((always_inline)) void accumulate(const uint8_t* codes,
+                                                               const int8_t* x, size_t count,
+                                                               DotSums<Rows, Vectors>& acc) {
+    static_assert(Vectors == kPairVectors);
+    for (size_t i = 0; i < (count + 1) / 2; ++i, codes += kPanelBytes, x += 4 * Rows) {
+      const Bytes first = load_bytes(codes);
+      const Bytes second = load_bytes(codes + kVectorBytes);
 #pragma GCC unroll 8
       for (int m = 0; m < Rows; ++m) {
-#pragma GCC unroll 2
-        for (int v = 0; v < kPairVectors; ++v) acc.at[m][v] = no_dot();
+        const Bytes pair = broadcast_quad(x + 4 * m);
+        dot_pairs(acc.at[m][0], first, pair);
+        dot_pairs(acc.at[m][1], second, pair);
       }
-      meet_pairs<Rows>(pairs, codes, x, acc);
-      flush_dot<Rows, kPairVectors>(tile, k / tile.group, first, x_scales, x_sums, acc);
-      codes += pairs * kPanelBytes;
-      x += pairs * 4 * Rows;
-      x_scales += Rows;
-      x_sums += Rows;
-      k = end;
     }
   }
-}
+};
 
 template <int Rows>
 void pair_tile_up_to(const DotTile& tile, size_t rows) {
-  if (rows == Rows) return pair_rows<Rows>(tile);
+  if (rows == Rows) {
+    if (tile.fresh) set_outputs<Rows>(tile);
+    return dot_rows<PairDot, Rows, kPairVectors>(tile);
+  }
   if constexpr (Rows > 1) pair_tile_up_to<Rows - 1>(tile, rows);
 }
 

@@ -12,7 +12,7 @@ An adapter is independent of how its base is stored: fused, transposed or quanti
 from __future__ import annotations
 
 from llm_convert.lora.adapter import LoraAdapter, merged
-from llm_convert.lora.base import carried_sketch, check_base, sketch, write_sketch
+from llm_convert.lora.base import carried_sketch, check_base, named_base, sketch, write_sketch
 from llm_convert.lora.peft_writing import write_peft
 from llm_convert.lora.reading import adapter_naming, is_lora, read_lora
 from llm_convert.lora.writing import write_lora
@@ -24,6 +24,7 @@ __all__ = [
     "check_base",
     "is_lora",
     "merged",
+    "named_base",
     "read_lora",
     "sketch",
     "write_lora",

@@ -23,7 +23,6 @@ import numpy as np
 from llm_cli.outputs import written_file
 from llm_cli.progress import progress
 from llm_convert.errors import ConvertError
-from llm_convert.layout import Weight
 from llm_convert.model import Model, open_model
 from llm_convert.verify.comparison import Comparison, compare
 from llm_convert.verify.finite import check_finite
@@ -124,18 +123,20 @@ def plain_logits(spec: FamilySpec, sizes: Sizes, source: Source, ids: np.ndarray
     return forward(spec, sizes, source, ids, positions=np.stack([count, np.zeros_like(count)]))
 
 
-def streamed(model: Model, *, dense: bool = False) -> Callable[[ParameterKey], Weight]:
-    """The model's weights, each released when the next one is asked for."""
+def streamed(
+    model: Model, weight: Callable[[ParameterKey], Any] | None = None
+) -> Callable[[ParameterKey], Any]:
+    """`weight`, or the model's own weights, each released when the next one is asked for."""
     last: list[ParameterKey] = []
+    read = model.weight if weight is None else weight
 
-    def weight(key: ParameterKey) -> Weight:
+    def released_behind(key: ParameterKey) -> Any:
         if last:
             model.release(last.pop())
         last.append(key)
-        value = model.weight(key)
-        return value if isinstance(value, np.ndarray) or not dense else value.dequantize()
+        return read(key)
 
-    return weight
+    return released_behind
 
 
 def write_certificate(folder: Path, content: dict[str, Any]) -> None:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from math import prod
 from pathlib import Path
-
-import numpy as np
 
 from llm_cli.console import console
 from llm_cli.outputs import check_output_folder, lineage, written_folder
 from llm_cli.progress import progress
 from llm_convert.errors import AdapterError
-from llm_convert.files.json_file import read_json
 from llm_convert.hub import hub_name, resolve_model
 from llm_convert.layout import Layout
-from llm_convert.lora import LoraAdapter, check_base, is_lora, merged, read_lora
+from llm_convert.lora import LoraAdapter, check_base, is_lora, merged, named_base, read_lora
 from llm_convert.model import Model, copy_companions, open_model, save_model
 from llm_convert.saving import Naming, written_dtype
-from llm_convert.verify.certificate import LIMIT, write_certificate
-from llm_kernels.families import ParameterKey
+from llm_convert.verify.certificate import LIMIT, streamed, write_certificate
 from llm_peft.errors import BaseError, CertificateError
 from llm_peft.merge.certificate import PASSES, Certificate, certify
 from llm_peft.merge.options import MergeOptions
@@ -65,11 +60,9 @@ def _base_path(options: MergeOptions, adapter: Path) -> str:
     """The base that was named, or that the adapter names."""
     if options.model_name_or_path is not None:
         return resolve_model(options.model_name_or_path, from_aistudio=options.from_aistudio)
-    for name in ("lora_config.json", "adapter_config.json"):
-        if (adapter / name).is_file():
-            path = read_json(adapter / name).get("base_model_name_or_path")
-            if path and (Path(path).is_dir() or hub_name(str(path))):
-                return resolve_model(path, from_aistudio=options.from_aistudio)
+    named = named_base(adapter)
+    if named is not None and (Path(named).is_dir() or hub_name(named)):
+        return resolve_model(named, from_aistudio=options.from_aistudio)
     message = (
         f"The adapter {adapter} names no base model that is here. Name its folder with "
         "--model_name_or_path."
@@ -91,7 +84,7 @@ def _write(options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Pat
             config=base.config,
             spec=base.spec,
             sizes=base.sizes,
-            parameters=_streamed(base, merged(base, adapter, types, layout)),
+            parameters=streamed(base, merged(base, adapter, types, layout)),
             naming=naming,
             dtype=types,
             max_shard_size=options.max_shard_size,
@@ -104,21 +97,6 @@ def _write(options: MergeOptions, base: Model, adapter: LoraAdapter, folder: Pat
 def naming_of(options: MergeOptions, base: Model) -> Naming:
     """What the merged model is written in: what was asked for, or what the base is in."""
     return "hf" if (options.to or base.naming) == "hf" else "paddlenlp"
-
-
-def _streamed(
-    base: Model, weight: Callable[[ParameterKey], np.ndarray]
-) -> Callable[[ParameterKey], np.ndarray]:
-    """`weight`, with the base's memory released behind it."""
-    last: list[ParameterKey] = []
-
-    def streamed(key: ParameterKey) -> np.ndarray:
-        if last:
-            base.release(last.pop())
-        last.append(key)
-        return weight(key)
-
-    return streamed
 
 
 def _certify(
