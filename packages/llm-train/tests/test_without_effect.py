@@ -6,7 +6,7 @@ from typing import Any
 
 from llm_train.parallel.layout import Layout, layout_of
 from llm_train.training_options import TrainingOptions
-from llm_train.without_effect import in_float32, unused_axes, without_effect
+from llm_train.without_effect import unused_axes, without_effect
 
 
 def made(**changes: Any) -> TrainingOptions:
@@ -14,20 +14,11 @@ def made(**changes: Any) -> TrainingOptions:
 
 
 def test_every_option_that_does_nothing_says_so() -> None:
-    said = without_effect(made(use_flash_attention=True, disable_tqdm=True))
-    assert [line.split("=")[0] for line in said] == ["use_flash_attention", "disable_tqdm"]
+    said = without_effect(made(use_fused_rope=True, disable_tqdm=True))
+    assert [line.split("=")[0] for line in said] == ["use_fused_rope", "disable_tqdm"]
     assert without_effect(made()) == []
     (line,) = without_effect(made(load_best_model_at_end=True))
     assert "nothing is evaluated" in line
-
-
-def test_16_bit_training_is_named_in_one_sentence() -> None:
-    assert in_float32(made()) is None
-    for wished in ({"bf16": True}, {"fp16": True}, {"bf16": True, "fp16": True}):
-        said = in_float32(made(**wished))
-        assert said is not None
-        assert said.startswith(" and ".join(wished))
-        assert "trains in float32" in said
 
 
 def test_axes_that_the_processes_do_not_have_are_named() -> None:

@@ -8,6 +8,7 @@ speed or precision elsewhere and nothing here is accepted and named in the log
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,7 +21,7 @@ SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "polynomial
 _MODEL, _RUN, _BATCH = "Model", "Run", "Batches"
 _OPTIMIZER, _SCHEDULE = "Optimizer", "Learning rate"
 _WATCH, _CHECKPOINTS, _MACHINE = "Watching", "Checkpoints", "Machine"
-_PARALLEL, _ACCEPTED = "Parallel", "Accepted from PaddleNLP's recipes"
+_PARALLEL, _PRECISION, _ACCEPTED = "Parallel", "Precision", "Accepted from PaddleNLP's recipes"
 
 _NEUTRAL: Mapping[str, object] = MappingProxyType(
     {
@@ -230,7 +231,35 @@ class TrainingOptions:
     sep_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
     context_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
     expert_parallel_degree: int = option(-1, help="At most 1 so far.", group=_PARALLEL)
-    use_flash_attention: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
+    bf16: bool = flag(
+        False, help="Multiply in bfloat16, on a GPU; a CPU stays in float32.", group=_PRECISION
+    )
+    fp16: bool = flag(
+        False, help="Multiply in float16 with a scaled loss, on a GPU.", group=_PRECISION
+    )
+    fp16_opt_level: str = option(
+        "O1",
+        help="O1: products in 16 bits; O2: hidden states between layers too; O0: neither. "
+        "Weights stay float32.",
+        choices=("O0", "O1", "O2"),
+        group=_PRECISION,
+    )
+    scale_loss: float = option(
+        32768.0, help="What fp16 multiplies the loss by at first; it adapts.", group=_PRECISION
+    )
+    amp_custom_black_list: list[str] | None = option(
+        None,
+        help="Operations that stay float32, by Paddle's names (matmul_v2, softmax).",
+        group=_PRECISION,
+    )
+    amp_custom_white_list: list[str] | None = option(
+        None, help="Names of further operations in 16 bits.", group=_PRECISION
+    )
+    use_flash_attention: bool = flag(
+        False,
+        help="Attention that holds no scores, on a GPU with bf16 or fp16.",
+        group=_PRECISION,
+    )
     use_fused_rms_norm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     use_fused_rope: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     fuse_attention_qkv: bool | None = option(
@@ -253,13 +282,6 @@ class TrainingOptions:
     distributed_dataloader: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     unified_checkpoint: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     disable_tqdm: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
-    bf16: bool = flag(
-        False, help="Training is in float32 all the same; a warning says so.", group=_ACCEPTED
-    )
-    fp16: bool = flag(
-        False, help="Training is in float32 all the same; a warning says so.", group=_ACCEPTED
-    )
-    fp16_opt_level: str = option("O1", help="Has no effect.", group=_ACCEPTED)
     amp_master_grad: bool = flag(False, help="Has no effect.", group=_ACCEPTED)
     eval_accumulation_steps: int | None = option(None, help="Has no effect.", group=_ACCEPTED)
 
@@ -271,6 +293,22 @@ class TrainingOptions:
             message = (
                 "--load_best_model_at_end true needs checkpoints to choose from, and "
                 "--save_strategy is no. Set it to steps or epoch."
+            )
+            raise RecipeError(message)
+        if self.bf16 and self.fp16:
+            message = "--bf16 true and --fp16 true: products are in one of them. Set one to false."
+            raise RecipeError(message)
+        if self.scale_loss < 1 or math.log2(self.scale_loss) % 1:
+            message = (
+                f"--scale_loss is {self.scale_loss:g}; give a power of two from 1 on, such as "
+                "32768: others would round what they multiply."
+            )
+            raise RecipeError(message)
+        both = set(self.amp_custom_black_list or ()) & set(self.amp_custom_white_list or ())
+        if both:
+            message = (
+                f"{', '.join(sorted(both))}: in --amp_custom_black_list and in "
+                "--amp_custom_white_list. Leave each out of one of them."
             )
             raise RecipeError(message)
         if self.early_stopping and not self.evaluates:

@@ -10,11 +10,9 @@ if TYPE_CHECKING:
     from llm_train.parallel.layout import Layout
     from llm_train.training_options import TrainingOptions
 
-_ATTENTION = "this version has one attention, which holds all scores of a batch in memory"
 _OWN_WAY = "these settings are of Paddle's own schedules; results are the same"
 WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
     {
-        "use_flash_attention": _ATTENTION,
         "use_fused_rms_norm": "this version has one norm; results are the same",
         "use_fused_rope": "this version has one rotation; results are the same",
         "fuse_attention_qkv": "the decoder keeps q, k and v apart; results are the same",
@@ -22,7 +20,7 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "use_fused_linear_cross_entropy": "head and loss are computed apart; results are the same",
         "use_fused_head_and_loss_fn": "head and loss are computed apart; results are the same",
         "use_sparse_head_and_loss_fn": "tokens without a label count nothing anyway",
-        "flash_mask": _ATTENTION,
+        "flash_mask": "flash attention keeps packed samples apart without a mask anyway",
         "tensor_parallel_output": "the vocabulary is shared until the loss anyway",
         "tensor_parallel_config": _OWN_WAY,
         "pipeline_parallel_config": _OWN_WAY,
@@ -33,7 +31,6 @@ WITHOUT_EFFECT: Mapping[str, str] = MappingProxyType(
         "distributed_dataloader": "every process reads its own samples",
         "unified_checkpoint": "checkpoints are independent of the parallel layout anyway",
         "disable_tqdm": "progress is this toolchain's own",
-        "fp16_opt_level": "training is in float32",
         "amp_master_grad": "gradients are float32 anyway",
         "eval_accumulation_steps": "evaluation keeps sums only",
     }
@@ -52,17 +49,6 @@ def without_effect(options: TrainingOptions) -> list[str]:
     if options.load_best_model_at_end and not options.evaluates:
         said.append("load_best_model_at_end=True has no effect: nothing is evaluated (do_eval).")
     return said
-
-
-def in_float32(options: TrainingOptions) -> str | None:
-    """A sentence where 16-bit training is asked for; this version has none, on no device."""
-    wished = [name for name in ("bf16", "fp16") if getattr(options, name)]
-    if not wished:
-        return None
-    return (
-        f"{' and '.join(wished)}: this version trains in float32, so this run does. Results are at "
-        "least as exact; weights and activations take twice the memory of 16-bit numbers."
-    )
 
 
 def unused_axes(options: TrainingOptions, layout: Layout) -> list[str]:

@@ -32,6 +32,9 @@ def test_filling_is_not_counted_and_its_mask_not_passed_on() -> None:
 
 def test_packed_samples_do_not_see_each_other() -> None:
     batch = {"input_ids": np.ones((1, 4), np.int64), "segment_ids": np.array([[1, 1, 2, 0]])}
+    flash = model_inputs(batch, flash=True)
+    assert set(flash) == {"input_ids", "segment_ends"}
+    assert flash["segment_ends"].tolist() == [[2, 2, 3, 4]]
     mask = model_inputs(batch)["attention_mask"].numpy()
     assert mask.shape == (1, 1, 4, 4)
     assert mask[0, 0].tolist() == [

@@ -13,6 +13,7 @@ from llm_train.errors import ResumeError
 from llm_train.loop import TrainingData
 from llm_train.loop.data import stacked
 from llm_train.loop.identity import check_same_run, model_digest, run_identity, sample_digests
+from llm_train.loop.precision import Precision
 from llm_train.model import build_model
 from llm_train.training_options import TrainingOptions
 
@@ -48,3 +49,19 @@ def test_a_checkpoint_without_the_same_samples_is_refused(
     check_same_run(Path("checkpoint-1"), identity, identity)
     with pytest.raises(ResumeError, match="over other data"):
         check_same_run(Path("checkpoint-1"), {**identity, "samples": {}}, identity)
+
+
+def test_other_numbers_are_said(
+    repeating: Any, config_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = build_model(config_folder, continue_training=False)
+    options = TrainingOptions(model_name_or_path="m", output_dir="o")
+    data = TrainingData(repeating(20), stacked)
+    mixed = run_identity(model, options, data, 8, precision=Precision("bfloat16", "bfloat16"))
+    full = run_identity(model, options, data, 8)
+    check_same_run(Path("checkpoint-1"), mixed, full)
+    assert "bfloat16 products, bfloat16 hidden states; this run goes on in float32" in caplog.text
+    caplog.clear()
+    # Checkpoints of earlier versions, which knew float32 alone, do not say it.
+    check_same_run(Path("checkpoint-1"), {k: v for k, v in full.items() if k != "precision"}, full)
+    assert not caplog.text

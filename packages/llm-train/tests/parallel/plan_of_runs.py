@@ -38,6 +38,23 @@ SAVED_AT, LONG = 3, 6
 SAVED = ("tensor", "pipeline", "stage1", "stage3")
 """Layouts whose checkpoints are resumed, each by itself and by CHANGES."""
 CHANGES = (("tensor", "stage3"), ("stage1", "pipeline"), ("stage3", "tensor"), ("one", "stage1"))
+SHORT = 5
+"""Steps of the runs in 16 bits."""
+SIXTEEN: dict[str, dict[str, Any]] = {
+    "O1": {"bf16": True, "fp16_opt_level": "O1"},
+    "O2": {"bf16": True, "fp16_opt_level": "O2"},
+}
+SIXTEEN_TWO: dict[str, dict[str, Any]] = {
+    "O2-sequence": {**SIXTEEN["O2"], **TWO["sequence"]},
+    "O2-pipeline": {**SIXTEEN["O2"], **TWO["pipeline"]},
+    "O2-stage3": {**SIXTEEN["O2"], **TWO["stage3"], "recompute": True},
+}
+FLASH = {"packed": False, "packed-flash": True}
+FLASH_FAMILIES = ("llama_v2_gqa", "qwen2_moe")
+"""Grouped heads, and biases that make the products' results float32 again."""
+OVERFLOWING = {"fp16": True, "scale_loss": 2.0**24}
+SKIPPING = {"fp16": True, "scale_loss": 2.0**60}
+"""Every step overflows."""
 EVALUATED = {"do_eval": True, "eval_steps": 100, "eval_on_start": False}
 DEEPER = {"num_hidden_layers": 4}
 
@@ -87,6 +104,44 @@ def jobs(golden: Path, folder: Path, *, slow: bool) -> list[dict[str, Any]]:
         {"processes": 2, "cases": two + second},
         {"processes": 1, "cases": [_resumed("tensor-to-one", "tensor", {}, golden, folder)]},
         {"processes": 4, "cases": four},
+        *_sixteen_bits(golden, folder),
+    ]
+
+
+def _sixteen_bits(golden: Path, folder: Path) -> list[dict[str, Any]]:
+    """Mixed precision on one process and on two; float16 begins with a scale that overflows."""
+
+    def case(family: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        settings = {"lr_scheduler_type": "constant", **EVALUATED, **options}
+        made = _case(f"{family}-{name}", golden / family, folder, settings, SHORT)
+        return {**made, "sixteen_bits": True}
+
+    one = [case(f, level, options) for f in FAMILIES for level, options in SIXTEEN.items()]
+    saving = {"save_strategy": "steps", "save_steps": SAVED_AT, **OVERFLOWING}
+    one.append(case(FAMILIES[0], "fp16", saving))
+    checkpoint = folder / f"{FAMILIES[0]}-fp16" / f"checkpoint-{SAVED_AT}"
+    resumed = {**OVERFLOWING, "resume_from_checkpoint": str(checkpoint)}
+    one.append(case(FAMILIES[0], "fp16-resumed", resumed))
+    for family in FLASH_FAMILIES:
+        for name, flash in FLASH.items():
+            options = {**SIXTEEN["O1"], "use_flash_attention": flash}
+            one.append({**case(family, name, options), "packed": True})
+    two = [case(FAMILIES[0], mode, options) for mode, options in SIXTEEN_TWO.items()]
+    two.append(case(FAMILIES[0], "fp16-stage1", {**OVERFLOWING, **TWO["stage1"]}))
+    two += _always_skipping(folder, case)
+    return [{"processes": 1, "cases": one}, {"processes": 2, "cases": two}]
+
+
+def _always_skipping(folder: Path, case: Any) -> list[dict[str, Any]]:
+    """A run whose steps are all skipped, and one that goes on at its checkpoint."""
+    options = {**SKIPPING, **TWO["stage1"]}
+    saving = {"save_strategy": "steps", "save_steps": SAVED_AT, **options}
+    checkpoint = folder / f"{FAMILIES[0]}-skipped" / f"checkpoint-{SAVED_AT}"
+    return [
+        case(FAMILIES[0], "skipped", saving),
+        case(
+            FAMILIES[0], "skipped-resumed", {**options, "resume_from_checkpoint": str(checkpoint)}
+        ),
     ]
 
 

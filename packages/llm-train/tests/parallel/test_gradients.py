@@ -55,3 +55,10 @@ def test_a_norm_above_the_limit_is_brought_down_to_it() -> None:
     assert [gradient.item() for gradient in gradients] == pytest.approx([0.6, 0.8])
     scale(gradients, norm, 0.0)
     assert gradients[0].item() == pytest.approx(0.6)
+
+
+def test_what_a_scaled_loss_multiplied_is_divided_before_the_limit_is_asked() -> None:
+    for limit, expected in ((10.0, [3.0, 4.0]), (1.0, [0.6, 0.8]), (0.0, [3.0, 4.0])):
+        gradients = [paddle.to_tensor([3.0 * 64]), paddle.to_tensor([4.0 * 64])]
+        scale(gradients, 5.0 * 64, limit, 64.0)
+        assert [gradient.item() for gradient in gradients] == pytest.approx(expected)

@@ -15,6 +15,8 @@ from paddle.distributed.fleet.utils import recompute
 
 from llm_kernels.families import FamilySpec, Sizes
 from llm_kernels.paddle.attention import attend
+from llm_kernels.paddle.autocast import exact
+from llm_kernels.paddle.flash import attend_flash
 from llm_kernels.paddle.layers import Layers
 from llm_kernels.paddle.mlp import Correction, Expert, activate, gate, mix_experts, route
 from llm_kernels.paddle.norms import LayerNorm, RmsNorm
@@ -50,8 +52,11 @@ class Block(nn.Layer):
     def forward(self, hidden: paddle.Tensor, state: Pass) -> paddle.Tensor:
         """[B, T, E] -> [B, T, E]; `state.cache` is extended. Recomputes in backward if asked to."""
         if self.enable_recompute and self.training and not hidden.stop_gradient:
-            return recompute(self._run, hidden, state)
-        return self._run(hidden, state)
+            left = recompute(self._run, hidden, state)
+        else:
+            left = self._run(hidden, state)
+        # Some norms answer in float32 whatever comes in, within an autocast.
+        return left if left.dtype == hidden.dtype else left.astype(hidden.dtype)
 
     def _run(self, hidden: paddle.Tensor, state: Pass) -> paddle.Tensor:
         feed_forward = self._experts if self.sparse else self._mlp
@@ -122,7 +127,11 @@ class Block(nn.Layer):
             queries = queries * state.query_scale
         if state.cache is not None:
             keys, values = state.cache.extend(self.index, keys, values)
-        bias, sizes = state.bias(self.index), self.sizes
+        sizes = self.sizes
+        if state.flash is not None:
+            hidden = state.hidden_from(self.index)
+            return self.out(attend_flash(queries, keys, values, hidden, sizes.scale, state.flash))
+        bias = state.bias(self.index)
         return self.out(attend(queries, keys, values, bias, sizes.scale, sizes.score_cap))
 
     def _heads(self, hidden: paddle.Tensor, state: Pass) -> tuple[paddle.Tensor, ...]:
@@ -188,7 +197,10 @@ class Block(nn.Layer):
         assert moe is not None
         rows = self.parallel.gather_rows(hidden.reshape([-1, self.sizes.hidden]))
         correction = self.router_correction.weight if moe.corrected else None
-        chosen, weights = route(self.router(rows), moe, self.sizes, correction)
+        with exact():
+            # What is rounded here chooses other experts.
+            logits = self.router(rows.astype(self.router.weight.dtype))
+        chosen, weights = route(logits, moe, self.sizes, correction)
         mixed = mix_experts(rows, chosen, weights, self.experts)
         if moe.shared_expert:
             kind = self.spec.mlp.activation

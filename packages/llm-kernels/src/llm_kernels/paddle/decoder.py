@@ -35,6 +35,11 @@ class Decoder(nn.Layer):
     `layers` supplies the linear and embedding classes (see `llm_kernels.paddle.layers`). `blocks`:
     only those, with the embedding where they include the first and the head where they include the
     last; such a part has no `forward` (see `llm_kernels.paddle.decoder.Decoder.resume`).
+
+    Attribute `stream`: the dtype of hidden states between blocks; None: the parameters'. Another
+    one is for use within `paddle.amp.auto_cast`. `flash`: the 16-bit dtype of attention by
+    `llm_kernels.paddle.flash`, in passes without a mask, a prefix or a cache; None: attention is
+    not by it. Set it only where `can_flash` says so.
     """
 
     def __init__(
@@ -46,6 +51,8 @@ class Decoder(nn.Layer):
     ) -> None:
         super().__init__()
         self.spec, self.sizes, self.parallel = spec, sizes, layers
+        self.stream: str | None = None
+        self.flash: str | None = None
         self.heads, self.groups = layers.heads(sizes), layers.groups(sizes)
         held = range(sizes.layers) if blocks is None else blocks
         self.first, self.last = held.start == 0, held.stop == sizes.layers
@@ -72,15 +79,19 @@ class Decoder(nn.Layer):
         attention_mask: paddle.Tensor | None = None,
         cache: KeyValueCache | None = None,
         prefix: paddle.Tensor | None = None,
+        segment_ends: paddle.Tensor | None = None,
     ) -> paddle.Tensor:
         """Logits float [B, T, V] of int64 `input_ids` [B, T].
 
         `position_ids`: int64 [B, T], or [B, 2, T] for two channels; absent: counted from the mask,
         or from 0. `attention_mask`: 1 where a token is real, [B, S], or bool [B, 1, T, S], True
         where a query sees a key (it is narrowed by causality). `cache` is extended by these tokens.
-        `prefix` int64 [B]: how many first tokens see each other both ways.
+        `prefix` int64 [B]: how many first tokens see each other both ways. `segment_ends` int
+        [B, T]: where the sample of each token ends in its row; for `flash`, in place of a mask.
         """
-        hidden, state = self.begin(input_ids, position_ids, attention_mask, cache, prefix)
+        hidden, state = self.begin(
+            input_ids, position_ids, attention_mask, cache, prefix, segment_ends
+        )
         for block in self.layers:
             hidden = block(hidden, state)
         return self.finish(hidden)
@@ -92,19 +103,24 @@ class Decoder(nn.Layer):
         attention_mask: paddle.Tensor | None = None,
         cache: KeyValueCache | None = None,
         prefix: paddle.Tensor | None = None,
+        segment_ends: paddle.Tensor | None = None,
     ) -> tuple[paddle.Tensor, Pass]:
         """Embedded tokens [B, T, E] and what the blocks need besides; arguments as `forward`."""
-        positions, state = self._prepare(input_ids, position_ids, attention_mask, cache, prefix)
-        return self._embed(input_ids, positions), state
+        positions, state = self._prepare(
+            input_ids, position_ids, attention_mask, cache, prefix, segment_ends
+        )
+        hidden = self._embed(input_ids, positions)
+        return hidden if self.stream is None else hidden.astype(self.stream), state
 
     def resume(
         self,
         input_ids: paddle.Tensor,
         position_ids: paddle.Tensor | None = None,
         attention_mask: paddle.Tensor | None = None,
+        segment_ends: paddle.Tensor | None = None,
     ) -> Pass:
         """What the blocks of a part need besides the hidden states, which come from elsewhere."""
-        return self._prepare(input_ids, position_ids, attention_mask, None, None)[1]
+        return self._prepare(input_ids, position_ids, attention_mask, None, None, segment_ends)[1]
 
     def _prepare(
         self,
@@ -113,6 +129,7 @@ class Decoder(nn.Layer):
         attention_mask: paddle.Tensor | None,
         cache: KeyValueCache | None,
         prefix: paddle.Tensor | None,
+        segment_ends: paddle.Tensor | None,
     ) -> tuple[paddle.Tensor, Pass]:
         batch, tokens = input_ids.shape
         held = cache.length if cache is not None else 0
@@ -125,11 +142,20 @@ class Decoder(nn.Layer):
                 f"needs [B, 2, T]. Make them with llm_kernels.families.prefix_positions."
             )
             raise ShapeError(message)
+        plain = cache is None and prefix is None and attention_mask is None
+        flash = self.flash if plain else None
+        if segment_ends is not None and flash is None:
+            message = (
+                "segment_ends are for attention by FlashMask, which is not on or not possible in "
+                "this pass. Give an attention_mask that keeps the samples apart."
+            )
+            raise ShapeError(message)
         state = Pass(
             self.sizes, batch, tokens, seen,
             self.heads, self.groups,
             padding=None if attention_mask is None else attention_mask.astype("bool"),
             prefix=prefix, cache=cache,
+            flash=flash, ends=segment_ends,
         )  # fmt: skip
         if isinstance(self.spec.position, Alibi):
             state.alibi = alibi_bias(

@@ -9,6 +9,8 @@ from __future__ import annotations
 import paddle
 from paddle import nn
 
+from llm_kernels.paddle.autocast import exact
+
 
 class RmsNorm(nn.Layer):
     """x / sqrt(mean(x^2) + eps) * (offset + weight) (Zhang & Sennrich 2019, arXiv:1910.07467).
@@ -25,9 +27,11 @@ class RmsNorm(nn.Layer):
 
     def forward(self, hidden: paddle.Tensor) -> paddle.Tensor:
         """[..., E] -> [..., E], computed in float32."""
-        rows = hidden.reshape([-1, hidden.shape[-1]])
-        weight = self.weight.astype("float32") + self.offset if self.offset else self.weight
-        return _scale_rows(rows, weight, self.eps).reshape(hidden.shape).astype(hidden.dtype)
+        with exact():
+            rows = hidden.reshape([-1, hidden.shape[-1]])
+            weight = self.weight.astype("float32") + self.offset if self.offset else self.weight
+            scaled = _scale_rows(rows, weight, self.eps).reshape(hidden.shape)
+            return scaled.astype(hidden.dtype)
 
 
 class LayerNorm(nn.LayerNorm):
@@ -39,6 +43,9 @@ class LayerNorm(nn.LayerNorm):
 
 def _scale_rows(rows: paddle.Tensor, weight: paddle.Tensor, eps: float) -> paddle.Tensor:
     rows, weight = rows.astype("float32"), weight.astype("float32")
+    if paddle.in_dynamic_mode() and rows.place.is_gpu_place():
+        # A GPU reduces and broadcasts well, and rounds the inputs of products (TF32).
+        return rows * paddle.rsqrt((rows * rows).mean(axis=-1, keepdim=True) + eps) * weight
     width = rows.shape[-1]
     mean = paddle.full([width, 1], 1.0 / width)
     inverse = paddle.rsqrt(paddle.matmul(rows * rows, mean) + eps)

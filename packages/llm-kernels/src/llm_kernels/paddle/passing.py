@@ -13,6 +13,7 @@ import paddle
 from llm_kernels.families import Sizes
 from llm_kernels.paddle.attention import group_bias
 from llm_kernels.paddle.cache import KeyValueCache
+from llm_kernels.paddle.flash import hidden_from
 from llm_kernels.paddle.masks import additive, visible
 
 
@@ -23,7 +24,8 @@ class Pass:
     `cos`, `sin` are [B or 1, T, 1, D] and `swap` [D, D] for rotary families, else None;
     `query_scale` [B or 1, T, 1, 1] or None; `padding` bool [B, S] or [B, 1, T, S] or None;
     `prefix` int64 [B] or None; `alibi` float32 [1 or B, H, 1, S] or None. `heads`, `groups` are
-    this rank's.
+    this rank's. `flash`: the dtype of `attend_flash`, where attention is by it, with `ends` int
+    [B, T] or None.
     """
 
     sizes: Sizes
@@ -40,6 +42,9 @@ class Pass:
     prefix: paddle.Tensor | None = None
     alibi: paddle.Tensor | None = None
     cache: KeyValueCache | None = None
+    flash: str | None = None
+    ends: paddle.Tensor | None = None
+    _hidden: dict[int | None, paddle.Tensor | None] = field(default_factory=dict)
     _biases: dict[int | None, paddle.Tensor | None] = field(default_factory=dict)
     _wide: dict[int, tuple[paddle.Tensor, paddle.Tensor]] = field(default_factory=dict)
 
@@ -53,6 +58,13 @@ class Pass:
             self._wide[count] = (self.cos.expand(shape), self.sin.expand(shape))
         cos, sin = self._wide[count]
         return heads * cos + paddle.matmul(heads, self.swap) * sin
+
+    def hidden_from(self, layer: int) -> paddle.Tensor | None:
+        """What `attend_flash` hides in `layer`; made once per window width."""
+        window = self.sizes.layer_window(layer)
+        if window not in self._hidden:
+            self._hidden[window] = hidden_from(self.ends, self.batch, self.tokens, window)
+        return self._hidden[window]
 
     def bias(self, layer: int) -> paddle.Tensor | None:
         """What `attend` adds to the scores of `layer`; made once per window width."""

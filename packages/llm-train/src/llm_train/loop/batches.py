@@ -52,17 +52,20 @@ class StepLoader:
         return len(self._order)
 
 
-def model_inputs(batch: Mapping[str, Any]) -> dict[str, paddle.Tensor]:
+def model_inputs(batch: Mapping[str, Any], *, flash: bool = False) -> dict[str, paddle.Tensor]:
     """The tensors that the model takes of a batch.
 
     Filling stands on the right, where causality hides it, so `attention_mask` is not passed on;
     `segment_ids` of packed samples become a mask that keeps them apart. Samples with a `context`
-    have a second position and a mask that is not causal there (see `llm_train.blanks`).
+    have a second position and a mask that is not causal there (see `llm_train.blanks`). `flash`:
+    the model's attention is by FlashMask, which takes the ends of samples in place of a mask.
     """
     inputs = {
         name: as_tensor(batch[name]) for name in ("input_ids", "position_ids") if name in batch
     }
-    if "segment_ids" in batch:
+    if "segment_ids" in batch and flash:
+        inputs["segment_ends"] = as_tensor(segment_ends(np.asarray(batch["segment_ids"])))
+    elif "segment_ids" in batch:
         segments = as_tensor(batch["segment_ids"])
         inputs["attention_mask"] = segments.unsqueeze([1, 3]) == segments.unsqueeze([1, 2])
     if CONTEXT in batch:
@@ -70,6 +73,19 @@ def model_inputs(batch: Mapping[str, Any]) -> dict[str, paddle.Tensor]:
         together = inputs.get("attention_mask")
         inputs |= blank_inputs(inputs["position_ids"], block, context, together)
     return inputs
+
+
+def segment_ends(segments: np.ndarray) -> np.ndarray:
+    """Behind the last token of each token's sample in its row, int32 [B, T]; of ids [B, T].
+
+    A sample's tokens stand together.
+    """
+    tokens = segments.shape[1]
+    last = np.ones(segments.shape, dtype=bool)
+    last[:, :-1] = segments[:, 1:] != segments[:, :-1]
+    ends = np.where(last, np.arange(1, tokens + 1), tokens)
+    found: np.ndarray = np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1].astype(np.int32)
+    return found
 
 
 def as_tensor(array: Any) -> paddle.Tensor:

@@ -15,6 +15,7 @@ from llm_train.loop.data import TrainingData
 from llm_train.loop.folder import prepare_folder
 from llm_train.loop.identity import run_identity
 from llm_train.loop.plan import Plan
+from llm_train.loop.precision import Precision
 from llm_train.parallel.collectives import shared_object
 from llm_train.parallel.groups import Parallel
 from llm_train.training_options import TrainingOptions
@@ -41,12 +42,13 @@ def begin(
     checkpoints: Checkpoints,
     plan: Plan,
     parallel: Parallel | None,
+    precision: Precision,
 ) -> Beginning:
     """Make the folder ready and find the checkpoint that goes on; all processes call it.
 
     Raises as `prepare_folder` does, on the leading process.
     """
-    identity = run_identity(model, options, data, plan.batch, parallel)
+    identity = run_identity(model, options, data, plan.batch, parallel, precision)
     resume: Path | None = None
     if checkpoints.leads:
         resume = prepare_folder(options, checkpoints, identity, plan.steps)

@@ -13,6 +13,7 @@ from llm_train.errors import BatchError
 from llm_train.loop.compute import Figures, make_computation
 from llm_train.loop.data import Batch, Samples, TrainingData
 from llm_train.loop.loss import IGNORED, trained_tokens
+from llm_train.loop.precision import FULL, Precision
 from llm_train.parallel.collectives import total, wait_for_all
 from llm_train.parallel.groups import Parallel
 
@@ -28,6 +29,7 @@ def evaluate(
     limit: int | None = None,
     prefix: str = "eval",
     parallel: Parallel | None = None,
+    precision: Precision = FULL,
 ) -> dict[str, float]:
     """`{prefix}_loss` (nats a token), `_ppl`, `_accuracy` and `_tokens` over `samples`.
 
@@ -35,7 +37,7 @@ def evaluate(
     batches. Raises BatchError where no token has a label.
     """
     model.eval()
-    computation = make_computation(model, parallel)
+    computation = make_computation(model, parallel, precision)
     figures, tokens = Figures(), 0
     for batches in _rounds(_batches(data, samples, batch_size, limit, parallel), parallel):
         own = computation.look(batches)

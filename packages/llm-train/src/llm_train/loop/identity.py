@@ -18,6 +18,7 @@ from paddle import nn
 
 from llm_train.errors import ResumeError
 from llm_train.loop.data import TrainingData
+from llm_train.loop.precision import FULL, Precision
 from llm_train.model.shares import gathered, held_parameters, turned
 from llm_train.model.spec_model import SpecForCausalLM
 from llm_train.parallel.collectives import gathered_objects
@@ -51,8 +52,9 @@ def run_identity(
     data: TrainingData,
     batch: int,
     parallel: Parallel | None = None,
+    precision: Precision = FULL,
 ) -> dict[str, Any]:
-    """The run's order of samples, starting weights, samples and options, for run.json.
+    """The run's order of samples, starting weights, samples, options and numbers, for run.json.
 
     It is the same for every layout of processes; all of them call it.
     """
@@ -63,6 +65,7 @@ def run_identity(
         "model": model_digest(model, parallel),
         "samples": sample_digests(data),
         "options": {name: getattr(options, name) for name in _MAY_CHANGE},
+        "precision": str(precision),
     }
 
 
@@ -143,6 +146,10 @@ def check_same_run(resume: Path, written: Mapping[str, Any], identity: Mapping[s
         before = written.get("options", {}).get(name)
         if before != value:
             logger.warning("%s was written with %s %s; now it is %s.", resume, name, before, value)
+    before = written.get("precision", str(FULL))
+    if before != identity["precision"]:
+        now = identity["precision"]
+        logger.warning("%s was written in %s; this run goes on in %s.", resume, before, now)
 
 
 _REMEDY = "Use the same model, data and options, or start anew with --overwrite_output_dir true."

@@ -34,7 +34,7 @@ def hits(logits: paddle.Tensor, labels: paddle.Tensor, group: Any = None) -> int
     if group is not None:
         return parallel_hits(logits, labels, group, IGNORED)
     flat = labels.reshape([-1])
-    guess = paddle.argmax(logits.reshape([-1, logits.shape[-1]]), axis=-1)
+    guess = paddle.argmax(logits.reshape([-1, logits.shape[-1]]).astype("float32"), axis=-1)
     right = (guess == flat) & (flat != IGNORED)
     return int(right.astype("int64").sum())
 

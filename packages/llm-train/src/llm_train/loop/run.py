@@ -22,12 +22,13 @@ from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.device import use_device
 from llm_train.loop.plan import Plan, make_plan
 from llm_train.loop.plot import draw_losses
+from llm_train.loop.precision import Precision, choose_precision, in_float32, without_flash
 from llm_train.loop.publish import publish
 from llm_train.loop.watch import Watch
 from llm_train.loop.writers import make_writers
 from llm_train.parallel.layout import layout_of, processes
 from llm_train.training_options import TrainingOptions
-from llm_train.without_effect import in_float32, unused_axes, without_effect
+from llm_train.without_effect import unused_axes, without_effect
 
 if TYPE_CHECKING:
     from paddle import nn
@@ -71,8 +72,16 @@ def run_training(
     layout = parallel.layout if parallel is not None else layout_of(options, 1)
     for line in [*without_effect(options), *unused_axes(options, layout)]:
         logger.info("%s", line)
-    if (precision := in_float32(options)) is not None:
-        logger.warning("%s", precision)
+    device = use_device(options.device)
+    if (told := in_float32(options, device)) is not None:
+        logger.warning("%s", told)
+    precision = choose_precision(options, device)
+    precision.prepare(getattr(model, "decoders", ()))
+    judge = None if judge is None else precision.within(judge)
+    if (told := without_flash(options, precision, getattr(model, "decoders", ()))) is not None:
+        logger.info("%s", told)
+    if precision.mixed:
+        logger.info("Mixed precision: %s.", precision)
     if options.use_async_save and (parallel is not None or not hasattr(files, "snapshot")):
         logger.info("use_async_save=True has no effect here: only whole models of one process.")
     _check(options, data)
@@ -96,7 +105,7 @@ def run_training(
         raise RecipeError(message)
     leads = parallel is None or parallel.leads
     with held(Path(options.output_dir)) if leads else nullcontext():
-        return _run(model, options, data, files, command, inputs, parallel, judge)
+        return _run(model, options, data, files, command, inputs, parallel, judge, precision)
 
 
 def _run(
@@ -108,6 +117,7 @@ def _run(
     inputs: Mapping[str, str | None] | None,
     parallel: Parallel | None,
     judge: Callable[[], dict[str, float]] | None,
+    precision: Precision,
 ) -> TrainingResult:
     from llm_train.loop.begin import begin
     from llm_train.loop.flops import Work
@@ -116,12 +126,12 @@ def _run(
     output_dir = Path(options.output_dir)
     if not options.do_train:
         with exhaustion_named(options):
-            found = _evaluate_only(model, options, data, parallel, judge)
+            found = _evaluate_only(model, options, data, parallel, judge, precision)
         return TrainingResult(output_dir, 0, found)
     checkpoints = Checkpoints(output_dir, options.save_total_limit, parallel)
     plan = make_plan(options, data.epoch_samples, parallel.layout.replicas if parallel else 1)
     with loading_named(Path(options.model_name_or_path), getattr(model, "source", None)):
-        beginning = begin(model, options, data, checkpoints, plan, parallel)
+        beginning = begin(model, options, data, checkpoints, plan, parallel, precision)
     start, before = beginning.start, beginning.before
     title = command.split()[-1]
     silent = nullcontext(Progress(title, plan.steps, "steps"))
@@ -133,7 +143,7 @@ def _run(
         watch.work = Work.of(model, parallel.layout.processes if parallel else 1)
         identity = beginning.identity
         run = Run(options, plan, data, files, checkpoints, watch, origin, identity, start, parallel)
-        run = replace(run, judge=judge)
+        run = replace(run, judge=judge, precision=precision)
         with exhaustion_named(options):
             metrics = _train(model, run, beginning.resume, before)
         watch.close()
@@ -158,6 +168,7 @@ def _train(
     options, data = run.options, run.data
     trainer = LoopTrainer(model, _arguments(options, run.plan), run)
     trainer.best = before.get("best")
+    trainer.loss_scale.restore(before.get("loss_scale", {}))
     for name, value in before.get("patience", {}).items():
         setattr(trainer.patience, name, value)
     if run.plan.evaluate_every and options.eval_on_start and not run.start:
@@ -182,7 +193,9 @@ def _train(
         metrics = trainer.evaluate()
     if data.test is not None:
         sizes = _sizes(options, "test")
-        metrics |= evaluate(model, data, data.test, **sizes, parallel=run.parallel)
+        metrics |= evaluate(
+            model, data, data.test, **sizes, parallel=run.parallel, precision=run.precision
+        )
         run.watch.evaluated(run.plan.steps, metrics, 0.0)
     return metrics
 
@@ -193,6 +206,7 @@ def _evaluate_only(
     data: TrainingData,
     parallel: Parallel | None,
     judge: Callable[[], dict[str, float]] | None,
+    precision: Precision,
 ) -> dict[str, float]:
     from llm_train.loop.evaluation import evaluate
 
@@ -200,7 +214,9 @@ def _evaluate_only(
     for samples, prefix in ((data.valid, "eval"), (data.test, "test")):
         if samples is not None:
             sizes = _sizes(options, prefix)
-            metrics |= evaluate(model, data, samples, **sizes, parallel=parallel)
+            metrics |= evaluate(
+                model, data, samples, **sizes, parallel=parallel, precision=precision
+            )
     if judge is not None and data.valid is not None:
         metrics |= judge()
     if parallel is not None and not parallel.leads:

@@ -20,6 +20,7 @@ from paddle import nn
 from llm_data.packing import pack
 from llm_train.forecast.speed import Pace, micro_cost
 from llm_train.loop.loss import IGNORED
+from llm_train.loop.precision import flashes
 from llm_train.parallel.layout import ONE
 
 Arrange: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -35,10 +36,12 @@ _MULTIPLE = 16
 def rearrangement(model: nn.Layer) -> Arrange:
     """What cuts the batches of a model; batches of others than ours stay as they are.
 
-    So do those of a model with a router's loss, which counts filling too.
+    So do those of a model with a router's loss, which counts filling too, and of attention that
+    leaves out what samples do not see of each other.
     """
     spec, sizes = getattr(model, "spec", None), getattr(model, "sizes", None)
-    if spec is None or sizes is None or getattr(model, "router_loss", None) is not None:
+    counts_filling = getattr(model, "router_loss", None) is not None
+    if spec is None or sizes is None or counts_filling or flashes(model):
         return lambda batch: batch
 
     def cost(rows: int, tokens: int) -> float:

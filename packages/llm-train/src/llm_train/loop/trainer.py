@@ -26,6 +26,7 @@ from llm_train.loop.background import Background
 from llm_train.loop.batches import StepLoader, count_trained, cut, real_tokens
 from llm_train.loop.checkpoints import Checkpoints
 from llm_train.loop.compute import make_computation
+from llm_train.loop.damage import refuse_damage
 from llm_train.loop.data import ModelFiles, TrainingData
 from llm_train.loop.evaluation import evaluate
 from llm_train.loop.interrupt import Interrupt
@@ -39,8 +40,10 @@ from llm_train.loop.optimizers import make_optimizer
 from llm_train.loop.order import SampleOrder
 from llm_train.loop.patience import Patience
 from llm_train.loop.plan import Plan, due
+from llm_train.loop.precision import FULL, Precision
 from llm_train.loop.shared_state import SharedState, share_state
 from llm_train.loop.watch import Watch
+from llm_train.loss_scale import LossScale
 from llm_train.orphans import end_with_reader
 from llm_train.parallel.collectives import total
 from llm_train.parallel.gradients import fill_missing
@@ -68,6 +71,7 @@ class Run:
     identity: Mapping[str, Any]
     start: int
     parallel: Parallel | None = None
+    precision: Precision = FULL
     judge: Callable[[], dict[str, float]] | None = None
 
 
@@ -78,7 +82,9 @@ class LoopTrainer(Trainer):
         self.run = run
         self.best: float | None = None
         self.shared_state: SharedState | None = None
-        self.computation = make_computation(model, run.parallel)
+        scaled = run.precision.scales_loss
+        self.loss_scale = LossScale(run.options.scale_loss, dynamic=True) if scaled else LossScale()
+        self.computation = make_computation(model, run.parallel, run.precision, self.loss_scale)
         self.last_metrics: dict[str, float] = {}
         super().__init__(model=model, args=arguments, train_dataset=run.data.train)
         self.pop_callback(PrinterCallback)
@@ -140,7 +146,9 @@ class LoopTrainer(Trainer):
                 "weight_decay": self.args.weight_decay,
             }
             norm = self.args.max_grad_norm
-            made = make_optimizer(self.model, kind, settings, norm, self.run.parallel)
+            made = make_optimizer(
+                self.model, kind, settings, norm, self.run.parallel, self.loss_scale
+            )
             self.optimizer = made
             self.shared_state = share_state(made, self.run.files)
         return made
@@ -178,7 +186,10 @@ class LoopTrainer(Trainer):
         assert run.data.valid is not None
         limit = run.options.batches("eval")
         size = run.options.per_device_eval_batch_size
-        metrics = evaluate(self.model, run.data, run.data.valid, size, limit, parallel=run.parallel)
+        metrics = evaluate(
+            self.model, run.data, run.data.valid, size, limit,
+            parallel=run.parallel, precision=run.precision,
+        )  # fmt: skip
         if run.judge is not None:
             metrics |= run.judge()
         run.watch.evaluated(self.state.global_step, metrics, time.monotonic() - began)
@@ -208,6 +219,7 @@ class LoopTrainer(Trainer):
     def _save_checkpoint(self, model: nn.Layer, metrics: dict[str, float] | None = None) -> None:
         began, step = time.monotonic(), self.state.global_step
         run = self.run
+        refuse_damage(self.optimizer, step, run.parallel)
         self._note_best(metrics, step)
         best = run.checkpoints.best
         state = {
@@ -215,6 +227,7 @@ class LoopTrainer(Trainer):
             "best_folder": str(best.resolve()) if best else None,
             "watch": run.watch.state(),
             "patience": self.patience.state(),
+            "loss_scale": self.loss_scale.state(),
         }
 
         content = {**run.identity, **state}

@@ -71,9 +71,12 @@ class SpecForCausalLM(PretrainedModel):
         position_ids: paddle.Tensor | None = None,
         attention_mask: paddle.Tensor | None = None,
         prefix: paddle.Tensor | None = None,
+        segment_ends: paddle.Tensor | None = None,
     ) -> paddle.Tensor:
         """Logits [B, T, V]; the arguments are those of `Decoder.forward`."""
-        return self.decoder(input_ids, position_ids, attention_mask, prefix=prefix)
+        return self.decoder(
+            input_ids, position_ids, attention_mask, prefix=prefix, segment_ends=segment_ends
+        )
 
     def init_weights(self) -> None:
         """Nothing: `llm_train.model.build` sets every weight."""

@@ -39,11 +39,14 @@ def sum_partial(parameters: Iterable[Any], parallel: Parallel) -> None:
 
 def global_norm(counted: Iterable[paddle.Tensor], parallel: Parallel) -> float:
     """The norm of the step's gradient; `counted` are the gradients that no other process counts."""
-    own = 0.0
-    squares = [(gradient.astype("float32") ** 2).sum() for gradient in counted]
-    if squares:
-        own = float(paddle.stack(squares).astype("float64").sum())
+    own = sum_of_squares(counted)
     return math.sqrt(total(own, parallel.tensor, parallel.sharding, parallel.pipeline))
+
+
+def sum_of_squares(gradients: Iterable[paddle.Tensor]) -> float:
+    """Over all elements; added up in float32 within a gradient, in float64 between them."""
+    squares = [(gradient.astype("float32") ** 2).sum() for gradient in gradients]
+    return float(paddle.stack(squares).astype("float64").sum()) if squares else 0.0
 
 
 def counts_here(parameter: Any, parallel: Parallel) -> bool:
@@ -54,8 +57,15 @@ def counts_here(parameter: Any, parallel: Parallel) -> bool:
 
 
 @paddle.no_grad()
-def scale(gradients: Iterable[paddle.Tensor], norm: float, limit: float) -> None:
-    """Shrink gradients of the given norm to the norm `limit` at most; 0: never."""
-    if limit > 0 and norm > limit:
+def scale(
+    gradients: Iterable[paddle.Tensor], norm: float, limit: float, factor: float = 1.0
+) -> None:
+    """Divide gradients of the given norm by `factor`, then shrink to norm `limit` at most; 0: any.
+
+    `factor` is a power of two, so what it multiplied is what it leaves.
+    """
+    norm = norm / factor
+    by = limit / norm / factor if 0 < limit < norm else 1.0 / factor
+    if by != 1.0:
         for gradient in gradients:
-            gradient.scale_(limit / norm)
+            gradient.scale_(by)

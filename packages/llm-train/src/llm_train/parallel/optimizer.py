@@ -11,6 +11,7 @@ from typing import Any
 
 import paddle
 
+from llm_train.loss_scale import LossScale
 from llm_train.parallel.collectives import broadcast, sum_gradients
 from llm_train.parallel.gradients import (
     counts_here,
@@ -33,12 +34,18 @@ class ParallelOptimizer:
 
     Sharding stages 1 and 2: every parameter has one owner in the sharding group, which alone keeps
     its state and hands the new values round. `limit`: largest norm of the gradient; 0: any.
+    Gradients are `loss_scale` times too large.
     """
 
     def __init__(
-        self, named: Mapping[str, Any], make: MakeOptimizer, parallel: Parallel, limit: float
+        self,
+        named: Mapping[str, Any],
+        make: MakeOptimizer,
+        parallel: Parallel,
+        limit: float,
+        loss_scale: LossScale,
     ) -> None:
-        self.parallel, self.limit = parallel, limit
+        self.parallel, self.limit, self.loss_scale = parallel, limit, loss_scale
         self.trained = {name: p for name, p in named.items() if not p.stop_gradient}
         sizes = {name: int(parameter.size) for name, parameter in self.trained.items()}
         self.owners = share_out(sizes, parallel.layout.sharding)
@@ -63,7 +70,10 @@ class ParallelOptimizer:
 
     @paddle.no_grad()
     def step(self) -> None:
-        """One step on the gradients of the processes together; all hold the new weights after."""
+        """One step on the gradients of the processes together; all hold the new weights after.
+
+        None where a gradient overflowed, on any of them.
+        """
         parallel = self.parallel
         fill_missing(self._held())
         sum_partial(self._held(), parallel)
@@ -72,8 +82,11 @@ class ParallelOptimizer:
             sum_gradients(self._held(), parallel.sharding)
         counted = [p.grad for p in self.owned.values() if counts_here(p, parallel)]
         norm = global_norm([g for g in counted if g is not None], parallel)
+        factor = self.loss_scale.value
+        if not self.loss_scale.accepts(norm):
+            return
         owned = [p.grad for p in self.owned.values() if p.grad is not None]
-        scale(owned, norm, self.limit)
+        scale(owned, norm, self.limit, factor)
         self.inner.step()
         self._hand_round()
 

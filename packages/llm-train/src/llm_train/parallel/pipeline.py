@@ -7,6 +7,8 @@ shapes that both sides know.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import paddle
 
@@ -21,10 +23,15 @@ Inputs = Mapping[str, paddle.Tensor]
 
 
 class Pipeline:
-    """This rank's `parts` of a model, in the order of their stages."""
+    """This rank's `parts` of a model, in the order of their stages; they run within `casting`."""
 
-    def __init__(self, parts: Sequence[Decoder], parallel: Parallel) -> None:
-        self.parts, self.parallel = parts, parallel
+    def __init__(
+        self,
+        parts: Sequence[Decoder],
+        parallel: Parallel,
+        casting: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        self.parts, self.parallel, self._casting = parts, parallel, casting
         self.ranks = parallel.layout.pipeline
         self.rank = parallel.layout.pipeline_rank
         self._inputs: Sequence[Inputs] = ()
@@ -73,16 +80,19 @@ class Pipeline:
     ) -> paddle.Tensor:
         part, inputs = self.parts[piece.stage // self.ranks], self._inputs[piece.micro]
         entered: paddle.Tensor | None = None
-        if part.first:
-            hidden, state = part.begin(**inputs)
-        else:
-            entered = hidden = self._arrived.pop(piece)
-            hidden.stop_gradient = False
-            state = _resumed(part, inputs)
-        for block in part.blocks:
-            hidden = block(hidden, state)
+        with self._casting():
+            if part.first:
+                hidden, state = part.begin(**inputs)
+            else:
+                entered = hidden = self._arrived.pop(piece)
+                hidden.stop_gradient = False
+                state = _resumed(part, inputs)
+            for block in part.blocks:
+                hidden = block(hidden, state)
+            if part.last:
+                hidden = part.finish(hidden)
         if part.last:
-            hidden = loss(piece.micro, part.finish(hidden))
+            hidden = loss(piece.micro, hidden)
         self._kept[piece.stage, piece.micro] = (entered, hidden)
         return hidden.detach()
 
@@ -100,7 +110,7 @@ class Pipeline:
             send(made, (self.rank + step) % self.ranks, group)
             return
         shape = self._shape(piece.micro)
-        tensor = receive(shape, "float32", piece.stage % self.ranks, group)
+        tensor = receive(shape, self.parts[0].stream or "float32", piece.stage % self.ranks, group)
         self._arrived[Work(piece.stage + step, piece.micro, piece.forward)] = tensor
 
     def _shape(self, micro: int) -> list[int]:

@@ -12,6 +12,7 @@ from typing import Any
 import paddle
 
 from llm_kernels.paddle.decoder import Decoder
+from llm_train.loss_scale import LossScale
 from llm_train.parallel.collectives import sum_gradients
 from llm_train.parallel.gradients import global_norm, scale
 from llm_train.parallel.groups import Parallel
@@ -29,8 +30,9 @@ class SlicedOptimizer:
         make: MakeOptimizer,
         parallel: Parallel,
         limit: float,
+        loss_scale: LossScale,
     ) -> None:
-        self.parallel, self.limit = parallel, limit
+        self.parallel, self.limit, self.loss_scale = parallel, limit, loss_scale
         self.model = SlicedModel(named, decoder, parallel.sharding)
         self.trained = {
             name: held for name, held in self.model.slices.items() if not held.part.stop_gradient
@@ -43,11 +45,14 @@ class SlicedOptimizer:
 
     @paddle.no_grad()
     def step(self) -> None:
-        """One step on the gradients of the processes together."""
+        """One step on the gradients of the processes together; none where one overflowed."""
         parts = [held.part for held in self.trained.values()]
         sum_gradients(parts, self.parallel.data)
         gradients = [part.grad for part in parts if part.grad is not None]
-        scale(gradients, global_norm(gradients, self.parallel), self.limit)
+        norm, factor = global_norm(gradients, self.parallel), self.loss_scale.value
+        if not self.loss_scale.accepts(norm):
+            return
+        scale(gradients, norm, self.limit, factor)
         self.inner.step()
 
     def clear_grad(self, set_to_zero: bool = True) -> None:  # noqa: ARG002

@@ -53,7 +53,8 @@ def parallel_summed_loss(
 
 def parallel_hits(logits: paddle.Tensor, labels: paddle.Tensor, group: Any, ignored: int) -> int:
     """How many labels that count are the most likely token of the whole vocabulary."""
-    rows, flat = logits.reshape([-1, logits.shape[-1]]), labels.reshape([-1])
+    rows = logits.reshape([-1, logits.shape[-1]]).astype("float32")
+    flat = labels.reshape([-1])
     best = rows.max(axis=-1, keepdim=True)
     place = paddle.argmax(rows, axis=-1, keepdim=True) + group.rank * rows.shape[-1]
     tops, places = all_gather(best, group, axis=-1), all_gather(place, group, axis=-1)
