@@ -184,12 +184,16 @@ def main() -> None:
     parser.add_argument("--shapes", default="0.5b,1.1b")
     parser.add_argument("--widths", default="int4,int8,bf16")
     parser.add_argument("--only", choices=("prefill", "decode"))
+    parser.add_argument("--batch", type=int, help="only figures of so many sequences")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--output", type=Path, help="JSON file")
     chosen = parser.parse_args()
     figures = tuple(
-        f for f in FIGURES if chosen.only is None or (f.steps > 0) == (chosen.only == "decode")
+        f
+        for f in FIGURES
+        if (chosen.only is None or (f.steps > 0) == (chosen.only == "decode"))
+        and chosen.batch in (None, f.batch)
     )
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -22,10 +22,14 @@ def test_a_weight_that_is_not_finite_is_refused_with_the_step() -> None:
         refuse_damage(optimizer, 3, None)
 
 
-def test_a_run_that_breaks_at_a_saving_step_leaves_no_checkpoint(
-    trained: Callable[..., Any], repeating: Any
+@pytest.mark.parametrize("save_steps", [1, 100])
+def test_a_run_that_breaks_in_its_last_step_leaves_nothing(
+    save_steps: int, trained: Callable[..., Any], repeating: Any
 ) -> None:
-    run = trained(max_steps=2, save_steps=1, learning_rate=1e39, max_grad_norm=0.0, warmup_steps=0)
+    run = trained(
+        max_steps=1, save_steps=save_steps, learning_rate=1e39, max_grad_norm=0.0, warmup_steps=0
+    )
     with pytest.raises(DivergedError, match="not finite"):
         run.go(repeating(16))
     assert not list(run.output.glob("checkpoint-*"))
+    assert not list(run.output.glob("*.safetensors"))

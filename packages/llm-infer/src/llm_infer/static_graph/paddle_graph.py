@@ -146,6 +146,7 @@ class _State:
         self._prefix = prefix
         self._biases: dict[int | None, paddle.Tensor] = {}
         self.query_scale = None
+        self.flash = None
         if position_ids is not None and graph.logn:
             count = (position_ids[:, 0] + 1).astype("float32")
             scale = paddle.log(count) / math.log(self._sizes.max_positions)

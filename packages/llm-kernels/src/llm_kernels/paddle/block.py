@@ -199,7 +199,7 @@ class Block(nn.Layer):
         correction = self.router_correction.weight if moe.corrected else None
         with exact():
             # What is rounded here chooses other experts.
-            logits = self.router(rows.astype(self.router.weight.dtype))
+            logits = self.router(rows.astype(self.attn_norm.weight.dtype))
         chosen, weights = route(logits, moe, self.sizes, correction)
         mixed = mix_experts(rows, chosen, weights, self.experts)
         if moe.shared_expert:

@@ -1,4 +1,4 @@
-"""Nothing is written of weights that a step has broken.
+"""Weights that a step has broken are not written.
 
 A gradient that overflowed makes every weight NaN in one step, which the next step's loss shows; a
 checkpoint in between would be whole, newest, and worthless.
@@ -23,7 +23,7 @@ def refuse_damage(optimizer: Any, step: int, parallel: Parallel | None) -> None:
         bad = total(bad, parallel.tensor, parallel.pipeline, parallel.sharding, parallel.data)
     if bad:
         message = (
-            f"{bad:.0f} weight tensors are not finite after step {step}, so no checkpoint is "
+            f"{bad:.0f} weight tensors are not finite after step {step}, so they are not "
             "written. Lower --learning_rate or raise --warmup_steps, and resume from the last "
             "checkpoint."
         )

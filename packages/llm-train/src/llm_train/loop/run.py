@@ -162,6 +162,7 @@ def _run(
 def _train(
     model: nn.Layer, run: Run, resume: Path | None, before: Mapping[str, Any]
 ) -> dict[str, float]:
+    from llm_train.loop.damage import refuse_damage
     from llm_train.loop.evaluation import evaluate
     from llm_train.loop.trainer import LoopTrainer
 
@@ -184,6 +185,7 @@ def _train(
             "command goes on there."
         )
         raise StoppedError(message)
+    refuse_damage(trainer.optimizer, trainer.state.global_step, run.parallel)
     metrics = trainer.last_metrics
     if options.load_best_model_at_end and run.checkpoints.best is not None:
         folder = run.checkpoints.best
