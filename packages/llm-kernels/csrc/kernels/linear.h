@@ -9,6 +9,17 @@ namespace llm_kernels::LLM_KERNELS_UNIT {
 
 constexpr int kVectors = 4;
 constexpr size_t kPanelRows = kVectors * kWidth;
+constexpr size_t kRowAhead = 2048;  // bytes
+
+// A single row waits for memory, and the processor's own prefetching ends at every page: what
+// lies kRowAhead behind `bytes` of codes is fetched. More rows compute for longer than that takes.
+template <int Rows>
+inline __attribute__((always_inline)) void fetch_ahead_of(const void* codes, size_t bytes) {
+  if constexpr (Rows == 1) {
+    const char* ahead = static_cast<const char*>(codes) + kRowAhead;
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(ahead + at);
+  }
+}
 
 template <int Rows>
 struct Sums {
@@ -33,6 +44,7 @@ struct Plain {
   static inline __attribute__((always_inline)) void accumulate(const Code* codes, const float* x,
                                                                size_t count, Sums<Rows>& acc) {
     for (size_t k = 0; k < count; ++k) {
+      fetch_ahead_of<Rows>(codes + k * kPanelRows, kPanelRows * sizeof(Code));
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) {
         meet(acc, v, decode(codes + k * kPanelRows + v * kWidth), x + k * Rows);
@@ -55,6 +67,7 @@ struct Int4 {
                                                                size_t count, Sums<Rows>& acc) {
     size_t k = 0;
     for (; k + 8 <= count; k += 8, codes += kPanelRows) {
+      fetch_ahead_of<Rows>(codes, kPanelRows * sizeof(Code));
       Words words[kVectors];
 #pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) words[v] = load_words(codes + v * kWidth);

@@ -43,6 +43,7 @@ struct Int8Dot {
                                                                const int8_t* x, size_t count,
                                                                DotSums<Rows, Vectors>& acc) {
     for (size_t quad = 0; quad < (count + 3) / 4; ++quad, codes += kPanelBytes, x += 4 * Rows) {
+      fetch_ahead_of<Rows>(codes, kPanelBytes);
 #pragma GCC unroll 4
       for (int v = 0; v < Vectors; ++v) {
         const Int8Codes w = load_codes(codes + v * kVectorBytes);
@@ -62,6 +63,7 @@ struct Int4Dot {
   static inline __attribute__((always_inline)) void meet_octet(const uint8_t* codes,
                                                                const int8_t* x,
                                                                DotSums<Rows, Vectors>& acc) {
+    fetch_ahead_of<Rows>(codes, kPanelBytes);
 #pragma GCC unroll 4
     for (int v = 0; v < Vectors; ++v) {
       const Bytes both = load_bytes(codes + v * kVectorBytes);
