@@ -1,7 +1,7 @@
 """OpenVINO GenAI as a worker: openvino_worker.py MODEL THREADS.
 
 Of one sequence the library's own time per token counts; of several, what it says of every step
-behind the first, which reads the prompts. (The difference of two whole runs is lost in their noise.)
+behind the first, which reads the prompts. (The difference of two runs is lost in their noise.)
 """
 
 from __future__ import annotations
