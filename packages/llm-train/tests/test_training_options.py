@@ -102,6 +102,9 @@ def test_axes_that_are_not_there_are_refused(changes: dict[str, Any]) -> None:
         ("eval_steps", -5),
         ("decay_steps", 0),
         ("weight_decay", -0.1),
+        ("weight_decay", float("nan")),
+        ("learning_rate", float("nan")),
+        ("learning_rate", float("inf")),
         ("max_evaluate_steps", 0),
     ],
 )

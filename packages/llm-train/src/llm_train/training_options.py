@@ -381,8 +381,8 @@ def _require_numbers(options: TrainingOptions) -> None:
         "early_stopping_patience",
     ):
         value = getattr(options, name)
-        if value is not None and value <= 0:
-            message = f"--{name} is {value}; it must be above 0."
+        if value is not None and not 0 < value < math.inf:
+            message = f"--{name} is {value}; it must be a number above 0."
             raise RecipeError(message)
     if options.max_steps < -1 or options.max_steps == 0:
         message = (
@@ -390,8 +390,8 @@ def _require_numbers(options: TrainingOptions) -> None:
             "many as --num_train_epochs says."
         )
         raise RecipeError(message)
-    if options.weight_decay < 0:
-        message = f"--weight_decay is {options.weight_decay}; it must be 0 or above."
+    if not 0 <= options.weight_decay < math.inf:
+        message = f"--weight_decay is {options.weight_decay}; it must be a number from 0 on."
         raise RecipeError(message)
     for name in ("max_evaluate_steps", "max_test_steps"):
         value = getattr(options, name)

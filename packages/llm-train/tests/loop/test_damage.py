@@ -33,3 +33,20 @@ def test_a_run_that_breaks_in_its_last_step_leaves_nothing(
         run.go(repeating(16))
     assert not list(run.output.glob("checkpoint-*"))
     assert not list(run.output.glob("*.safetensors"))
+
+
+def test_a_run_that_breaks_stops_at_the_next_step(
+    trained: Callable[..., Any], repeating: Any
+) -> None:
+    run = trained(max_steps=9, learning_rate=1e39, max_grad_norm=0.0, warmup_steps=0)
+    with pytest.raises(DivergedError, match="nan at step 2"):
+        run.go(repeating(16))
+
+
+def test_a_model_without_numbers_is_not_evaluated(
+    trained: Callable[..., Any], repeating: Any
+) -> None:
+    run = trained(max_steps=9, do_eval=True, eval_on_start=False, eval_steps=1,
+                  learning_rate=1e39, max_grad_norm=0.0, warmup_steps=0)  # fmt: skip
+    with pytest.raises(DivergedError, match="held-out loss is nan"):
+        run.go(repeating(16), repeating(4))

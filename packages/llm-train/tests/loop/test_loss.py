@@ -33,3 +33,11 @@ def test_hits_are_the_most_likely_tokens_that_count() -> None:
     expected = ((logits.argmax(-1) == labels) & (labels != -100)).sum()
     assert expected > 0
     assert hits(paddle.to_tensor(logits), paddle.to_tensor(labels)) == expected
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_logits_that_are_no_numbers_have_no_loss(wrong: float) -> None:
+    logits, labels = case()
+    for broken in (np.full_like(logits, wrong), np.where(labels[..., None] == 3, wrong, logits)):
+        tensor = paddle.to_tensor(broken.astype(np.float32))
+        assert np.isnan(float(summed_loss(tensor, paddle.to_tensor(labels))))

@@ -9,7 +9,7 @@ from itertools import islice
 import numpy as np
 from paddle import nn
 
-from llm_train.errors import BatchError
+from llm_train.errors import BatchError, DivergedError
 from llm_train.loop.compute import Figures, make_computation
 from llm_train.loop.data import Batch, Samples, TrainingData
 from llm_train.loop.loss import IGNORED, trained_tokens
@@ -58,6 +58,12 @@ def evaluate(
         )
         raise BatchError(message)
     mean = loss / tokens
+    if not math.isfinite(mean):
+        message = (
+            f"The held-out loss is {mean}: this model's weights or logits are not finite numbers. "
+            "Evaluate or train another checkpoint; `llm train` says at which step a run diverges."
+        )
+        raise DivergedError(message)
     return {
         f"{prefix}_loss": mean,
         f"{prefix}_ppl": math.exp(min(mean, 700.0)),
