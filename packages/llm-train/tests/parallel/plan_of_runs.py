@@ -52,7 +52,8 @@ SIXTEEN_TWO: dict[str, dict[str, Any]] = {
 FLASH = {"packed": False, "packed-flash": True}
 FLASH_FAMILIES = ("llama_v2_gqa", "qwen2_moe")
 """Grouped heads, and biases that make the products' results float32 again."""
-OVERFLOWING = {"fp16": True, "scale_loss": 2.0**24}
+OVERFLOWING = {"fp16": True, "scale_loss": 2.0**20}
+"""Two steps overflow."""
 SKIPPING = {"fp16": True, "scale_loss": 2.0**60}
 """Every step overflows."""
 EVALUATED = {"do_eval": True, "eval_steps": 100, "eval_on_start": False}

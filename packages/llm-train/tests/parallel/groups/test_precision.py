@@ -78,8 +78,9 @@ def test_a_loss_scale_that_overflows_comes_down_and_training_goes_on(name: str, 
     # (Paddle cuts float16 off on a CPU instead of rounding it.)
     assert scaled[0] == pytest.approx(exact[0], abs=5e-3)
     assert np.isfinite(scaled).all()
-    before, after = weights(runs / f"{LLAMA}-skipped"), weights(runs / f"{LLAMA}-{name}")
-    assert any(np.any(before[key] != after[key]) for key in before)
+    untrained = losses(runs / f"{LLAMA}-skipped")
+    np.testing.assert_allclose(scaled[:3], untrained[:3], rtol=0, atol=1e-5)
+    assert scaled[-1] < untrained[-1] - 0.1
 
 
 def test_a_run_that_skips_every_step_saves_and_resumes(runs: Path) -> None:
@@ -92,5 +93,5 @@ def test_a_run_that_skips_every_step_saves_and_resumes(runs: Path) -> None:
 def test_the_loss_scale_is_resumed(runs: Path) -> None:
     whole, resumed = runs / f"{LLAMA}-fp16", runs / f"{LLAMA}-fp16-resumed"
     state = json.loads((whole / f"checkpoint-{SAVED_AT}" / "run.json").read_text())["loss_scale"]
-    assert 1.0 <= state["value"] < OVERFLOWING["scale_loss"]
+    assert state == {"value": OVERFLOWING["scale_loss"] / 4, "good": SAVED_AT - 2}
     assert losses(resumed) == losses(whole)[SAVED_AT:]
